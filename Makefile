@@ -1,0 +1,45 @@
+# The words of the house. Every one makes .venv from the lock first; that is a no-op when nothing changed.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check pytest bench lock clean
+
+BIN := .venv/bin
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url $(if $(UPGRADE),--upgrade)
+
+# Libraries that would phone home must not, whatever the caller's shell says.
+export BENTOML_DO_NOT_TRACK := True
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+
+help: ## list these words
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## .venv from the lock, with the project and the system libraries it needs
+	@tools/setup.sh
+
+demo: setup ## simulated company, train, backtest, promote, score, serve on :3000 (SERVE=0: stop before serving)
+	@tools/demo.sh
+
+test: check pytest ## everything that CI runs
+
+check: setup ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+pytest: setup
+	$(BIN)/python -m pytest
+
+bench: setup ## benchmarks, each with an assertion on quality
+	$(BIN)/python -m pytest tests/bench -m bench -s --timeout=0
+
+lock: setup ## refresh locks/ from pyproject.toml (UPGRADE=1: to the newest versions)
+	$(LOCK) pyproject.toml --extra train --group dev --output-file locks/all.txt
+	$(LOCK) pyproject.toml --constraints locks/all.txt --output-file locks/serve.txt
+	echo uv | $(LOCK) - --constraints locks/all.txt --output-file locks/uv.txt
+	@tools/setup.sh
+
+clean: ## remove .venv and caches; .forecastle (your models and ledger) stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
