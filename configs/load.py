@@ -1,0 +1,87 @@
+"""From a YAML file to a ``Config`` or a ``Mapping``: every fault at once, each with its place and a remedy.
+
+Paths in a config: ``source.path``, ``state_dir`` and ``serving.api_keys_file`` are relative to the working directory;
+``source.mapping`` is relative to the config file, or to the working directory when it comes from ``--set``.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from configs.document import Document, KeyPath, override, read_document
+from configs.errors import ConfigError
+from configs.faults import schema_faults
+from configs.mapping import EventLogMapping, FilesMapping, Mapping
+from configs.schema import Config
+from configs.vocab import SourceKind
+
+CANONICAL_MAPPING = Path(__file__).parent / "mappings" / "canonical.yaml"
+"""The mapping of a simulated source that names none."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A config and where each value was written: ``file:line:column`` or ``--set a.b=c``; defaults are absent."""
+
+    config: Config
+    origins: dict[KeyPath, str]
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a config file and apply ``a.b=c`` overrides. Raises ``ConfigError`` with every fault."""
+    return trace_config(path, overrides).config
+
+
+def trace_config(path: Path, overrides: Sequence[str] = ()) -> Traced:
+    """Read a config as ``load_config`` does, and keep where every value came from."""
+    document = read_document(path, "config")
+    override(document, overrides)
+    config = _validate(Config, document)
+    mapping, where = config.source.mapping, ("source", "mapping")
+    if mapping is not None and not document.place(where).overridden:
+        source = config.source.model_copy(update={"mapping": path.parent / mapping})
+        config = config.model_copy(update={"source": source})
+    return Traced(config, {path: str(place) for path, place in document.values.items()})
+
+
+def load_mapping(path: Path, kind: SourceKind | str) -> Mapping:
+    """Read the mapping file of a source of ``kind``: a ``FilesMapping``, or an ``EventLogMapping`` for event_log."""
+    document = read_document(path, "mapping")
+    return _validate(EventLogMapping if kind == SourceKind.EVENT_LOG else FilesMapping, document)
+
+
+def mapping_of(config: Config) -> Mapping:
+    """Read the mapping that ``config`` names; a simulated source that names none has the canonical one."""
+    return load_mapping(config.source.mapping or CANONICAL_MAPPING, config.source.kind)
+
+
+def config_hash(config: Config, mapping: Mapping | None = None) -> str:
+    """Return the SHA-256 (hex) of everything in a config that changes a model, and of its mapping where given.
+
+    Left out: ``Config.NOT_HASHED`` and the paths of the source, so that the same data elsewhere has the same hash.
+    """
+    said = config.model_dump(mode="json", exclude=set(Config.NOT_HASHED) | {"source"})
+    said["source"] = config.source.model_dump(mode="json", exclude={"path", "mapping"})
+    said["mapping"] = mapping.model_dump(mode="json") if mapping is not None else None
+    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _validate(schema: type[_Model], document: Document) -> _Model:
+    """Check a document against its schema. Raises ``ConfigError`` with the document's faults and the schema's."""
+    faults = list(document.faults)
+    model = None
+    try:
+        # Strict JSON mode: "12" is no number and 1 is no boolean, yet text becomes a date, a path or a closed word.
+        model = schema.model_validate_json(json.dumps(document.data), strict=True)
+    except ValidationError as error:
+        faults += schema_faults(document, schema, error)
+    if faults or model is None:
+        raise ConfigError(faults=[fault for _, fault in sorted(faults, key=lambda pair: pair[0])])
+    return model

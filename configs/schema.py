@@ -1,0 +1,307 @@
+"""The schema of a config file: one frozen class a section, a unit and a range on every field.
+
+A function takes the section it needs, never the whole config or a dict. Defaults live here and nowhere else.
+``configs.load`` builds a ``Config`` from YAML and overrides; ``configs.mapping`` describes the mapping file it names.
+"""
+
+import ipaddress
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from configs.base import Distinct, Duration, FiscalStart, Strict, TimeZone, refuse
+from configs.vocab import (
+    Baseline,
+    Calibrate,
+    Eligibility,
+    FeatureGroup,
+    Grid,
+    Offset,
+    PeriodKind,
+    SourceKind,
+    Target,
+)
+
+MAX_SEED = 2**31 - 1
+
+
+class Period(Strict):
+    """The forecast period: half-open [start, end) in the config's time zone."""
+
+    kind: PeriodKind = Field(description="length of a period: quarter or month")
+    fiscal_year_start: FiscalStart = Field(
+        default=1, description="start of the fiscal year: a month 1-12, or MM-DD with a day 01-28"
+    )
+    table: Annotated[tuple[date, ...], Field(min_length=2)] | None = Field(
+        default=None,
+        description="first day of every period, ascending, the last one ending the period before it; "
+        "for 4-4-5 and other calendars; replaces the regular calendar when given",
+    )
+
+    @property
+    def anchor(self) -> tuple[int, int]:
+        """Month (1-12) and day (1-28) on which the fiscal year begins."""
+        if isinstance(self.fiscal_year_start, int):
+            return self.fiscal_year_start, 1
+        month, day = self.fiscal_year_start.split("-")
+        return int(month), int(day)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        days = self.table or ()
+        for before, after in pairwise(days):
+            if after <= before:
+                refuse("not_ascending", got=f"{after} after {before}", expected="ascending days", field="table")
+        return self
+
+
+class Simulate(Strict):
+    """The simulated company."""
+
+    seed: int = Field(default=7, ge=0, le=MAX_SEED, description="seed of the generator")
+    periods: int = Field(default=12, ge=10, le=14, description="closed quarters of history")
+    wins_per_period: int = Field(default=300, ge=30, le=1000, description="mean number of deals won a quarter")
+
+
+class FilesSource(Strict):
+    """CSV or Parquet files: canonical ones, or any that the mapping explains."""
+
+    kind: Literal[SourceKind.FILES] = Field(description="files")
+    path: Path = Field(description="folder of the files; relative to the working directory")
+    mapping: Path = Field(description="mapping file; relative to the config file")
+
+
+class EventLogSource(Strict):
+    """One table of events: a process log."""
+
+    kind: Literal[SourceKind.EVENT_LOG] = Field(description="event_log")
+    path: Path = Field(description="CSV or Parquet file of events; relative to the working directory")
+    mapping: Path = Field(description="mapping file; relative to the config file")
+
+
+class SimulatedSource(Strict):
+    """A simulated company, for demonstrations and tests."""
+
+    kind: Literal[SourceKind.SIMULATED] = Field(description="simulated")
+    path: Path | None = Field(
+        default=None,
+        description="folder of an export written by `forecastle simulate`, relative to the working directory; "
+        "without it the company is generated from `simulate`",
+    )
+    mapping: Path | None = Field(
+        default=None, description="mapping file, relative to the config file; without it the canonical one"
+    )
+    simulate: Simulate = Field(default_factory=Simulate, description="the company to generate when there is no path")
+
+
+Source = Annotated[FilesSource | EventLogSource | SimulatedSource, Field(discriminator="kind")]
+
+
+class Snapshots(Strict):
+    """At which instants a deal is looked at in training."""
+
+    ages: Annotated[tuple[Duration, ...], Distinct] = Field(
+        default=(), description="ages since creation, ascending, such as 29min, 1d, 3d; giving them sets the grid"
+    )
+    grid: Grid = Field(
+        default_factory=lambda known: Grid.AGES if known.get("ages") else Grid.WEEKLY,
+        description="weekly: Mondays 00:00 and each period's start; ages: fixed ages since creation (set by `ages`)",
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.grid is Grid.AGES and not self.ages:
+            refuse(
+                "missing", got="grid ages without ages", expected="ages", remedy="add ages: [1d, 3d, 7d]", field="grid"
+            )
+        if self.grid is Grid.WEEKLY and self.ages:
+            refuse(
+                "contradiction",
+                got="grid weekly with ages",
+                expected="one of the two",
+                remedy="remove ages, or set grid: ages",
+                field="grid",
+            )
+        if list(self.ages) != sorted(self.ages):
+            refuse("not_ascending", got="ages out of order", expected="ascending ages", field="ages")
+        return self
+
+
+class Features(Strict):
+    """What the model may look at."""
+
+    groups: Annotated[tuple[FeatureGroup, ...], Field(min_length=1), Distinct] = Field(
+        default=tuple(FeatureGroup), description="feature groups that are built"
+    )
+    drop: Annotated[tuple[str, ...], Distinct] = Field(default=(), description="names of single features left out")
+    shrink: float = Field(
+        default=20.0,
+        gt=0,
+        le=10_000,
+        description="weight of the parent's rate when a rep's, account's or segment's own is shrunk, in closed deals",
+    )
+
+
+class Model(Strict):
+    """The close model: an offset, then small LightGBM trees on top of it, averaged over seeds."""
+
+    seeds: int = Field(default=5, ge=1, le=50, description="number of boosters that are averaged")
+    offset: Offset = Field(default=Offset.RIDGE, description="what the trees start from: ridge, or the stage table")
+    ridge_penalty: float = Field(
+        default=1.0, gt=0, le=1e6, description="L2 penalty of the logistic offset on standardised inputs, in rows"
+    )
+    num_leaves: int = Field(default=8, ge=2, le=1024, description="leaves a tree")
+    min_data_in_leaf: int = Field(default=200, ge=1, le=1_000_000, description="rows a leaf must hold")
+    learning_rate: float = Field(default=0.03, gt=0, le=1, description="shrinkage of each tree, 0-1")
+    max_rounds: int = Field(default=600, ge=1, le=20_000, description="trees at most; fewer when later data say so")
+    feature_fraction: float = Field(default=0.6, gt=0, le=1, description="share of the features each tree may use, 0-1")
+    bagging_fraction: float = Field(default=0.8, gt=0, le=1, description="share of the rows each tree sees, 0-1")
+    lambda_l2: float = Field(default=2.0, ge=0, le=1e6, description="L2 penalty on leaf values")
+    path_smooth: float = Field(default=10.0, ge=0, le=1e6, description="pull of a leaf towards its parent, in rows")
+    num_threads: int = Field(default=2, ge=1, le=256, description="threads of training; part of what is reproducible")
+    calibrate: Calibrate = Field(
+        default=Calibrate.AUTO, description="auto: affine in log-odds, only where it wins on later periods; or none"
+    )
+
+
+class Training(Strict):
+    """Which rows may train."""
+
+    eligibility: Eligibility = Field(
+        default=Eligibility.HORIZON,
+        description="horizon: rows whose whole label window ended before the cut; resolved: deals closed before it",
+    )
+    horizon_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=3650,
+        description="label window of target eventual in days, when the rows must be horizon-complete; "
+        "without it the config's own horizon_days",
+    )
+
+
+class Backtest(Strict):
+    """How the model is judged on what came later."""
+
+    test_periods: int = Field(default=4, ge=1, le=40, description="last closed periods that are tested, one fold each")
+    test_from: AwareDatetime | None = Field(
+        default=None,
+        description="target eventual only: one fixed cut instead; train on what was known before it, test on deals "
+        "created at or after it; a timestamp with its offset, such as 2012-01-31T17:58:00Z",
+    )
+    bootstrap: int = Field(default=500, ge=0, le=100_000, description="draws of deals for the intervals; 0: none")
+
+
+class Gates(Strict):
+    """What a model must show before it is promoted."""
+
+    beat: Baseline = Field(default=Baseline.STAGE_TIME_LEFT, description="the baseline it must beat on log loss")
+    min_gain: float = Field(
+        default=0.0, ge=0, le=1, description="log loss it must gain over that baseline, in nats a row; strictly more"
+    )
+    confidence: float = Field(
+        default=0.9,
+        ge=0,
+        lt=1,
+        description="share of the bootstrap draws in which the gain must exceed min_gain; 0: the point estimate alone",
+    )
+
+
+class Serving(Strict):
+    """The scoring service."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(default=3000, ge=1, le=65_535, description="port to listen on")
+    workers: int = Field(default=2, ge=1, le=64, description="worker processes")
+    api_keys_file: Path | None = Field(
+        default=None,
+        description="file of hashed API keys, relative to the working directory; needed when the service listens on "
+        "more than this machine",
+    )
+    max_body_mb: float = Field(default=20.0, gt=0, le=1000, description="largest request body, in 10^6 bytes")
+    max_deals_plain: int = Field(default=1000, ge=1, le=100_000, description="deals a request without reasons")
+    max_deals_explained: int = Field(default=100, ge=1, le=10_000, description="deals a request with reasons")
+    max_events_per_deal: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="history rows and activities of one deal in a request"
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.max_deals_explained > self.max_deals_plain:
+            refuse(
+                "contradiction",
+                got=f"max_deals_explained {self.max_deals_explained} above max_deals_plain {self.max_deals_plain}",
+                expected="explained at most as many as plain",
+                field="max_deals_explained",
+            )
+        if self.api_keys_file is None and not _only_this_machine(self.host):
+            refuse(
+                "open_to_the_network",
+                got=f"host {self.host} without API keys",
+                expected="API keys wherever others can reach the service",
+                remedy="set serving.api_keys_file, or host: 127.0.0.1",
+                field="host",
+            )
+        return self
+
+
+class Config(Strict):
+    """A whole config file."""
+
+    NOT_HASHED: ClassVar[frozenset[str]] = frozenset({"name", "state_dir", "serving", "gates"})
+    """Sections that change no model and so are no part of its hash; nor are the paths of the source."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="name of the config, and of its experiment: letters, digits, dot, dash, underscore",
+    )
+    seed: int = Field(default=7, ge=0, le=MAX_SEED, description="the one seed of training")
+    time_zone: TimeZone = Field(description="IANA time zone of the business: of periods, dates and naive timestamps")
+    target: Target = Field(description="in_period: won before the period ends; eventual: won in the end")
+    horizon_days: int = Field(
+        default=365, ge=1, le=3650, description="days after the as-of at which p_won, p_lost and p_open hold"
+    )
+    period: Period = Field(description="the forecast period")
+    source: Source = Field(description="where the records come from")
+    state_dir: Path = Field(
+        default=Path(".forecastle"), description="folder of all state; relative to the working directory"
+    )
+    snapshots: Snapshots = Field(default_factory=Snapshots, description="when a deal is looked at in training")
+    features: Features = Field(default_factory=Features, description="what the model may look at")
+    model: Model = Field(default_factory=Model, description="the close model")
+    training: Training = Field(default_factory=Training, description="which rows may train")
+    backtest: Backtest = Field(default_factory=Backtest, description="how the model is judged on what came later")
+    gates: Gates = Field(default_factory=Gates, description="what a model must show before it is promoted")
+    serving: Serving = Field(default_factory=Serving, description="the scoring service")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.target is Target.IN_PERIOD:
+            _refuse_eventual_only("backtest.test_from", self.backtest.test_from, "backtest.test_periods")
+            _refuse_eventual_only("training.horizon_days", self.training.horizon_days, "the period's end")
+        return self
+
+
+def _refuse_eventual_only(field: str, value: object, instead: str) -> None:
+    """Refuse ``field`` when it is given although the target is in_period."""
+    if value is not None:
+        refuse(
+            "contradiction",
+            got="given with target in_period",
+            expected="only with target eventual",
+            remedy=f"remove it (in_period goes by {instead}), or set target: eventual",
+            field=field,
+        )
+
+
+def _only_this_machine(host: str) -> bool:
+    """Tell whether ``host`` can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,159 @@
+"""Closed vocabularies: the only words that configs, tables and answers may use for these things.
+
+Each is a ``StrEnum``, so a member *is* its text: ``Direction.INBOUND == "inbound"``.
+"""
+
+from enum import StrEnum
+
+
+class Target(StrEnum):
+    """What the default head predicts."""
+
+    IN_PERIOD = "in_period"  # won in [as_of, end of the period)
+    EVENTUAL = "eventual"  # won in the end
+
+
+class Outcome(StrEnum):
+    """How a deal stands at an instant. Closed means won or lost; never write "closed" for won."""
+
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+
+
+class ForecastCategory(StrEnum):
+    """The seller's confidence in a deal; not its stage."""
+
+    PIPELINE = "pipeline"
+    BEST_CASE = "best_case"
+    COMMIT = "commit"
+    CLOSED = "closed"
+    OMITTED = "omitted"
+
+
+class ActivityKind(StrEnum):
+    """What people did."""
+
+    EMAIL = "email"
+    CALL = "call"
+    MEETING = "meeting"
+    CONTENT = "content"
+    CONTRACT = "contract"
+    WEB = "web"
+
+
+class Direction(StrEnum):
+    """Who acted: the buyer (inbound), we (outbound) or both (mutual)."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    MUTUAL = "mutual"
+
+
+class TableName(StrEnum):
+    """The canonical tables that a source may fill."""
+
+    DEALS = "deals"
+    DEAL_HISTORY = "deal_history"
+    ACTIVITIES = "activities"
+    CONTACTS = "contacts"
+    ACCOUNTS = "accounts"
+    REPS = "reps"
+    QUOTAS = "quotas"
+    CALLS = "calls"
+
+
+class AccountField(StrEnum):
+    """Fields of an account that a mapping may declare constant."""
+
+    INDUSTRY = "industry"
+    SIZE = "size"
+    REGION = "region"
+
+
+class AttributeKind(StrEnum):
+    """The type of a deal attribute that is constant from creation."""
+
+    NUMBER = "number"
+    CATEGORY = "category"
+
+
+class SourceKind(StrEnum):
+    """Where the records come from."""
+
+    FILES = "files"
+    EVENT_LOG = "event_log"
+    SIMULATED = "simulated"
+
+
+class PeriodKind(StrEnum):
+    """The length of a forecast period."""
+
+    QUARTER = "quarter"
+    MONTH = "month"
+
+
+class Grid(StrEnum):
+    """At which instants a deal is looked at in training."""
+
+    WEEKLY = "weekly"  # Mondays 00:00 and each period's start
+    AGES = "ages"  # fixed ages since creation
+
+
+class FeatureGroup(StrEnum):
+    """The feature groups that a config may switch on."""
+
+    DEAL = "deal"
+    CLOCK = "clock"
+    VELOCITY = "velocity"
+    ACTIVITY = "activity"
+    ENGAGEMENT = "engagement"
+    HISTORY = "history"
+
+
+class Baseline(StrEnum):
+    """The baseline models that stand in every table."""
+
+    CONSTANT = "constant"
+    STAGE_RATE = "stage_rate"
+    STAGE_TIME_LEFT = "stage_time_left"
+    RIDGE = "ridge"
+
+
+class Offset(StrEnum):
+    """The model that the trees start from."""
+
+    RIDGE = "ridge"
+    TABLE = "table"
+
+
+class Calibrate(StrEnum):
+    """Whether an affine calibration in log-odds may be fitted."""
+
+    AUTO = "auto"  # only where it wins on later periods
+    NONE = "none"
+
+
+class Eligibility(StrEnum):
+    """Which rows may train."""
+
+    HORIZON = "horizon"  # the whole label window ended before the cut
+    RESOLVED = "resolved"  # the deal was closed before the cut, as published work on flat sets does
+
+
+class UnknownStage(StrEnum):
+    """What to do with a stage that the mapping does not list."""
+
+    REFUSE = "refuse"
+    KEEP = "keep"
+
+
+class Alias(StrEnum):
+    """The two names a registered model may carry; a champion is the buyer's advocate, never a model."""
+
+    CANDIDATE = "candidate"
+    LIVE = "live"
+
+
+PLANNED = "planned"
+"""The activity outcome that announces something in the future: planned, not done."""
