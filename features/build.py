@@ -1,0 +1,83 @@
+"""`build_features`: the one path from the record to the columns, for training, batch files and the endpoint alike."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.errors import ConfigError
+from features.asof import Requests
+from features.record import Record
+from features.registry import GROUPS, Context, Plan, group_features
+
+# Order of groups is order of columns. A new group: its module here.
+GROUP_MODULES = ("deal", "clock", "velocity", "activity", "engagement", "history")
+
+# What the stage x time table is made of: no plan is without them.
+ALWAYS = {"in_period": ("stage_rank", "days_left"), "eventual": ("stage_rank", "days_open")}
+
+CHUNK = 250_000  # requests at a time: bounds the working memory, changes no value (the law batch = one)
+
+
+@dataclass(frozen=True)
+class FeatureMatrix:
+    """values: float64[n, k], C order, NaN where a feature is missing; names: the k columns."""
+
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """Return one column, contiguous float64[n]."""
+        return np.ascontiguousarray(self.values[:, self.names.index(name)])
+
+
+def plan_features(context: Context, groups: Sequence[str] = GROUP_MODULES, drop: Sequence[str] = ()) -> Plan:
+    """Return the plan of these groups without the dropped features; raises ConfigError for names that do not exist."""
+    load_groups()
+    unknown = [name for name in groups if name not in GROUPS]
+    if unknown:
+        raise ConfigError(f"unknown feature group {unknown[0]!r}: expected some of {', '.join(GROUPS)}")
+    chosen = tuple(name for name in GROUP_MODULES if name in groups)
+    features = [f for fs in group_features(chosen, context).values() for f in fs]
+    missing = [name for name in drop if name not in {f.name for f in features}]
+    if missing:
+        raise ConfigError(f"features.drop names {missing[0]!r}, which no chosen group has; see the table in README.md")
+    kept = tuple(f for f in features if f.name not in drop)
+    needed = [name for name in ALWAYS[context.schema.target] if name not in {f.name for f in kept}]
+    if needed:
+        raise ConfigError(
+            f"features leaves out {needed[0]!r}, which the stage x time table needs: keep the groups deal and clock, and drop it not"
+        )
+    return Plan(context, chosen, kept)
+
+
+def load_groups() -> None:
+    """Import every group module, which registers it."""
+    for name in GROUP_MODULES:
+        importlib.import_module(f"features.{name}")
+
+
+def build_features(record: Record, requests: Requests, plan: Plan) -> FeatureMatrix:
+    """Return the plan's columns for every request, in the requests' order; see `FeatureMatrix`."""
+    load_groups()
+    values = np.empty((len(requests), len(plan.features)), dtype=np.float64)
+    for start in range(0, len(requests), CHUNK):
+        rows = slice(start, start + CHUNK)
+        _fill(values[rows], record, requests.take(rows), plan)
+    return FeatureMatrix(plan.names, values)
+
+
+def _fill(out: NDArray[np.float64], record: Record, requests: Requests, plan: Plan) -> None:
+    view = record.view(requests)
+    place = {name: j for j, name in enumerate(plan.names)}
+    for group in plan.groups:
+        expected = {f.name for f in GROUPS[group].specs(plan.context.schema)}
+        columns = GROUPS[group].compute(view, plan.context)
+        if set(columns) != expected:
+            raise ValueError(f"group {group!r} gave {sorted(set(columns) ^ expected)} more or fewer than it declares")
+        for name in columns.keys() & place.keys():
+            out[:, place[name]] = columns[name]

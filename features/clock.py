@@ -1,0 +1,66 @@
+"""The clock: how much of the fiscal period is left, how old the deal is, and what its close date says.
+
+Days are 86,400 s; ``close_date`` is a local day and is compared with the local day of the as-of. Features that speak of the
+period serve the `in_period` head only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from features.asof import AsOfView
+from features.columns import number
+from features.periods import DAY, local_days
+from features.registry import Columns, Context, Feature, feature_group
+
+_PERIOD = ("in_period",)
+
+SPECS = (
+    Feature("days_left", "days", "{value} days of the period are left", targets=_PERIOD),
+    Feature("period_share", "share 0-1", "{value} of the period has gone", style=".0%", targets=_PERIOD),
+    Feature("days_open", "days", "open for {value} days; deals like this usually {usual}", missing="deal not known"),
+    Feature(
+        "days_to_close_date",
+        "days",
+        "the close date is {value} days away; usually {usual}",
+        missing="no close date",
+        unknown="no close date is set",
+        style="+.0f",
+    ),
+    Feature(
+        "close_date_past_period",
+        "days",
+        "the close date lies {value} days beyond the period's last day (usual {usual})",
+        missing="no close date",
+        unknown="no close date is set",
+        style="+.0f",
+        targets=_PERIOD,
+    ),
+    Feature(
+        "close_date_in_period",
+        "0 or 1",
+        "the close date lies within the period: {value} (1 yes, 0 no)",
+        missing="no close date",
+        unknown="no close date is set",
+        sign=1,
+        targets=_PERIOD,
+    ),
+)
+
+
+@feature_group("clock", SPECS)
+def clock(view: AsOfView, context: Context) -> Columns:
+    """Return the clock columns for every request; see the module docstring."""
+    calendar = view.calendar
+    period = calendar.index(view.as_of)
+    start, end = calendar.starts[period], calendar.starts[period + 1]
+    due = number(view.of("history").last("close_date"))
+    past_period = due - (calendar.days[period + 1] - 1)
+    return {
+        "days_left": (end - view.as_of) / DAY,
+        "period_share": (view.as_of - start) / (end - start),
+        "days_open": view.days_since_created(),
+        "days_to_close_date": due - local_days(view.as_of, calendar.zone),
+        "close_date_past_period": past_period,
+        "close_date_in_period": np.where(np.isnan(due), np.nan, (past_period <= 0).astype(np.float64)),
+    }

@@ -1,0 +1,64 @@
+"""The deal as it stands: stage, amount, forecast category, next step, and attributes fixed at creation.
+
+Input: the view's ``history`` timeline (full state per row) and fixed facts. Output: float64[n] per name. A deal with no
+visible history is NaN in everything that history would tell.
+"""
+
+from __future__ import annotations
+
+from features.asof import AsOfView
+from features.columns import log_money, number
+from features.registry import Columns, Context, Feature, Schema, feature_group
+
+_FIXED = (
+    Feature("stage_rank", "rank", "in stage number {value} (first is 0)", missing="stage not known"),
+    Feature("log_amount", "log money", "amount is e^{value} (usual e^{usual})", missing="no amount", style=".1f"),
+    Feature(
+        "amount_vs_first",
+        "log ratio",
+        "amount stands {value} above where it began, in logs",
+        missing="no amount",
+        style="+.2f",
+    ),
+    Feature("amount_changes", "changes", "amount was changed {value} times; deals like this usually {usual}"),
+    Feature("amount_cuts", "changes", "amount was cut {value} times; deals like this usually {usual}"),
+    Feature(
+        "category_rank",
+        "rank",
+        "the rep calls it {value} on a scale of 0 omitted, 1 pipeline, 2 best case, 3 commit; usual {usual}",
+        missing="no forecast category",
+        sign=1,
+    ),
+    Feature(
+        "category_changes", "changes", "forecast category was moved {value} times; deals like this usually {usual}"
+    ),
+    Feature("next_step_set", "0 or 1", "a next step is written down: {value} (1 yes, 0 no)", missing="not recorded"),
+)
+
+
+def _specs(schema: Schema) -> tuple[Feature, ...]:
+    numbers = tuple(
+        Feature(
+            f"attr_{name}", "as given", name.replace("_", " ") + " is {value}; usual {usual}", "no value", style=".4g"
+        )
+        for name in schema.numbers
+    )
+    return _FIXED + numbers
+
+
+@feature_group("deal", _specs)
+def deal(view: AsOfView, context: Context) -> Columns:
+    """Return the deal columns for every request; see the module docstring."""
+    history = view.of("history")
+    amount = log_money(history.last("amount"))
+    return {
+        "stage_rank": number(history.last("stage")),
+        "log_amount": amount,
+        "amount_vs_first": amount - log_money(history.first("amount")),
+        "amount_changes": history.count("amount_changed"),
+        "amount_cuts": history.count("amount_cut"),
+        "category_rank": number(history.last("category")),
+        "category_changes": history.count("category_changed"),
+        "next_step_set": number(history.last("next_step")),
+        **{f"attr_{name}": view.fixed(name) for name in context.schema.numbers},
+    }

@@ -1,0 +1,132 @@
+"""The registry of features and feature groups: name, unit, missing rule, sign, sentence.
+
+To add a feature: one `Feature` and one line in its group. To add a group: a module with one `@feature_group`, and its name in
+`features.build.GROUP_MODULES`. Everything else (build, bundle hash, reasons, README table, contract tests) follows from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.asof import AsOfView
+
+Float = NDArray[np.float64]
+Columns = dict[str, Float]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What a feature is.
+
+    name: column name. unit: of its values. says: the sentence a manager reads, with ``{value}`` and ``{usual}`` in `style`.
+    missing: when it is NaN ("never" where it can't be). unknown: the sentence where it is NaN. sign: +1 or -1 where the probability may
+    only rise or fall with it, other things equal; 0 free. style: format of value and usual in the sentence.
+    targets: the heads it serves.
+    """
+
+    name: str
+    unit: str
+    says: str
+    missing: str = "never"
+    unknown: str = ""
+    sign: int = 0
+    style: str = ".0f"
+    targets: tuple[str, ...] = ("in_period", "eventual")
+
+    def sentence(self, value: float, usual: float) -> str:
+        """Return the plain sentence for a value beside the usual one; NaN is told as unknown."""
+        if np.isnan(value):
+            return self.unknown or f"{self.name.replace('_', ' ')}: not known ({self.missing})"
+        beside = "not known" if np.isnan(usual) else format(usual, self.style)
+        return self.says.format(value=format(value, self.style), usual=beside)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the record of one company offers beyond the fixed columns.
+
+    target: the head ("in_period" or "eventual"). dimensions: categorical facts fixed at creation, each with an as-of rate
+    (type, source, account attributes declared fixed, declared category attributes). numbers: declared number attributes.
+    """
+
+    target: str
+    dimensions: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a group may use besides the view: the schema and the weight of the parent in a shrunken rate (in closed deals)."""
+
+    schema: Schema
+    shrink: float
+
+
+Specs = Callable[[Schema], tuple[Feature, ...]]
+Compute = Callable[[AsOfView, Context], Columns]
+
+
+@dataclass(frozen=True)
+class FeatureGroup:
+    """A named set of features computed together; `compute` returns one float64[n] per name of `specs(schema)`."""
+
+    name: str
+    specs: Specs
+    compute: Compute
+
+
+GROUPS: dict[str, FeatureGroup] = {}
+
+
+def feature_group(name: str, specs: Specs | tuple[Feature, ...]) -> Callable[[Compute], Compute]:
+    """Register a group. `specs` is a tuple, or a function of the schema for groups whose columns depend on the record."""
+
+    def register(compute: Compute) -> Compute:
+        if name in GROUPS and GROUPS[name].compute.__module__ != compute.__module__:
+            raise ValueError(f"feature group {name!r} is registered twice")
+        GROUPS[name] = FeatureGroup(name, (lambda _: specs) if isinstance(specs, tuple) else specs, compute)
+        return compute
+
+    return register
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which features are built, in which order: the contract between a model and the code that feeds it."""
+
+    context: Context
+    groups: tuple[str, ...]
+    features: tuple[Feature, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names, in order."""
+        return tuple(feature.name for feature in self.features)
+
+    def only(self, names: tuple[str, ...]) -> Plan:
+        """Return the plan with just these features, in the plan's order."""
+        return Plan(self.context, self.groups, tuple(f for f in self.features if f.name in names))
+
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that fixes the meaning of the columns; a bundle refuses code with another one."""
+        told = {
+            "schema": asdict(self.context.schema),
+            "shrink": self.context.shrink,
+            "groups": self.groups,
+            "features": [asdict(feature) for feature in self.features],
+        }
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def group_features(groups: tuple[str, ...], context: Context) -> Mapping[str, tuple[Feature, ...]]:
+    """Return the features of each group that serve the schema's target."""
+    return {
+        name: tuple(f for f in GROUPS[name].specs(context.schema) if context.schema.target in f.targets)
+        for name in groups
+    }

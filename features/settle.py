@@ -1,0 +1,138 @@
+"""What rows need before they can be checked: our words for theirs, the documented defaults, a tidy vocabulary.
+
+Every source and the inline path share this, so a deal posted to the endpoint is encoded like the same deal in a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.vocab import ActivityKind, AttributeKind, Direction, ForecastCategory
+from features.parsing import fold_name, parse
+from features.stages import StageMap
+from features.tables import (
+    CODED_KINDS,
+    NAT,
+    TABLES,
+    CodeArray,
+    Coded,
+    Column,
+    ColumnData,
+    IntArray,
+    Kind,
+    Table,
+    is_missing,
+    missing_column,
+)
+
+ATTRIBUTE_KINDS: dict[AttributeKind, Kind] = {AttributeKind.NUMBER: "float", AttributeKind.CATEGORY: "text"}
+CATEGORY_WORDS = tuple(category.value for category in ForecastCategory)
+KIND_WORDS = tuple(kind.value for kind in ActivityKind)
+DIRECTION_WORDS = tuple(direction.value for direction in Direction)
+WORDS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("deal_history", "forecast_category"): CATEGORY_WORDS,
+    ("calls", "category"): CATEGORY_WORDS,
+    ("activities", "kind"): KIND_WORDS,
+    ("activities", "direction"): DIRECTION_WORDS,
+}
+DEFAULTS = {("deals", "known_at"): "created_at", ("activities", "known_at"): "occurred_at"}
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """A source's words for our closed vocabularies: casefolded word -> our word. Our own words need no entry."""
+
+    categories: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+
+    def translate(self, table: str, column: str, word: str) -> str:
+        """Our word; a word outside the vocabulary comes back as it is, for the checks to name."""
+        folded = word.casefold()
+        if (table, column) == ("activities", "outcome"):
+            return fold_name(word)  # free text, but compared with `planned`
+        theirs = self.kinds if column == "kind" else self.categories if column != "direction" else {}
+        ours = theirs.get(folded) or theirs.get(fold_name(word)) or fold_name(word)
+        return ours if ours in WORDS[table, column] else word
+
+
+def columns_of(table: str, attributes: Mapping[str, AttributeKind]) -> tuple[Column, ...]:
+    """The columns of a table, with the declared attributes as further columns of deals."""
+    declared = TABLES[table].columns
+    if table != "deals":
+        return declared
+    return (*declared, *(Column(name, ATTRIBUTE_KINDS[kind]) for name, kind in attributes.items()))
+
+
+def read_coded(
+    column: Column, raw: Coded, zone: ZoneInfo, date_format: str | None
+) -> tuple[ColumnData, NDArray[np.bool_]]:
+    """Turn text into a column's encoding: (values of length n, bool[n] of cells that could not be read)."""
+    if column.kind in CODED_KINDS:
+        return raw, np.zeros(len(raw), dtype=bool)
+    if not raw.values:
+        return missing_column(column.kind, len(raw)), np.zeros(len(raw), dtype=bool)
+    parsed = parse(column.kind, raw.values, zone, date_format)
+    values: ColumnData
+    # Code -1 indexes the missing value appended at the end.
+    if column.kind == "float":
+        values = np.append(parsed.values, np.nan).astype(np.float64, copy=False)[raw.codes]
+    else:
+        values = np.append(parsed.values, np.int64(NAT)).astype(np.int64, copy=False)[raw.codes]
+    bad: NDArray[np.bool_] = np.append(parsed.bad, False)[raw.codes]
+    return values, bad
+
+
+def settle(table: Table, dictionary: Dictionary) -> Table:
+    """Translate the words of closed vocabularies, fill the defaults, and drop values that no row uses."""
+    columns: dict[str, ColumnData] = {}
+    for name, data in table.columns.items():
+        if isinstance(data, Coded):
+            columns[name] = _words(table.name, name, data, dictionary)
+        elif name == "seq":
+            columns[name] = _filled(data, np.arange(table.n, dtype=np.int64))
+        elif (table.name, name) in DEFAULTS:
+            columns[name] = _filled(data, table.ints(DEFAULTS[table.name, name]))
+        else:
+            columns[name] = data
+    return Table(table.name, columns, table.n)
+
+
+def translated(coded: Coded, translate: Callable[[str], str]) -> Coded:
+    """Replace each value by another word; equal words become one value. Values come out sorted, each used."""
+    used = np.unique(coded.codes)
+    texts = [translate(coded.values[code]) for code in used.tolist() if code >= 0]
+    values = tuple(sorted(set(texts)))
+    index = {text: code for code, text in enumerate(values)}
+    lookup = np.full(len(coded.values) + 1, -1, dtype=np.int32)
+    lookup[used[used >= 0]] = [index[text] for text in texts]
+    codes: CodeArray = lookup[coded.codes]
+    return Coded(codes, values)
+
+
+def known_stages(history: Table, stages: StageMap) -> tuple[Table, IntArray]:
+    """Make stages outside the map missing; return the rows that had one too."""
+    stage = history.coded("stage")
+    known = stage.codes_in(stages.names)
+    strange = np.flatnonzero((known < 0) & (stage.codes >= 0)).astype(np.int64)
+    return history.replace({"stage": Coded(known, stages.names)}), strange
+
+
+def compact(table: Table) -> Table:
+    """Drop the values that no row uses any more, so that a vocabulary never names what was left out."""
+    columns = {name: translated(data, str) if isinstance(data, Coded) else data for name, data in table.columns.items()}
+    return Table(table.name, columns, table.n)
+
+
+def _words(table: str, column: str, data: Coded, dictionary: Dictionary) -> Coded:
+    if (table, column) in WORDS or (table, column) == ("activities", "outcome"):
+        return translated(data, lambda word: dictionary.translate(table, column, word))
+    return data
+
+
+def _filled(data: ColumnData, default: NDArray[np.int64]) -> ColumnData:
+    return data if isinstance(data, Coded) else np.where(is_missing(data), default, data)

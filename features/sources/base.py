@@ -1,0 +1,49 @@
+"""What a source is, the registry of sources, and the way to open the one that a config names."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from configs.errors import UsageError
+from configs.load import mapping_of
+from configs.mapping import Mapping
+from configs.schema import Config
+from features.ingest import Ingest as Ingest
+from features.ingest import IngestReport as IngestReport
+
+
+class CrmSource(Protocol):
+    """One place that a company's records can be read from."""
+
+    def read(self) -> Ingest:
+        """Read everything. Raises a DataError with every fault at once; the same records give the same tables."""
+        ...
+
+
+Opener = Callable[[Config, Mapping, ZoneInfo], CrmSource]
+SOURCES: dict[str, Opener] = {}
+MODULES = ("files", "event_log", "simulated")  # each registers itself when imported
+
+
+def source(kind: str) -> Callable[[Opener], Opener]:
+    """Register how a source of ``kind`` is opened. Raises ValueError where the kind is taken."""
+
+    def register(opener: Opener) -> Opener:
+        if SOURCES.setdefault(kind, opener) is not opener:
+            raise ValueError(f"source kind {kind!r} is registered twice")
+        return opener
+
+    return register
+
+
+def open_source(config: Config) -> CrmSource:
+    """Return the source that a config names, with its mapping read. Raises ConfigError."""
+    for module in MODULES:
+        importlib.import_module(f"features.sources.{module}")
+    kind = config.source.kind.value
+    if kind not in SOURCES:
+        raise UsageError.at("source.kind", repr(kind), expected=f"one of {', '.join(sorted(SOURCES))}")
+    return SOURCES[kind](config, mapping_of(config), ZoneInfo(config.time_zone))

@@ -1,0 +1,67 @@
+"""Deal velocity: how fast a deal moves through its stages, and how its close date moves.
+
+Counts are changes. A push is a change to a later close date, a pull-in to an earlier one; net push days are positive when the deal moved
+out. The closing row is never a change. Definitions: change log as in Salesforce OpportunityHistory; pushed out and pulled in as in
+Gong help article 7251552457101.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from features.asof import AsOfView
+from features.periods import DAY
+from features.registry import Columns, Context, Feature, feature_group
+
+DAYS_FLOOR = 7.0  # a rate over less than a week of life is noise
+
+SPECS = (
+    Feature(
+        "days_in_stage", "days", "{value} days in this stage; deals like this usually {usual}", missing="no history"
+    ),
+    Feature(
+        "stages_per_30d",
+        "stages / 30 days",
+        "moves {value} stages a month; deals like this usually {usual}",
+        missing="deal not known",
+        style=".1f",
+    ),
+    Feature("stages_gained_30d", "stages", "advanced {value} stages in 30 days; deals like this usually {usual}"),
+    Feature("stage_regressions", "changes", "went back a stage {value} times; deals like this usually {usual}"),
+    Feature("pushes", "changes", "close date moved out {value} times; deals like this usually {usual}", sign=-1),
+    Feature("pushes_30d", "changes", "close date moved out {value} times in 30 days; usually {usual}"),
+    Feature("pull_ins", "changes", "close date moved in {value} times; deals like this usually {usual}"),
+    Feature("net_push_days", "days", "close date is {value} days from where it began; usually {usual}", style="+.0f"),
+    Feature(
+        "days_since_push",
+        "days",
+        "close date was last moved out {value} days ago; usually {usual}",
+        missing="never pushed",
+        unknown="the close date was never moved out",
+    ),
+    Feature("edits_30d", "changes", "{value} changes to the record in 30 days; deals like this usually {usual}"),
+    Feature(
+        "days_since_edit", "days", "the record was last changed {value} days ago; usually {usual}", missing="no history"
+    ),
+)
+
+
+@feature_group("velocity", SPECS)
+def velocity(view: AsOfView, context: Context) -> Columns:
+    """Return the velocity columns for every request; see the module docstring."""
+    history = view.of("history")
+    month = 30 * DAY
+    months_open = np.maximum(view.days_since_created(), DAYS_FLOOR) / 30.0
+    return {
+        "days_in_stage": history.days_since("stage_changed"),
+        "stages_per_30d": history.total("stage_step") / months_open,
+        "stages_gained_30d": history.total("stage_step", within=month),
+        "stage_regressions": history.count("regressed"),
+        "pushes": history.count("pushed"),
+        "pushes_30d": history.count("pushed", within=month),
+        "pull_ins": history.count("pulled_in"),
+        "net_push_days": history.total("close_shift_days"),
+        "days_since_push": history.days_since("pushed"),
+        "edits_30d": history.count(within=month),
+        "days_since_edit": history.days_since(),
+    }
