@@ -1,8 +1,8 @@
 """The one gatekeeper of time: what was known about an entity strictly before an as-of.
 
-No other module under `features` or `models` compares a timestamp with an as-of. Feature groups receive an `AsOfView` and ask it;
-they cannot reach past it. Every answer is one value per request, depends only on rows with ``known_at < as_of``, and has the same
-bits whether the request is asked alone or among a million.
+No other module under `features` or `models` compares a timestamp with an as-of. Feature groups receive an `AsOfView`
+and ask it; they cannot reach past it. Every answer is one value per request, depends only on rows with ``known_at <
+as_of``, and has the same bits whether the request is asked alone or among a million.
 
 The laws (tests/pit): truncation, time travel, order, batch = one, oracle.
 """
@@ -86,7 +86,7 @@ class Seen:
         return np.where(self.high > self.low, running[np.maximum(self.high - 1, 0)], NAT)
 
     def days_since(self, where: str | None = None, clock: str = "known_at") -> Float:
-        """Return the days from the latest visible `clock` ("known_at" or a time column) to the as-of, NaN where none."""
+        """Return days from the latest visible `clock` ("known_at" or a time column) to the as-of, NaN where none."""
         at = self.last("known_at", where) if clock == "known_at" else self.latest(clock, where)
         return days_between(at, self.as_of)
 
@@ -95,7 +95,7 @@ class Seen:
         return days_between(self.first("known_at", where), self.as_of)
 
     def distinct(self, column: str, where: str | None = None, within: int | None = None) -> Float:
-        """Return how many distinct values of `column` the visible rows hold, float64[n]; missing values do not count."""
+        """Return how many distinct values of `column` the visible rows hold, float64[n]; missing ones do not count."""
         pairs, first = self.timeline.subjects(column)
         known = np.maximum(self.entity, 0)
         fan = np.where(self.entity >= 0, first[known + 1] - first[known], 0)
@@ -105,7 +105,7 @@ class Seen:
         return np.bincount(request[seen.count(where, within) > 0], minlength=len(fan)).astype(np.float64)
 
     def decayed(self, half_life: int, where: str | None = None) -> Float:
-        """Return the sum over visible rows of 2^-(age / half_life), age = as_of - known_at, half_life in microseconds."""
+        """Return the sum over visible rows of 2^-(age / half_life), age = as_of - known_at, both in microseconds."""
         if len(self.timeline) == 0:
             return np.zeros(len(self.as_of))
         row = np.maximum(self.high - 1, 0)
@@ -116,8 +116,8 @@ class Seen:
     def upcoming(self, column: str, where: str | None = None, within: int | None = None) -> Float:
         """Return how many visible rows announce something at or after the as-of (and less than `within` later).
 
-        column: the announced instant, int64 UTC microseconds. A row is known and already past at ``as_of`` exactly when the later of
-        its two clocks lies before it, so one more sorted key answers the question without looking at a row.
+        column: the announced instant, int64 UTC microseconds. A row is known and already past at ``as_of`` exactly when
+        the later of its two clocks lies before it, so one more sorted key answers without looking at a row.
         """
         return self._announced(column, where, within) - self._announced(column, where, 0)
 
@@ -164,7 +164,7 @@ class AsOfView:
     """What `requests` may see of the record.
 
     deals: facts fixed at creation. timelines: per-deal timelines by name. reference: timelines keyed by other entities.
-    stage_count: number of open stages. rep_team: int64, team code by rep code (the hierarchy has no history), -1 unknown.
+    stage_count: number of open stages. rep_team: int64, team code by rep code (it has no history), -1 unknown.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class AsOfView:
         return self._seen[name]
 
     def about(self, name: str, entity: Int) -> Seen:
-        """Return what is visible of reference timeline `name` for `entity` (int64[n]; negative: unknown, sees nothing)."""
+        """Return what is visible of reference timeline `name` for `entity` (int64[n]; negative: sees nothing)."""
         return look(self._reference[name], entity, self.as_of)
 
     def has(self, name: str) -> bool:
@@ -229,8 +229,13 @@ def look(timeline: Timeline, entity: Int, as_of: Int) -> Seen:
 
 def known_before(tables: CrmTables, cut: int) -> CrmTables:
     """Return the tables without any fact known at or after `cut`: what a model trained as of that instant may see."""
-    clocks = {"deals": "known_at", "deal_history": "known_at", "activities": "known_at", "contacts": "known_at",
-              "calls": "submitted_at"}  # fmt: skip
+    clocks = {
+        "deals": "known_at",
+        "deal_history": "known_at",
+        "activities": "known_at",
+        "contacts": "known_at",
+        "calls": "submitted_at",
+    }
     return replace(tables, **{name: _before(getattr(tables, name), clock, cut) for name, clock in clocks.items()})
 
 
@@ -251,7 +256,7 @@ def days_between(earlier: Int, later: Int) -> Float:
 
 
 def _position(timeline: Timeline, entity: Int, instant: Int) -> Int:
-    """Return the number of rows of the timeline that sort before (entity, instant): one binary search on the composite key."""
+    """Return how many rows of the timeline sort before (entity, instant): one binary search on the composite key."""
     rank = np.searchsorted(timeline.instants, instant, side="left")
     position = np.searchsorted(timeline.key, entity * (len(timeline.instants) + 1) + rank, side="left")
     return np.where(entity >= 0, position, 0)

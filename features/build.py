@@ -50,7 +50,8 @@ def plan_features(context: Context, groups: Sequence[str] = GROUP_MODULES, drop:
     needed = [name for name in ALWAYS[context.schema.target] if name not in {f.name for f in kept}]
     if needed:
         raise ConfigError(
-            f"features leaves out {needed[0]!r}, which the stage x time table needs: keep the groups deal and clock, and drop it not"
+            f"features leaves out {needed[0]!r}, which the stage x time table needs: "
+            "keep the groups deal and clock, and take it out of features.drop"
         )
     return Plan(context, chosen, kept)
 

@@ -1,7 +1,7 @@
 """The clock: how much of the fiscal period is left, how old the deal is, and what its close date says.
 
-Days are 86,400 s; ``close_date`` is a local day and is compared with the local day of the as-of. Features that speak of the
-period serve the `in_period` head only.
+Days are 86,400 s; ``close_date`` is a local day and is compared with the local day of the as-of. Features that speak of
+the period serve the `in_period` head only.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ visible history is NaN in everything that history would tell.
 
 from __future__ import annotations
 
+import numpy as np
+
 from features.asof import AsOfView
 from features.columns import log_money, number
 from features.registry import Columns, Context, Feature, Schema, feature_group
@@ -60,5 +62,5 @@ def deal(view: AsOfView, context: Context) -> Columns:
         "category_rank": number(history.last("category")),
         "category_changes": history.count("category_changed"),
         "next_step_set": number(history.last("next_step")),
-        **{f"attr_{name}": view.fixed(name) for name in context.schema.numbers},
+        **{f"attr_{name}": np.asarray(view.fixed(name), dtype=np.float64) for name in context.schema.numbers},
     }

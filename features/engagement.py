@@ -1,7 +1,7 @@
 """Engagement: what the buyer does: replies, meetings held, calls taken, content opened, people involved.
 
-``buyer`` rows are inbound activities, meetings held and calls that connected. Times since use when it happened (``occurred_at``) among the
-rows the CRM already knew.
+``buyer`` rows are inbound activities, meetings held and calls that connected. Times since use when it happened
+(``occurred_at``) among the rows the CRM already knew.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """History: what closed deals say about this deal's rep, account, segment, stage and category, as of the request.
 
-Rates are by count and shrunken towards their parent, ``(won + m * parent) / (closed + m)``, along rep -> team -> company (empirical Bayes with
-the weight `m` of the config), and told as log-odds above the parent, so that a drift of the company's own rate moves none of them.
+Rates are by count and shrunken towards their parent, ``(won + m * parent) / (closed + m)``, along rep -> team ->
+company (empirical Bayes with the weight `m` of the config), and told as log-odds above the parent, so that a drift of
+the company's own rate moves none of them.
 Raw ids are never columns: a new rep starts at the team's rate.
 """
 
@@ -26,17 +27,68 @@ MILLION = 1e6
 _LIFT = "log-odds"
 
 _FIXED = (
-    Feature("rep_lift", _LIFT, "this rep's closed deals were won {value} above the company in log-odds", sign=1, style="+.2f"),
-    Feature("account_lift", _LIFT, "this account's past deals were won {value} above the company in log-odds", sign=1, style="+.2f"),
+    Feature(
+        "rep_lift",
+        _LIFT,
+        "this rep's closed deals were won {value} above the company in log-odds",
+        sign=1,
+        style="+.2f",
+    ),
+    Feature(
+        "account_lift",
+        _LIFT,
+        "this account's past deals were won {value} above the company in log-odds",
+        sign=1,
+        style="+.2f",
+    ),
     Feature("account_wins", "deals", "{value} earlier deals with this account were won; usually {usual}", sign=1),
-    Feature("rep_stage_lift", _LIFT, "this rep's deals that reached this stage were won {value} above the usual for it, in log-odds", sign=1, style="+.2f"),
-    Feature("rep_category_lift", _LIFT, "this rep's deals called like this were won {value} above the usual for it, in log-odds", sign=1, style="+.2f"),
-    Feature("rep_pushes", "pushes / deal", "this rep's deals are pushed {value} times more than the company's", missing="no closed deal yet", style="+.1f"),
-    Feature("rep_log_delay", "days", "this rep's activities are logged {value} days later than the company's", missing="nothing logged yet", style="+.1f"),
-    Feature("rep_close_share", "share 0-1", "this rep's wins come {value} of a period later than the company's", style="+.0%", missing="no win yet", targets=("in_period",)),
-    Feature("rep_cycle", "days", "this rep's wins take {value} days more than the company's", missing="no win yet", style="+.0f"),
-    Feature("amount_vs_won", "log ratio", "the amount stands {value} above the usual won deal, in logs", missing="no amount or no win yet", style="+.2f"),
-)  # fmt: skip
+    Feature(
+        "rep_stage_lift",
+        _LIFT,
+        "this rep's deals that reached this stage were won {value} above the usual for it, in log-odds",
+        sign=1,
+        style="+.2f",
+    ),
+    Feature(
+        "rep_category_lift",
+        _LIFT,
+        "this rep's deals called like this were won {value} above the usual for it, in log-odds",
+        sign=1,
+        style="+.2f",
+    ),
+    Feature(
+        "rep_pushes",
+        "pushes / deal",
+        "this rep's deals are pushed {value} times more than the company's",
+        style="+.1f",
+    ),
+    Feature(
+        "rep_log_delay",
+        "days",
+        "this rep's activities are logged {value} days later than the company's",
+        style="+.1f",
+    ),
+    Feature(
+        "rep_close_share",
+        "share 0-1",
+        "this rep's wins come {value} of a period later than the company's",
+        style="+.0%",
+        targets=("in_period",),
+    ),
+    Feature(
+        "rep_cycle",
+        "days",
+        "this rep's wins take {value} days more than the company's",
+        style="+.0f",
+    ),
+    Feature(
+        "amount_vs_won",
+        "log ratio",
+        "the amount stands {value} above the usual won deal, in logs",
+        missing="no amount",
+        style="+.2f",
+    ),
+)
 
 
 def _specs(schema: Schema) -> tuple[Feature, ...]:
@@ -104,7 +156,7 @@ def _conditional(view: AsOfView, owner: Int, stage: Int, category: Int, base: Fl
 
 
 def _habits(rep: Seen, company: Seen, m: float) -> Columns:
-    """Return what the rep's closed deals have in common, above the company's: pushes, late logging, when in the period they close, cycle.
+    """Return the rep's habits above the company's: pushes, late logging, when in the period they close, cycle.
 
     The company's own means drift (in a young record only quick deals have closed yet), so a habit is a difference.
     """
@@ -113,7 +165,9 @@ def _habits(rep: Seen, company: Seen, m: float) -> Columns:
         tops = [s.total(total, where) for s in (rep, company)]
         bottoms = [s.total(per, where) if per else s.count(where) for s in (rep, company)]
         parent = ratio(tops[1], bottoms[1])
-        return (tops[0] + m * parent) / (bottoms[0] + m) - parent
+        # No closed deal yet is no evidence of a habit, not a missing value: a flag for it would only tell how young
+        # the record is.
+        return np.where(np.isnan(parent), 0.0, (tops[0] + m * parent) / (bottoms[0] + m) - parent)
 
     return {
         "rep_pushes": above("pushes", None, None),
@@ -127,7 +181,8 @@ def _amount_vs_won(view: AsOfView, company: Seen) -> Float:
     cents = view.of("history").last("amount")
     usable = (cents != NAT) & (cents > 0)
     amount = np.where(usable, np.log(np.where(usable, cents, 1) / 100.0), np.nan)
-    return amount - ratio(company.total("log_amount_ppm", "won"), company.total("priced", "won")) / MILLION
+    usual = ratio(company.total("log_amount_ppm", "won"), company.total("priced", "won")) / MILLION
+    return np.where(np.isnan(usual), np.where(usable, 0.0, np.nan), amount - usual)
 
 
 def _code(values: Int) -> Int:

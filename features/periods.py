@@ -1,7 +1,7 @@
 """Fiscal periods: which quarter or month an instant belongs to, in the company's own time zone.
 
-A period is half-open, ``[start, end)``; its id is its first day. Starts are local midnights converted to UTC, so a quarter
-that holds a change of the clocks is an hour longer or shorter, as it is for the people who work in it.
+A period is half-open, ``[start, end)``; its id is its first day. Starts are local midnights converted to UTC, so a
+quarter that holds a change of the clocks is an hour longer or shorter, as it is for the people who work in it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Int = NDArray[np.int64]
 
 
 def local_midnight(day: date, zone: ZoneInfo) -> int:
-    """Return the UTC microsecond at which `day` begins in `zone` (the later instant where a clock change skips midnight)."""
+    """Return the UTC microsecond at which `day` begins in `zone` (the later one where clocks skip midnight)."""
     return round(datetime.combine(day, time(), zone).timestamp()) * MICRO
 
 
@@ -78,8 +78,8 @@ def fiscal_calendar(
 ) -> Calendar:
     """Build the calendar of a config's `period` block.
 
-    kind: "quarter" (3 months) or "month". fiscal_year_start: month 1-12 or "MM-DD". table: first days of explicit periods
-    (4-4-5 and others; the last entry closes the last period), which then replace kind and start.
+    kind: "quarter" (3 months) or "month". fiscal_year_start: month 1-12 or "MM-DD". table: first days of explicit
+    periods (4-4-5 and others; the last entry closes the last period), which then replace kind and start.
     """
     name = ZoneInfo(zone)
     days = list(table) if table else _regular_starts(3 if kind == "quarter" else 1, fiscal_year_start)
@@ -133,6 +133,8 @@ def parse_as_of(text: str, zone: str) -> int:
             return local_midnight(date.fromisoformat(text), ZoneInfo(zone))
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError.at("--as-of", repr(text), expected="a day such as 2026-03-31, or a timestamp in ISO 8601") from None
+        raise UsageError.at(
+            "--as-of", repr(text), expected="a day such as 2026-03-31, or a timestamp in ISO 8601"
+        ) from None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))
     return round((aware - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))

@@ -5,7 +5,7 @@ Columns that belong to a change itself (a step, a shift, a mask) are derived her
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ CONNECTED = ("connected", "answered", "held", "completed")
 
 @dataclass(frozen=True)
 class Record:
-    """One company's history as timelines. deal_ids: the deals, in code order; everything else is asked through `view`."""
+    """One company's history as timelines. deal_ids: the deals in code order; all else is asked through `view`."""
 
     deal_ids: Coded
     deals: DealFacts
@@ -53,7 +53,9 @@ class Record:
     def is_open(self, requests: Requests) -> Bool:
         """Return bool[n]: the deal is known at the as-of and its last visible row is neither won, lost nor deleted."""
         outcome = self.view(requests).of("history").last("outcome")
-        return (self.deals.known_at[requests.deal] < requests.as_of) & ((outcome == OPEN) | (outcome == NAT))
+        known: Bool = self.deals.known_at[requests.deal] < requests.as_of
+        standing: Bool = (outcome == OPEN) | (outcome == NAT)
+        return known & standing
 
 
 def build_record(
@@ -63,7 +65,7 @@ def build_record(
     schema: Schema,
     reference: Reference | None = None,
 ) -> Record:
-    """Turn tables into a Record. `reference` given (serving): its vocabulary and closes are used instead of the tables' own."""
+    """Turn tables into a Record; a `reference` (serving) replaces the tables' own vocabulary and closes."""
     vocabulary = reference.vocabulary if reference else vocabulary_of(tables, schema)
     deals = _deal_facts(tables, schema, vocabulary)
     history = _history(tables.deal_history, tables.deals, stages, vocabulary)
@@ -96,7 +98,7 @@ def _rep_teams(reps: Table) -> dict[str, str]:
 
 
 def _dimension(tables: CrmTables, name: str) -> Coded:
-    """Return a categorical fact per deal: an account's attribute through the deal's account, else the deal's own column."""
+    """Return a categorical fact per deal: an attribute of its account, else the deal's own column."""
     if name not in ACCOUNT_FIELDS or name in tables.deals.columns:
         return tables.deals.coded(name) if name in tables.deals.columns else Coded.missing(tables.deals.n)
     row = tables.deals.coded("account_id").codes_in(tables.accounts.coded("account_id").strings())  # type: ignore[arg-type]
@@ -233,7 +235,8 @@ def _activities(table: Table, deals: Table) -> Timeline:
     return timeline("activities", deals.n, _rows_of_deals(table, deals), known_at, columns)
 
 
-def _is(table: Table, column: str):  # type: ignore[no-untyped-def]
+def _is(table: Table, column: str) -> Callable[[str], Bool]:
+    """Return a test of each row for a value of a text column; a value that no row holds matches none."""
     coded = table.coded(column)
     return lambda value: coded.codes == (coded.code_of(value) if value in coded.values else -2)
 

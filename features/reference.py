@@ -1,8 +1,8 @@
 """Reference facts: what the company's closed deals say about reps, teams, accounts, segments, stages and categories.
 
-A closed deal becomes known at its close, so each of these is a timeline keyed by its own entity, and a feature about a rep is asked
-of it as of the request like any other fact. Only closes are stored (`Closes`); the timelines follow from them, which keeps the copy
-in a model bundle small.
+A closed deal becomes known at its close, so each of these is a timeline keyed by its own entity, and a feature about a
+rep is asked of it as of the request like any other fact. Only closes are stored (`Closes`); the timelines follow from
+them, which keeps the copy in a model bundle small.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ class Vocabulary:
 class Closes:
     """One row per closed episode of a deal, in order of known_at: ``columns`` are int64[c] each (codes -1 missing).
 
-    Columns: known_at, account, rep, one per schema dimension, stages (bit s: was in stage s), categories (bit r: was called r), and
-    `FACTS`: won 0/1, pushes, cycle_s (creation to close), delay_s and logged (sum and number of logging delays), share_ppm (share of
-    the period gone at the close), log_amount_ppm and priced (log of the amount in millionths, 1 where there was one).
+    Columns: known_at, account, rep, one per schema dimension, stages (bit s: was in stage s), categories (bit r: was
+    called r), and `FACTS`: won 0/1, pushes, cycle_s (creation to close), delay_s and logged (sum and number of logging
+    delays), share_ppm (share of the period gone at the close), log_amount_ppm and priced (log of the amount in
+    millionths, 1 where there was one).
     """
 
     columns: Mapping[str, Int]
@@ -114,8 +115,8 @@ def closes_of(
 ) -> Closes:
     """Read the closes off the deals' own timelines.
 
-    A close is the first won or lost row of an episode. Owner, stage and category are those of the row before it: what stands on
-    the closing row itself was written with the outcome in hand.
+    A close is the first won or lost row of an episode. Owner, stage and category are those of the row before it: what
+    stands on the closing row itself was written with the outcome in hand.
     deal_codes: int64[d] per deal: account, created_at, and one column per dimension.
     """
     closed = history.mask("closed")

@@ -1,7 +1,8 @@
 """The registry of features and feature groups: name, unit, missing rule, sign, sentence.
 
-To add a feature: one `Feature` and one line in its group. To add a group: a module with one `@feature_group`, and its name in
-`features.build.GROUP_MODULES`. Everything else (build, bundle hash, reasons, README table, contract tests) follows from here.
+To add a feature: one `Feature` and one line in its group. To add a group: a module with one `@feature_group`, and its
+name in `features.build.GROUP_MODULES`. Everything else (build, bundle hash, reasons, README table, contract tests)
+follows from here.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ Columns = dict[str, Float]
 class Feature:
     """What a feature is.
 
-    name: column name. unit: of its values. says: the sentence a manager reads, with ``{value}`` and ``{usual}`` in `style`.
-    missing: when it is NaN ("never" where it can't be). unknown: the sentence where it is NaN. sign: +1 or -1 where the probability may
-    only rise or fall with it, other things equal; 0 free. style: format of value and usual in the sentence.
+    name: column name. unit: of its values.
+    says: the sentence a manager reads, with ``{value}`` and ``{usual}`` formatted by `style`.
+    missing: when it is NaN ("never" where it can't be). unknown: the sentence where it is NaN.
+    sign: +1 or -1 where the probability may only rise or fall with it, other things equal; 0 free.
     targets: the heads it serves.
     """
 
@@ -51,8 +53,9 @@ class Feature:
 class Schema:
     """What the record of one company offers beyond the fixed columns.
 
-    target: the head ("in_period" or "eventual"). dimensions: categorical facts fixed at creation, each with an as-of rate
-    (type, source, account attributes declared fixed, declared category attributes). numbers: declared number attributes.
+    target: the head ("in_period" or "eventual"). dimensions: categorical facts fixed at creation, each with an as-of
+    rate (type, source, account attributes declared fixed, declared category attributes).
+    numbers: declared number attributes.
     """
 
     target: str
@@ -62,7 +65,7 @@ class Schema:
 
 @dataclass(frozen=True)
 class Context:
-    """What a group may use besides the view: the schema and the weight of the parent in a shrunken rate (in closed deals)."""
+    """What a group may use besides the view: the schema, and the parent's weight in a shrunken rate (closed deals)."""
 
     schema: Schema
     shrink: float
@@ -85,7 +88,7 @@ GROUPS: dict[str, FeatureGroup] = {}
 
 
 def feature_group(name: str, specs: Specs | tuple[Feature, ...]) -> Callable[[Compute], Compute]:
-    """Register a group. `specs` is a tuple, or a function of the schema for groups whose columns depend on the record."""
+    """Register a group. `specs`: a tuple, or a function of the schema where the columns depend on the record."""
 
     def register(compute: Compute) -> Compute:
         if name in GROUPS and GROUPS[name].compute.__module__ != compute.__module__:

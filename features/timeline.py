@@ -1,9 +1,9 @@
 """Timelines: what happened to each entity, in the order in which it became known.
 
-A timeline is a set of columns sorted by (entity, known_at, order of arrival). One int64 key per row, made of the entity and of the
-rank of its ``known_at`` among all distinct instants, lets one binary search find how much of an entity's past is visible at
-an instant, exactly, whatever the span and the resolution. Counts and sums over any window are then differences of prefix sums
-over integers, which give the same bits for one request and for a million.
+A timeline is a set of columns sorted by (entity, known_at, order of arrival). One int64 key per row, made of the entity
+and of the rank of its ``known_at`` among all distinct instants, lets one binary search find how much of an entity's
+past is visible at an instant, exactly, whatever the span and the resolution. Counts and sums over any window are then
+differences of prefix sums over integers, which give the same bits for one request and for a million.
 
 This module knows nothing of as-of instants; `features.asof` does.
 """
@@ -99,7 +99,7 @@ class Timeline:
         return self.cached(("following", where or ""), make)
 
     def running_max(self, column: str, where: str | None) -> Int:
-        """For each row, the largest value of `column` among its entity's matching rows up to it (NAT: none), int64[m]."""
+        """For each row, the largest `column` among its entity's matching rows up to it (NAT: none), int64[m]."""
 
         def make() -> Int:
             values = np.where(self.mask(where), self.values(column), NAT)

@@ -1,8 +1,8 @@
 """Deal velocity: how fast a deal moves through its stages, and how its close date moves.
 
-Counts are changes. A push is a change to a later close date, a pull-in to an earlier one; net push days are positive when the deal moved
-out. The closing row is never a change. Definitions: change log as in Salesforce OpportunityHistory; pushed out and pulled in as in
-Gong help article 7251552457101.
+Counts are changes. A push is a change to a later close date, a pull-in to an earlier one; net push days are positive
+when the deal moved out. The closing row is never a change. Definitions: change log as in Salesforce OpportunityHistory;
+pushed out and pulled in as in Gong help article 7251552457101.
 """
 
 from __future__ import annotations

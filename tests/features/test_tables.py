@@ -23,7 +23,8 @@ HOUR = 3_600_000_000
 
 def at(text: str) -> int:
     """Exact microseconds of an ISO text with an offset, by another road than the parser's."""
-    return round(datetime.fromisoformat(text).timestamp()) * 1_000_000
+    moment = datetime.fromisoformat(text)
+    return round(moment.replace(microsecond=0).timestamp()) * 1_000_000 + moment.microsecond
 
 
 def one(text: str, zone: ZoneInfo = AMSTERDAM, date_format: str | None = None) -> int:

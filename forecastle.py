@@ -1,0 +1,26 @@
+"""The front door: `forecastle`, made of the command groups of training and serving. Nothing heavy is imported until a command runs."""
+
+from __future__ import annotations
+
+import typer
+
+import serving.cli
+import training.cli
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Sales forecasting and deal scoring that is right about time, checkable and fast.",
+)
+training.cli.register(app)
+serving.cli.register(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What follows from the record: baselines, the close model, its reasons and its bundle."""

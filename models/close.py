@@ -1,0 +1,163 @@
+"""The close model: P(won by the end of this period), or P(won in the end) for an `eventual` head.
+
+``log-odds = calibration(ridge offset + small trees)``. The offset is a ridge logistic regression whose main column is
+the smoothed stage x time-left rate; LightGBM is boosted from it (`init_score`), a few leaves at a time, several seeds
+averaged. Why: DESIGN.md section 4; the number of trees comes from the latest inner periods, so no figure of the test
+period is ever used to choose anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from features.build import FeatureMatrix
+from models.base import Bool, Examples, Float, Frame, clipped_logit, sigmoid
+from models.calibrate import IDENTITY, Affine, calibrate
+from models.linear import TABLE, Linear, fit_linear
+from models.tables import RateTable, fit_stage_time
+from models.trees import Trees, TreeSettings, choose_rounds, fit_trees
+
+GROWTH = 1.15  # the final fit has more rows than the inner ones, so it may have more trees
+UNKNOWN_STAGE = "the stage is not known: scored from the table of rates by time alone"
+
+
+@dataclass(frozen=True)
+class InnerFold:
+    """One older/newer cut inside the training rows: bool[n] masks."""
+
+    fit: Bool
+    judge: Bool
+
+
+@dataclass(frozen=True)
+class CloseSettings:
+    """How a close model is fitted. offset: "ridge" or "table". calibrate: "auto" or "none"."""
+
+    trees: TreeSettings
+    offset: str
+    calibrate: str
+    max_rounds: int
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FitNotes:
+    """What was chosen, and on what evidence. inner_loss: log loss of each inner fold at its best number of trees."""
+
+    rounds: int
+    inner_rounds: tuple[int, ...]
+    inner_loss: tuple[float, ...]
+    inner_offset_loss: tuple[float, ...]
+    calibration: Affine
+
+
+@dataclass(frozen=True)
+class CloseModel:
+    """A fitted close model. names: feature columns, in order. trees: None where no tree helped."""
+
+    names: tuple[str, ...]
+    offset: Linear | RateTable
+    trees: Trees | None
+    calibration: Affine = field(default=IDENTITY)
+
+    def raw_offset(self, matrix: FeatureMatrix) -> Float:
+        """Return the offset in log-odds, float64[n]."""
+        return offset_logit(self.offset, matrix)
+
+    def logit(self, matrix: FeatureMatrix) -> Float:
+        """Return calibrated log-odds, float64[n]; rows whose stage is not known take the table's rate alone."""
+        raw = self.raw_offset(matrix)
+        if self.trees is not None:
+            raw = raw + self.trees.logit(matrix)
+        blind = self.blind(matrix)
+        return np.where(blind, clipped_logit(self.table.predict(matrix)), self.calibration.apply(raw))
+
+    def predict(self, matrix: FeatureMatrix) -> Float:
+        """Return the probability, float64[n]."""
+        return sigmoid(self.logit(matrix))
+
+    def blind(self, matrix: FeatureMatrix) -> Bool:
+        """Return bool[n]: rows that are scored from the shrunken table because nothing is known of their stage."""
+        return np.isnan(matrix.column("stage_rank"))
+
+    @property
+    def table(self) -> RateTable:
+        """The stage x time table inside the offset."""
+        return self.offset.table if isinstance(self.offset, Linear) else self.offset
+
+    def contributions(self, matrix: FeatureMatrix) -> tuple[tuple[str, ...], Float, Float]:
+        """Return (factor names, log-odds float64[n, f], base float64[n]): base + row sum = `logit`, to rounding.
+
+        Factors are the features and the stage x time table, offset terms and trees added up.
+        A blind row has its table term only.
+        """
+        names = (TABLE, *self.names)
+        phi = np.zeros((len(matrix.values), len(names)))
+        base = np.zeros(len(matrix.values))
+        if isinstance(self.offset, Linear):
+            base += self.offset.intercept
+            for j, (_, term) in enumerate(self.offset.terms(matrix)):
+                phi[:, j] = term
+        else:
+            phi[:, 0] = self.raw_offset(matrix)
+        if self.trees is not None:
+            shap = self.trees.contributions(matrix)
+            phi[:, 1:] += shap[:, :-1]
+            base += shap[:, -1]
+        blind = self.blind(matrix)
+        phi = np.where(blind[:, None], 0.0, phi * self.calibration.slope)
+        phi[:, 0] = np.where(blind, clipped_logit(self.table.predict(matrix)), phi[:, 0])
+        return names, phi, np.where(blind, 0.0, self.calibration.apply(base))
+
+
+def offset_logit(offset: Linear | RateTable, matrix: FeatureMatrix) -> Float:
+    """Return the log-odds of either kind of offset, float64[n]."""
+    return offset.logit(matrix) if isinstance(offset, Linear) else clipped_logit(offset.predict(matrix))
+
+
+def fit_close(
+    examples: Examples, frame: Frame, settings: CloseSettings, inner: Sequence[InnerFold]
+) -> tuple[CloseModel, FitNotes]:
+    """Fit on all `examples`; `inner` folds, oldest first, decide the number of trees and the calibration."""
+    rounds, losses, offset_losses, raw, y, deal, later = [], [], [], [], [], [], []
+    for k, fold in enumerate(inner):
+        old, new = examples.take(fold.fit), examples.take(fold.judge)
+        offset = _fit_offset(old, frame, settings)
+        before, after = offset_logit(offset, old.matrix), offset_logit(offset, new.matrix)
+        best, more = choose_rounds(old, before, new, after, settings.trees, settings.max_rounds, settings.seeds[0])
+        rounds.append(best)
+        losses.append(_loss(new.y, after + more))
+        offset_losses.append(_loss(new.y, after))
+        raw.append(after + more)
+        y.append(new.y)
+        deal.append(new.deal)
+        later.append(_later_part(new, k, len(inner)))
+    # Without an inner fold nothing shows that trees help, so there are none.
+    chosen = round(GROWTH * float(np.mean(rounds))) if rounds else 0
+    calibration = IDENTITY
+    if settings.calibrate == "auto" and inner:
+        calibration = calibrate(np.concatenate(raw), np.concatenate(y), np.concatenate(deal), np.concatenate(later))
+    offset = _fit_offset(examples, frame, settings)
+    grown = None
+    if chosen:
+        grown = fit_trees(examples, offset_logit(offset, examples.matrix), settings.trees, chosen, settings.seeds)
+    model = CloseModel(examples.matrix.names, offset, grown, calibration)
+    return model, FitNotes(chosen, tuple(rounds), tuple(losses), tuple(offset_losses), calibration)
+
+
+def _later_part(new: Examples, k: int, folds: int) -> Bool:
+    """Mark the newer rows: the last fold, or the newer half of a single fold."""
+    if folds > 1:
+        return np.full(len(new), k == folds - 1)
+    return new.as_of >= np.median(new.as_of)
+
+
+def _fit_offset(examples: Examples, frame: Frame, settings: CloseSettings) -> Linear | RateTable:
+    return fit_linear(examples, frame) if settings.offset == "ridge" else fit_stage_time(examples, frame)
+
+
+def _loss(y: Float, raw: Float) -> float:
+    return float(np.mean(np.logaddexp(0.0, raw) - y * raw))

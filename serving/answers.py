@@ -1,0 +1,134 @@
+"""From the body of a scoring request to the body of its answer: pure, the clock is given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from configs.errors import Fault, ForecastleError, InSampleError, InvalidRequestError, LimitExceededError
+from configs.schema import Serving
+from features.periods import DAY
+from models.bundle import Bundle
+from serving.intake import Loaded, take_in
+from serving.problems import problem
+from serving.schemas import NOW, ScoreRequest, read_request
+from serving.scoring import DealScore, reason_json, score
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+PROBABILITY = {"in_period": "p_won_in_period", "eventual": "p_eventual"}
+"""Name of the probability, by target: of the field in answers and of the column in files."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The body of an answer, and how many deals of the request got a score and how many a problem."""
+
+    body: bytes
+    scored: int
+    refused: int
+
+
+def answer(body: bytes, now: int, request_id: str, loaded: Loaded, limits: Serving) -> Answer:
+    """Answer ``POST /v1/deals/score``. now: UTC microseconds.
+
+    Raises BadJsonError, InvalidRequestError, LimitExceededError or InSampleError for the request as a whole; what is
+    wrong with one deal stands in its place among the results.
+    """
+    request = read_request(body)
+    as_of = _as_of(request.as_of, now, loaded.bundle)
+    _refuse_excess(request, limits)
+    about = loaded.bundle.about
+    if as_of < about.trained_as_of and not request.in_sample:
+        raise InSampleError(
+            f"the model has seen what came after as_of: it was trained as of {iso(about.trained_as_of)}; "
+            "ask for a later as_of, or send in_sample: true and treat the answer as a fit, not a forecast"
+        )
+    intake = take_in(request.deals, as_of, loaded, limits)
+    scores: dict[int, DealScore] = {}
+    if intake.record is not None:
+        listed = score(intake.record, intake.requests, loaded.bundle, request.explain, loaded.facts.as_of)
+        scores = dict(zip(intake.positions, listed, strict=True))
+    results = [
+        _result(deal, scores.get(place), intake.problems.get(place), about.target, request.explain)
+        for place, deal in enumerate(request.deals)
+    ]
+    document = identity(loaded) | {"as_of": iso(as_of), "request_id": request_id, "results": results}
+    return Answer(to_json(document), len(scores), len(request.deals) - len(scores))
+
+
+def identity(loaded: Loaded) -> dict[str, Any]:
+    """Return what every answer says of the model and of how fresh its facts are."""
+    return {
+        "model_version": loaded.bundle.version,
+        "bundle_sha256": loaded.bundle.sha,
+        "feature_hash": loaded.bundle.about.plan_fingerprint,
+        "reference_as_of": iso(loaded.facts.as_of),
+    }
+
+
+def iso(instant: int) -> str:
+    """Return an instant (UTC microseconds) as ISO 8601 with Z; microseconds only where there are any."""
+    return (EPOCH + instant * MICROSECOND).isoformat().replace("+00:00", "Z")
+
+
+def to_json(document: Mapping[str, Any]) -> bytes:
+    """Write JSON; floats in their shortest form that reads back as the same bits."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _as_of(text: str, now: int, bundle: Bundle) -> int:
+    """Read the request's as_of. Raises InvalidRequestError where it is no instant, or one that can't be asked about."""
+    if text == NOW:
+        return now
+    expected = "ISO 8601 with an offset or Z, such as 2026-03-31T00:00:00Z, or now"
+    try:
+        moment = datetime.fromisoformat(text)
+        as_of = (moment - EPOCH) // MICROSECOND
+    except (ValueError, TypeError, OverflowError):  # TypeError: a time without an offset
+        raise _bad_as_of("wrong_value", "not an instant", expected) from None
+    if as_of > now + DAY:
+        raise _bad_as_of("in_the_future", "more than a day after the service's clock", "an instant until then")
+    starts = bundle.calendar.starts
+    if not starts[0] <= as_of < starts[-1]:
+        raise _bad_as_of("outside_calendar", "outside the fiscal calendar of the model", "an instant within it")
+    return as_of
+
+
+def _bad_as_of(code: str, got: str, expected: str) -> InvalidRequestError:
+    return InvalidRequestError(faults=[Fault(code, "", got, expected, path="/as_of")])
+
+
+def _refuse_excess(request: ScoreRequest, limits: Serving) -> None:
+    most = limits.max_deals_explained if request.explain else limits.max_deals_plain
+    if len(request.deals) > most:
+        remedy = "send fewer at a time"
+        if request.explain and len(request.deals) <= limits.max_deals_plain:
+            remedy += f", or explain: false for up to {limits.max_deals_plain:,}"
+        got = f"{len(request.deals):,} deals{' with reasons' if request.explain else ''}"
+        raise LimitExceededError(faults=[Fault("too_many_deals", "", got, f"at most {most:,}", remedy, "/deals")])
+
+
+def _result(
+    deal: object, scored: DealScore | None, error: ForecastleError | None, target: str, explained: bool
+) -> dict[str, Any]:
+    """One element of ``results``."""
+    deal_id = deal.get("deal_id") if isinstance(deal, dict) else None
+    named = deal_id if isinstance(deal_id, str) and len(deal_id) <= 200 and _is_text(deal_id) else None
+    if scored is None:
+        return {"deal_id": named, "ok": False, "problem": problem(error or InvalidRequestError())}
+    result: dict[str, Any] = {"deal_id": named, "ok": True, PROBABILITY[target]: scored.p}
+    if scored.period_end is not None:
+        result["period_end"] = scored.period_end.isoformat()
+    result |= {"score": scored.score, "log_odds": scored.log_odds}
+    if explained:
+        result["reasons"] = list(reason_json(scored.reasons))
+    return result | {"data_notes": list(scored.data_notes)}
+
+
+def _is_text(value: str) -> bool:
+    """Whether a text can be written as UTF-8 (JSON may hold halves of surrogate pairs)."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)

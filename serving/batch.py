@@ -1,0 +1,177 @@
+"""Batch scores: one file, a row for every deal open at every as-of, through the same `score` as the endpoint."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from configs.errors import InSampleError, StateError, UsageError
+from configs.schema import Config
+from features.asof import Requests
+from features.record import Record
+from models.bundle import Bundle, load
+from models.store import bundle_folder
+from serving.answers import EPOCH, MICROSECOND, PROBABILITY, iso
+from serving.refresh import Sourced, sourced
+from serving.scoring import DealScore, reason_json, score
+
+SCHEMA_VERSION = 1
+"""Of the columns of a file of scores; goes up when a column is added, changed or removed."""
+
+SUFFIXES = (".csv", ".parquet")
+Progress = Callable[[str], None]
+Cell = str | int | float
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a batch made. as_of: UTC microseconds, in the order asked; rows: per as-of."""
+
+    out: Path
+    as_of: tuple[int, ...]
+    rows: tuple[int, ...]
+    model_version: str
+    bundle_sha256: str
+
+
+def local_iso(instant: int, zone: str) -> str:
+    """Return an instant as ISO 8601 with the offset of the zone."""
+    return (EPOCH + instant * MICROSECOND).astimezone(ZoneInfo(zone)).isoformat()
+
+
+def open_deals(record: Record, as_of: int) -> Requests:
+    """Return a request for every deal open at an as-of, in the record's order of deals."""
+    every = np.arange(len(record.deal_ids), dtype=np.int64)
+    asked = Requests(every, np.full(len(every), as_of, dtype=np.int64))
+    return asked.take(record.is_open(asked))
+
+
+def load_model(config: Config, model: str) -> Bundle:
+    """Load ``live``, ``candidate`` or a run's bundle. Raises BundleError, or UsageError where it fits another."""
+    bundle = load(bundle_folder(config.state_dir, model))
+    if bundle.about.target != config.target or bundle.about.time_zone != config.time_zone:
+        got = f"a model for target {bundle.about.target} in {bundle.about.time_zone}"
+        expected = f"target {config.target} in {config.time_zone}"
+        raise UsageError.at(
+            "--model", got, expected=expected, remedy="use the config it was trained with, or train again"
+        )
+    return bundle
+
+
+def check_as_of(bundle: Bundle, as_ofs: Sequence[int], in_sample: bool) -> None:
+    """Refuse an as-of that the model has seen past (InSampleError) or beyond its calendar (UsageError)."""
+    trained, starts = bundle.about.trained_as_of, bundle.calendar.starts
+    for as_of in as_ofs:
+        if not starts[0] <= as_of < starts[-1]:
+            raise UsageError.at("--as-of", iso(as_of), expected="an instant within the fiscal calendar of the model")
+        if as_of < trained and not in_sample:
+            raise InSampleError.at(
+                "--as-of",
+                f"{iso(as_of)} is before the model's trained_as_of {iso(trained)}",
+                remedy="ask for a later day, train with an earlier --as-of, or give --in-sample: a fit, not a forecast",
+            )
+
+
+def score_file(
+    config: Config, as_ofs: Sequence[int], out: Path, model: str, in_sample: bool, progress: Progress
+) -> Written:
+    """Score every deal open at each as-of and write the file, atomically.
+
+    Raises UsageError, InSampleError, a BundleError, a DataError or StateError; then no file is written.
+    """
+    if out.suffix not in SUFFIXES:
+        raise UsageError.at("--out", repr(out.name), expected=f"a name that ends in {' or '.join(SUFFIXES)}")
+    bundle = load_model(config, model)
+    check_as_of(bundle, as_ofs, in_sample)
+    progress(f"model {bundle.version}; reading the source")
+    seen = sourced(config, bundle)
+    scores = [score_open(seen, bundle, as_of) for as_of in as_ofs]
+    for as_of, listed in zip(as_ofs, scores, strict=True):
+        progress(f"{local_iso(as_of, config.time_zone)}: {len(listed):,} open deals")
+    names = columns(bundle.about.target)
+    rows = (cells(one, config.time_zone, bundle.about.target) for listed in scores for one in listed)
+    _write(out, names, rows)
+    return Written(out, tuple(as_ofs), tuple(map(len, scores)), bundle.version, bundle.sha)
+
+
+def score_open(seen: Sourced, bundle: Bundle, as_of: int) -> list[DealScore]:
+    """Score every deal open at an as-of, with reasons."""
+    return score(seen.record, open_deals(seen.record, as_of), bundle, True, seen.as_of)
+
+
+def columns(target: str) -> tuple[str, ...]:
+    """Return the column names of a file of scores."""
+    period = ("period_end",) if target == "in_period" else ()
+    told = ("score", "reasons", "data_notes", "model_version", "schema_version")
+    return ("deal_id", "as_of", *period, PROBABILITY[target], *told)
+
+
+def cells(one: DealScore, zone: str, target: str) -> tuple[Cell, ...]:
+    """Return a score as a row in the order of `columns`."""
+    period = (one.period_end.isoformat(),) if one.period_end is not None else ()
+    reasons = json.dumps(list(reason_json(one.reasons)), ensure_ascii=False, allow_nan=False)
+    notes = json.dumps(one.data_notes, ensure_ascii=False)
+    as_of = local_iso(one.as_of, zone)
+    return (one.deal_id, as_of, *period, one.p, one.score, reasons, notes, one.model_version, SCHEMA_VERSION)
+
+
+def guarded(cell: Cell) -> Cell:
+    """Keep a text from being a formula in a spreadsheet: ``'`` before = + - @ and control characters. Numbers stay."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else cell
+
+
+def write_text(out: Path, text: str) -> None:
+    """Write a text file, atomically. Raises StateError."""
+    _atomically(out, lambda half: half.write_text(text, encoding="utf-8"))
+
+
+def _write(out: Path, names: Sequence[str], rows: Iterable[tuple[Cell, ...]]) -> None:
+    write = _write_csv if out.suffix == ".csv" else _write_parquet
+    _atomically(out, lambda half: write(half, names, rows))
+
+
+def _atomically(out: Path, write: Callable[[Path], object]) -> None:
+    half = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write(half)
+        half.replace(out)
+    except OSError as error:
+        raise StateError.at(
+            str(out), f"cannot be written ({error.strerror})", remedy="check rights and space"
+        ) from error
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def _write_csv(path: Path, names: Sequence[str], rows: Iterable[tuple[Cell, ...]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([guarded(cell) for cell in row] for row in rows)
+
+
+def _write_parquet(path: Path, names: Sequence[str], rows: Iterable[tuple[Cell, ...]]) -> None:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise UsageError.at(
+            "--out", "pyarrow is not installed", remedy="name a .csv file, or install the train extra"
+        ) from None
+    listed = list(rows)
+    kinds = {
+        "score": pyarrow.int64(),
+        "schema_version": pyarrow.int64(),
+        **dict.fromkeys(PROBABILITY.values(), pyarrow.float64()),
+    }
+    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in names])
+    data = {name: [row[k] for row in listed] for k, name in enumerate(names)}
+    pyarrow.parquet.write_table(pyarrow.table(data, schema=schema), path)

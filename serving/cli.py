@@ -1,0 +1,240 @@
+"""The commands that give answers: score, serve, keys, example-request. Heavy imports happen inside a command."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from configs.schema import Config
+
+ConfigPath = Annotated[Path, typer.Argument(help="Config file (YAML).", show_default=False)]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value of the config.")]
+AsOfs = Annotated[
+    list[str],
+    typer.Option(
+        "--as-of", help="Day (its 00:00 in the config's time zone) or timestamp; may be repeated.", show_default=False
+    ),
+]
+AsOf = Annotated[str, typer.Option("--as-of", help="Day or timestamp, as in `score`.", show_default=False)]
+Model = Annotated[str, typer.Option("--model", help="live, candidate, or a run id.")]
+InSample = Annotated[bool, typer.Option("--in-sample", help="Allow an as-of before the model's trained_as_of.")]
+Json = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Name = Annotated[str, typer.Option("--name", help="Who the key is for.", show_default=False)]
+
+keys_app = typer.Typer(no_args_is_help=True, help="API keys of the service.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the front door."""
+    app.command("score")(score)
+    app.command("serve")(serve)
+    app.command("example-request")(example_request)
+    app.add_typer(keys_app, name="keys")
+
+
+def score(
+    config: ConfigPath,
+    as_of: AsOfs,
+    out: Annotated[Path, typer.Option("--out", help="File to write: .csv or .parquet.", show_default=False)],
+    override: Overrides = None,
+    model: Model = "live",
+    in_sample: InSample = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Score every open deal: a row per deal and as-of, with reasons."""
+
+    def work() -> dict[str, Any]:
+        from configs.console import say
+        from features.periods import parse_as_of
+        from serving.answers import iso
+        from serving.batch import score_file
+
+        settings = _load(config, override)
+        instants = [parse_as_of(text, settings.time_zone) for text in dict.fromkeys(as_of)]
+        written = score_file(settings, instants, out, model, in_sample, say)
+        say(f"{sum(written.rows):,} rows in {out}")
+        return {
+            "out": str(out),
+            "rows": sum(written.rows),
+            "as_of": [iso(instant) for instant in written.as_of],
+            "model_version": written.model_version,
+            "bundle_sha256": written.bundle_sha256,
+        }
+
+    _run(work, as_json, debug)
+
+
+def serve(
+    config: ConfigPath,
+    override: Overrides = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port, instead of serving.port.", min=1, max=65535)] = None,
+    debug: Debug = False,
+) -> None:
+    """Serve the live model over HTTP until stopped."""
+
+    def work() -> dict[str, Any]:
+        from configs.console import say
+        from models.bundle import load
+        from models.store import bundle_folder
+        from serving.auth import keys_file, read_keys
+        from serving.environment import refuse_taken_port, serve_command, worker_environment
+        from serving.refresh import refresh_reference
+
+        said = [*(override or ()), *([f"serving.port={port}"] if port is not None else [])]
+        settings = _load(config, said)
+        refuse_taken_port(settings.serving.host, settings.serving.port)
+        bundle = load(bundle_folder(settings.state_dir))
+        facts = refresh_reference(settings, bundle, say)
+        say(f"model {bundle.version}; reference facts of the {facts.origin}")
+        now = datetime.now(UTC)
+        if not any(key.works_at(now) for key in read_keys(keys_file(settings))):
+            say(f"no API key works yet, so every request is refused: forecastle keys create {config} --name NAME")
+        environment = worker_environment(settings, config, said, os.environ)
+        command = serve_command(settings)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execve(command[0], command, environment)  # noqa: S606 -- the server takes this process over, signals included
+
+    _run(work, False, debug)
+
+
+def example_request(
+    config: ConfigPath,
+    as_of: AsOf,
+    out: Annotated[Path, typer.Option("--out", help="JSON file to write.", show_default=False)],
+    deals: Annotated[int, typer.Option("--deals", help="Open deals to ask about.", min=1)] = 3,
+    override: Overrides = None,
+    model: Model = "live",
+    in_sample: InSample = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a request for the service: some open deals of the source with all that was known of them."""
+
+    def work() -> dict[str, Any]:
+        from configs.console import say
+        from features.periods import parse_as_of
+        from serving.batch import check_as_of, load_model, write_text
+        from serving.example import example_request as example
+        from serving.refresh import sourced
+
+        settings = _load(config, override)
+        instant = parse_as_of(as_of, settings.time_zone)
+        bundle = load_model(settings, model)
+        check_as_of(bundle, [instant], in_sample)
+        body = example(sourced(settings, bundle), bundle, instant, deals, in_sample)
+        write_text(out, json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        say(f"{len(body['deals'])} deals in {out}")
+        return {"out": str(out), "deals": len(body["deals"]), "as_of": body["as_of"]}
+
+    _run(work, as_json, debug)
+
+
+@keys_app.command("create")
+def keys_create(
+    config: ConfigPath,
+    name: Name,
+    expires: Annotated[str | None, typer.Option("--expires", help="Day or timestamp after which it stops.")] = None,
+    override: Overrides = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make an API key and print it, once: only its hash is kept."""
+
+    def work() -> dict[str, Any]:
+        from configs.console import say
+        from serving.auth import create_key, keys_file
+
+        settings = _load(config, override)
+        until = _expiry(expires, settings.time_zone) if expires is not None else None
+        path = keys_file(settings)
+        key = create_key(path, name, datetime.now(UTC), until)
+        if not as_json:
+            typer.echo(key)
+        say(f"key {name!r} is in {path} as a hash; the key itself is shown this once")
+        return {"key": key, "name": name, "prefix": key.split("_")[1], "expires": until.isoformat() if until else None}
+
+    _run(work, as_json, debug)
+
+
+@keys_app.command("list")
+def keys_list(config: ConfigPath, override: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
+    """List the API keys: prefix, name, when made, whether they work."""
+
+    def work() -> dict[str, Any]:
+        from configs.console import say
+        from serving.auth import keys_file, read_keys
+
+        now = datetime.now(UTC)
+        listed = [
+            {"prefix": k.prefix, "name": k.name, "created": k.created, "expires": k.expires, "state": k.state(now)}
+            for k in read_keys(keys_file(_load(config, override)))
+        ]
+        if not as_json:
+            for key in listed:
+                until = f", until {key['expires']}" if key["expires"] else ""
+                typer.echo(f"{key['prefix']}  {key['state']:<8}  {key['created']}{until}  {key['name']}")
+            if not listed:
+                say("there are no API keys")
+        return {"keys": listed}
+
+    _run(work, as_json, debug)
+
+
+@keys_app.command("revoke")
+def keys_revoke(
+    config: ConfigPath,
+    key: Annotated[str, typer.Argument(help="Prefix or name of the key.", show_default=False)],
+    override: Overrides = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Revoke an API key; running services refuse it at once."""
+
+    def work() -> dict[str, Any]:
+        from configs.console import say
+        from serving.auth import keys_file, revoke_key
+
+        revoked = revoke_key(keys_file(_load(config, override)), key, datetime.now(UTC))
+        say(f"key {revoked.prefix} ({revoked.name!r}) is revoked")
+        return {"prefix": revoked.prefix, "name": revoked.name, "revoked": revoked.revoked}
+
+    _run(work, as_json, debug)
+
+
+def _load(path: Path, overrides: list[str] | None) -> Config:
+    from configs.load import load_config
+
+    return load_config(path, overrides or ())
+
+
+def _expiry(text: str, zone: str) -> datetime:
+    """Read --expires: a day (its 00:00 in the zone) or a timestamp. Raises UsageError."""
+    from configs.errors import UsageError
+    from features.periods import parse_as_of
+    from serving.answers import EPOCH, MICROSECOND
+
+    try:
+        return EPOCH + parse_as_of(text, zone) * MICROSECOND
+    except UsageError:
+        raise UsageError.at("--expires", repr(text), expected="a day such as 2027-03-31, or a timestamp") from None
+
+
+def _run(work: Callable[[], dict[str, Any]], as_json: bool, debug: bool) -> None:
+    """Do the work of a command; what it returns is the one object of --json."""
+    from configs.console import answer, plain_errors
+
+    with plain_errors(debug):
+        told = work()
+        if as_json:
+            answer(told)

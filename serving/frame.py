@@ -1,0 +1,121 @@
+"""What stands around every request: an id, one line of log, and a problem document for every error."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from configs.errors import ForecastleError, InternalError
+from serving.answers import to_json
+from serving.problems import media_type, problem
+
+Log = Callable[[Mapping[str, Any]], None]
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_QUIET = {"/v1/health", "/v1/ready"}  # asked every few seconds by probes: logged only when they fail
+
+
+def log_line(fields: Mapping[str, Any]) -> None:
+    """Write one JSON line to standard error."""
+    with suppress(OSError, ValueError):  # a closed stderr must not fail a request
+        sys.stderr.write(json.dumps({"ts": datetime.now(UTC).isoformat(timespec="milliseconds"), **fields}) + "\n")
+        sys.stderr.flush()
+
+
+def problem_response(error: ForecastleError, scope: Scope) -> Response:
+    """Return an error as a response to the request of this scope."""
+    headers = Headers(scope=scope)
+    document = problem(error, scope.get("state", {}).get("request_id", ""), instance=_route(scope) or "")
+    extra = {"WWW-Authenticate": 'Bearer realm="forecastle"'} if error.status == 401 else {}
+    return Response(to_json(document), error.status, extra, media_type(headers.get("accept")))
+
+
+class Frame:
+    """ASGI middleware around the routes. It sits inside Starlette's own error handler, which would log messages."""
+
+    def __init__(self, app: ASGIApp, log: Log = log_line) -> None:
+        self._app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        asked = Headers(scope=scope).get("x-request-id", "")
+        state = scope.setdefault("state", {})
+        state["request_id"] = asked if _SANE_ID.fullmatch(asked) else secrets.token_hex(8)
+        started, status = time.perf_counter(), 0
+
+        async def framed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": [*message.get("headers", []), *_headers(state["request_id"])]}
+            await send(message)
+
+        failure: BaseException | None = None
+        try:
+            await self._app(scope, receive, framed)
+        except ClientDisconnect:
+            failure = None
+        except Exception as error:  # noqa: BLE001 -- the last line of defence: every error becomes an answer and a log line
+            failure = error
+            if not status:
+                told = error if isinstance(error, ForecastleError) else InternalError()
+                await problem_response(told, scope)(scope, receive, framed)
+        self._write(scope, status, started, failure)
+
+    def _write(self, scope: Scope, status: int, started: float, failure: BaseException | None) -> None:
+        route = _route(scope)
+        if route in _QUIET and status < 400:
+            return
+        state = scope["state"]
+        line = {
+            "event": "request",
+            "method": scope["method"] if scope["method"].isalpha() else "?",
+            "route": route,
+            "status": status or 499,
+            "ms": round((time.perf_counter() - started) * 1000, 1),
+            "request_id": state["request_id"],
+            **{name: state[name] for name in ("rows", "refused", "key", "code") if name in state},
+        }
+        if failure is not None:
+            line["code"] = failure.code if isinstance(failure, ForecastleError) else InternalError.code
+            if not isinstance(failure, ForecastleError) or failure.status >= 500:
+                line["error"] = {"type": type(failure).__name__, "at": _places(failure)}
+        self._log(line)
+
+
+def _headers(request_id: str) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"x-request-id", request_id.encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+
+
+def _route(scope: Scope) -> str | None:
+    """The template of the route that the request matched, None for no route: a path may hold anything."""
+    path = getattr(scope.get("route"), "path", None)
+    return path if isinstance(path, str) else None
+
+
+def _places(error: BaseException) -> list[str]:
+    """Where an error came from, innermost last, without its message, which may hold data."""
+    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    return [
+        f"{frame.filename.rsplit('/', 2)[-2]}/{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in frames
+    ]

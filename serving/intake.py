@@ -1,0 +1,183 @@
+"""From the deals of a request to a record that can be asked, with a problem for each deal that can't be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from configs.errors import Fault, ForecastleError, InvalidRequestError, LimitExceededError, UnknownStageError
+from configs.mapping import Mapping as MappingFile
+from configs.schema import Serving
+from configs.vocab import AttributeKind, UnknownStage
+from features.asof import Requests
+from features.inline import tables_from_records
+from features.parsing import fold_name
+from features.record import ACCOUNT_FIELDS, Record, build_record
+from features.registry import Schema
+from features.schema import OWN
+from features.settle import Dictionary
+from models.bundle import Bundle
+from serving.facts import Facts
+from serving.schemas import MAX_FAULTS, deal_faults
+
+_PLACE = re.compile(r"/deals/(\d+)(/[a-z_]+/\d+)?")
+_LISTS = ("history", "activities", "contacts")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to answer. words: the company's words for ours; keep_unknown: what to do with an unknown stage."""
+
+    bundle: Bundle
+    facts: Facts
+    words: Dictionary
+    keep_unknown: bool
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What of a request can be scored. positions: the place in the request of each row of `requests`.
+
+    problems: place -> why a deal can't be scored. Every place is in one of the two.
+    """
+
+    record: Record | None
+    requests: Requests
+    positions: tuple[int, ...]
+    problems: Mapping[int, ForecastleError]
+
+
+def ready(bundle: Bundle, facts: Facts, mapping: MappingFile) -> Loaded:
+    """Join a bundle with its reference facts and the words of the mapping."""
+    categories = _words({str(name): listed for name, listed in dict(mapping.categories).items()})
+    kinds = _words({str(name): listed for name, listed in dict(mapping.activity_kinds).items()})
+    return Loaded(bundle, facts, Dictionary(categories, kinds), mapping.stages.unknown is UnknownStage.KEEP)
+
+
+def _words(listed: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the source's word, as compared -> our word."""
+    pairs = [(word, ours) for ours, words in listed.items() for word in words]
+    return {key: ours for word, ours in pairs for key in (word.casefold(), fold_name(word))}
+
+
+def attributes_of(schema: Schema) -> dict[str, AttributeKind]:
+    """Return the fields of a deal that the model uses beside the fixed ones. Account fields are among them.
+
+    They are encoded as the deal's own, so that two deals of one request can't disagree about an account.
+    """
+    categories = dict.fromkeys((name for name in schema.dimensions if name not in OWN), AttributeKind.CATEGORY)
+    return categories | dict.fromkeys(schema.numbers, AttributeKind.NUMBER)
+
+
+def take_in(deals: Sequence[object], as_of: int, loaded: Loaded, limits: Serving) -> Intake:
+    """Check and encode the deals of a request as of an instant (UTC microseconds).
+
+    Inside, a deal is called by its place in the request: the same deal_id may stand twice, and no deal can touch
+    another.
+    """
+    problems: dict[int, ForecastleError] = {}
+    attributes = attributes_of(loaded.bundle.about.schema)
+    good: list[int] = []
+    records: list[dict[str, Any]] = []
+    for place, deal in enumerate(deals):
+        error = _shape_error(deal, f"/deals/{place}", attributes, limits)
+        if error is not None:
+            problems[place] = error
+        elif isinstance(deal, dict):
+            good.append(place)
+            records.append(_flat(deal, place, attributes))
+    about = loaded.bundle.about
+    inline = tables_from_records(
+        records,
+        ZoneInfo(about.time_zone),
+        about.stages,
+        attributes=attributes,
+        dictionary=loaded.words,
+        keep_unknown_stages=loaded.keep_unknown,
+    )
+    for row, faults in inline.faults.items():
+        problems[good[row]] = _refusal(faults, good[row])
+    record = build_record(
+        inline.tables, about.stages, loaded.bundle.calendar, about.schema, reference=loaded.facts.reference
+    )
+    places = [int(name or 0) for name in record.deal_ids.strings()]
+    every = np.arange(len(places), dtype=np.int64)
+    asked = Requests(every, np.full(len(places), as_of, dtype=np.int64))
+    is_open = record.is_open(asked)
+    known = record.deals.known_at[asked.deal] < as_of
+    for row in np.flatnonzero(~is_open).tolist():
+        problems[places[row]] = _not_open(f"/deals/{places[row]}", bool(known[row]))
+    kept = asked.take(is_open)
+    return Intake(record, kept, tuple(places[row] for row in kept.deal.tolist()), problems)
+
+
+def _shape_error(
+    deal: object, pointer: str, attributes: Mapping[str, AttributeKind], limits: Serving
+) -> ForecastleError | None:
+    """Return why a deal can't even be encoded, or None."""
+    if isinstance(deal, dict):
+        lists = (deal.get(name) for name in _LISTS)
+        events = sum(len(listed) for listed in lists if isinstance(listed, list))
+        if events > limits.max_events_per_deal:
+            most = f"at most {limits.max_events_per_deal:,} history rows, activities and contacts"
+            remedy = "leave out the oldest activities, or raise serving.max_events_per_deal"
+            return LimitExceededError(
+                faults=[Fault("too_many_events", "", f"{events:,} events", most, remedy, pointer)]
+            )
+    faults = deal_faults(deal, pointer)
+    if faults:
+        return InvalidRequestError(faults=faults)
+    given = deal.get("attributes") if isinstance(deal, dict) else None
+    unknown = [name for name in given or () if name not in attributes]
+    if unknown:
+        expected = f"some of {', '.join(attributes)}" if attributes else "no attributes: the model uses none"
+        return InvalidRequestError(
+            faults=[
+                Fault("unknown_attribute", "", "an attribute that is not known", expected, "", f"{pointer}/attributes")
+            ]
+        )
+    return None
+
+
+def _flat(deal: Mapping[str, Any], place: int, attributes: Mapping[str, AttributeKind]) -> dict[str, Any]:
+    """The deal as a record of one level: attributes and the account's fields become its own, its place its id."""
+    own = {name: value for name, value in deal.items() if name not in ("attributes", "account")}
+    account = {name: value for name, value in (deal.get("account") or {}).items() if name in ACCOUNT_FIELDS}
+    given = {**account, **(deal.get("attributes") or {})}
+    return own | {name: given[name] for name in given if name in attributes} | {"deal_id": str(place)}
+
+
+def _refusal(faults: Sequence[Fault], place: int) -> ForecastleError:
+    """The error of a deal whose rows can't be used, its faults placed in the request and without the values."""
+    told = [_placed(fault, place) for fault in faults[:MAX_FAULTS]]
+    if len(faults) > MAX_FAULTS:
+        told.append(Fault("more", "", f"{len(faults) - MAX_FAULTS} more faults", path=f"/deals/{place}"))
+    stages_only = all(fault.code == "unknown_stage" for fault in faults)
+    return UnknownStageError(faults=told) if stages_only else InvalidRequestError(faults=told)
+
+
+def _placed(fault: Fault, place: int) -> Fault:
+    found = _PLACE.match(fault.where)
+    column = fault.path.partition(".")[2]
+    inside = f"/{column}" if column and column != "deal_id" else ""  # a deal_id stands for the whole row
+    path = f"/deals/{place}{(found[2] or '') if found else ''}{inside}"
+    # Other remedies speak of mapping files, which a caller does not have.
+    near = fault.remedy.partition("? ")[0] + "?" if fault.remedy.startswith("did you mean") else ""
+    return Fault(fault.code, "", fault.code.replace("_", " "), fault.expected, near, path)
+
+
+def _not_open(pointer: str, known: bool) -> ForecastleError:
+    """Why a deal that was read has no score at the as-of."""
+    if known:
+        got, remedy = (
+            "the deal is won, lost or deleted at the as-of",
+            "score open deals only, or ask for an earlier as_of",
+        )
+        return InvalidRequestError(faults=[Fault("deal_closed", "", got, "an open deal", remedy, pointer)])
+    got, remedy = "the deal is not known before the as-of", "ask for a later as_of, or correct created_at and known_at"
+    return InvalidRequestError(faults=[Fault("deal_not_known", "", got, "a deal known before as_of", remedy, pointer)])

@@ -1,0 +1,77 @@
+"""Reading the source for serving: the record of a batch, and the snapshot of reference facts a service starts with.
+
+The source needs pandas, which a serving installation may lack; nothing of this is on the endpoint's path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from configs.errors import BundleMismatchError, ConfigError, DataError, UsageError
+from configs.schema import Config
+from features.ingest import Ingest
+from features.record import Record, build_record
+from features.tables import CrmTables
+from models.bundle import Bundle
+from serving.facts import SOURCE as SOURCE
+from serving.facts import Facts, last_fact, own_facts, point_to_bundle, write_snapshot
+
+NO_PANDAS = "pandas is not installed, so the source cannot be read"
+
+
+@dataclass(frozen=True)
+class Sourced:
+    """A source as a model sees it: its tables, the record of all of them, and the instant of the last fact."""
+
+    tables: CrmTables
+    record: Record
+    as_of: int
+
+
+def read_source(config: Config) -> Ingest:
+    """Read the source of a config. Raises UsageError without pandas, DataError or ConfigError where it is refused."""
+    try:
+        from features.sources.base import open_source
+    except ImportError as error:
+        raise UsageError.at(
+            "source", f"{NO_PANDAS} ({error.name})", remedy="install forecastle with its train extra"
+        ) from None
+    return open_source(config).read()
+
+
+def sourced(config: Config, bundle: Bundle) -> Sourced:
+    """Read the source and build the record that a bundle asks.
+
+    Raises BundleMismatchError where the mapping's stages are not those the model was trained with.
+    """
+    ingest = read_source(config)
+    about = bundle.about
+    if ingest.stages != about.stages:
+        raise BundleMismatchError(
+            "the mapping names other stages, or another order, than the model was trained with: train and promote again"
+        )
+    record = build_record(ingest.tables, about.stages, bundle.calendar, about.schema)
+    return Sourced(ingest.tables, record, last_fact(ingest.tables))
+
+
+def refresh_reference(config: Config, bundle: Bundle, progress: Callable[[str], None]) -> Facts:
+    """Take a snapshot of the source's reference facts for the workers to load, and return it.
+
+    Where the source can't be read the bundle's own facts must do: the service starts, and says why.
+    """
+    try:
+        seen = sourced(config, bundle)
+    except (DataError, ConfigError, BundleMismatchError) as error:
+        why = _reason(error)
+        progress(f"the source was not read, so rates stop at the model's trained_as_of: {error}")
+        point_to_bundle(config.state_dir, why)
+        return own_facts(bundle, why)
+    write_snapshot(config.state_dir, seen.record.reference, seen.as_of)
+    return Facts(seen.record.reference, seen.as_of, SOURCE)
+
+
+def _reason(error: DataError | ConfigError | BundleMismatchError) -> str:
+    """Say in one line, without paths, why the source was not read; standard error has the whole message."""
+    first = error.faults[0].got if error.faults and isinstance(error, UsageError) else error.message
+    return f"{error.title}{f': {first}' if isinstance(error, UsageError | BundleMismatchError) and first else ''}"

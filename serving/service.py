@@ -1,0 +1,87 @@
+"""The BentoML service: host and process manager of the app in `serving.app`, nothing more.
+
+``forecastle serve`` starts it with the config in the environment. The app is mounted as a plain callable, which
+keeps 404, 405 and 500 ours; its lifespan is then not run, so the model is loaded in ``__init__``, once per worker,
+before the first request.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+from pathlib import Path
+
+import bentoml
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from configs.errors import ForecastleError
+from configs.load import load_config, mapping_of
+from configs.schema import Config
+from models.bundle import load
+from models.store import bundle_folder
+from serving.app import Api, create_app
+from serving.environment import CONFIG, OVERRIDES
+from serving.facts import load_facts
+from serving.frame import log_line
+from serving.intake import Loaded, ready
+
+TIMEOUT_S = 3_600  # BentoML's own; it would not stop the work, so requests are bounded by size instead
+
+config = load_config(Path(os.environ[CONFIG]), json.loads(os.environ.get(OVERRIDES, "[]")))
+app = create_app(config)
+api: Api = app.state.api
+
+
+def load_model(config: Config) -> Loaded:
+    """Load the live bundle, its reference facts and the words of the mapping. Raises BundleError or ConfigError."""
+    bundle = load(bundle_folder(config.state_dir))
+    return ready(bundle, load_facts(config.state_dir, bundle), mapping_of(config))
+
+
+async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+    """The app as a plain callable, on purpose: as an instance, unknown paths would fall through to BentoML."""
+    await app(scope, receive, send)
+
+
+class OwnRoutes:
+    """Middleware that hides BentoML's own ``/schema.json`` behind the app's 404; its probes stay."""
+
+    def __init__(self, inner: ASGIApp) -> None:
+        self._inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        hidden = scope["type"] == "http" and scope["path"] == "/schema.json"
+        await (app if hidden else self._inner)(scope, receive, send)
+
+
+@bentoml.service(
+    name="forecastle",
+    workers=config.serving.workers,
+    traffic={"timeout": TIMEOUT_S},
+    metrics={"enabled": False},  # one series per raw path: a scan of paths would fill the memory
+    logging={"access": {"enabled": False}},  # a path with a line break would forge log lines
+    http={"host": config.serving.host, "port": config.serving.port},
+)
+@bentoml.asgi_app(mounted, path="/")
+class Forecastle:
+    """One worker."""
+
+    def __init__(self) -> None:
+        """Load the model; where that fails the worker stays, not ready, and the log says why."""
+        try:
+            api.loaded = load_model(config)
+        except ForecastleError as error:
+            log_line({"event": "model_unusable", "code": error.code, "message": str(error)})
+            return
+        gc.collect()
+        gc.freeze()  # what start-up made lives as long as the process: the collector need not walk it
+        log_line({"event": "model_loaded", "model": api.loaded.bundle.version, "reference": api.loaded.facts.origin})
+
+    def __is_ready__(self) -> bool:
+        """Drive BentoML's ``/readyz``."""
+        return api.loaded is not None
+
+
+Forecastle.add_asgi_middleware(OwnRoutes)  # type: ignore[attr-defined]  # what the decorator returns has it

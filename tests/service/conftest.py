@@ -1,0 +1,80 @@
+"""A live model, an app over it with a fixed clock, and a key that works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from configs.schema import Config
+from serving.app import create_app
+from serving.auth import create_key, keys_file
+from serving.intake import Loaded
+from tests.served import World, world_in
+
+NOW = datetime(2025, 5, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The company with a live model; made once a session."""
+    folder = tmp_path_factory.getbasetemp() / "served"
+    folder.mkdir(exist_ok=True)
+    return world_in(folder)
+
+
+@dataclass
+class Served:
+    """A client of one app. headers: what a good request carries; lines: what was logged."""
+
+    client: TestClient
+    key: str
+    lines: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Key and content type."""
+        return {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+
+    def score(self, body: bytes, **headers: str) -> Any:
+        """Post a body."""
+        return self.client.post("/v1/deals/score", content=body, headers=self.headers | headers)
+
+
+Serve = Callable[..., Served]
+
+
+@pytest.fixture
+def serve(world: World, tmp_path: Path) -> Serve:
+    """Make an app over the world's model: serve(**limits), or serve(loaded=None) for one that is not ready."""
+
+    def make(loaded: Loaded | None | str = "world", **limits: Any) -> Served:
+        serving = world.config.serving.model_copy(update=limits)
+        config: Config = world.config.model_copy(update={"serving": serving, "state_dir": tmp_path})
+        lines: list[Mapping[str, Any]] = []
+        app = create_app(config, lambda: round(NOW.timestamp() * 1_000_000), lines.append)
+        app.state.api.loaded = world.loaded if loaded == "world" else loaded
+        key = create_key(keys_file(config), "test", NOW)
+        return Served(TestClient(app), key, lines)
+
+    return make
+
+
+@pytest.fixture
+def served(serve: Serve) -> Served:
+    """An app over the world's model with the limits of the config."""
+    return serve()
+
+
+@pytest.fixture(scope="session")
+def ids(world: World) -> list[str]:
+    """The deals open at the world's as-of."""
+    from serving.batch import open_deals
+
+    chosen = open_deals(world.seen.record, world.as_of)
+    return sorted(name for name in world.seen.record.deal_ids.take(chosen.deal).strings() if name)

@@ -1,0 +1,175 @@
+"""The real thing: ``forecastle serve`` in a process of its own, asked over a socket, stopped by SIGTERM."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving.auth import create_key, keys_file
+from serving.scoring import score
+from tests.served import World, posted
+
+pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]
+
+ROOT = Path(__file__).parents[2]
+START_S, STOP_S = 120, 30  # BentoML takes 10 s on a quiet machine
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running service."""
+
+    process: subprocess.Popen[str]
+    port: int
+    key: str
+    log: Path
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Send one request; the headers are those of a good one unless given."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            sent = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"} | headers
+            connection.request(method, path, body, {name: value for name, value in sent.items() if value})
+            answer = connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
+        finally:
+            connection.close()
+
+    def score(self, body: bytes, **headers: str) -> tuple[int, Any]:
+        """Post a body to the scoring route."""
+        status, _, data = self.ask("POST", "/v1/deals/score", body, **headers)
+        return status, json.loads(data)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def server(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start the service as a user would, and stop it at the end."""
+    folder = tmp_path_factory.mktemp("serve")
+    port = free_port()
+    path = keys_file(world.config)
+    key = create_key(path, "real", datetime.now(UTC))
+    overrides = [*world.overrides, f"serving.port={port}", "serving.max_body_mb=2", "serving.workers=1"]
+    words = [word for each in overrides for word in ("--set", each)]
+    command = [sys.executable, "-c", "import forecastle; forecastle.main()", "serve", str(world.config_path), *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, text=True)
+    running = Server(process, port, key, folder / "log")
+    try:
+        wait_until_ready(running)
+        yield running
+    finally:
+        process.kill() if process.poll() is None else None
+        process.wait(STOP_S)
+
+
+def wait_until_ready(server: Server) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        assert server.process.poll() is None, server.log.read_text()
+        try:
+            if server.ask("GET", "/readyz")[0] == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.3)
+    pytest.fail(f"not ready after {START_S} s: {server.log.read_text()}")
+
+
+def test_it_scores_with_the_bits_of_the_batch(server: Server, world: World, ids: list[str]) -> None:
+    from serving.batch import open_deals
+
+    batch = score(world.seen.record, open_deals(world.seen.record, world.as_of), world.bundle, False, world.seen.as_of)
+    expected = {one.deal_id: one.p for one in batch}
+    status, told = server.score(posted(world.body(ids[:20])))
+    assert status == 200
+    assert {result["deal_id"]: result["p_won_in_period"] for result in told["results"]} == {
+        name: expected[name] for name in ids[:20]
+    }
+    assert told["model_version"] == world.bundle.version
+
+
+def test_status_says_that_the_facts_are_fresh(server: Server) -> None:
+    status, _, body = server.ask("GET", "/v1/status")
+    assert (status, json.loads(body)["reference"]["origin"]) == (200, "source")
+
+
+@pytest.mark.parametrize("path", ["/v1/health", "/v1/ready", "/livez", "/readyz"])
+def test_probes_need_no_key(server: Server, path: str) -> None:
+    assert server.ask("GET", path, Authorization="")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/schema.json", "/docs.json", "/metrics", "/v1/nope", "/%2e%2e/etc/passwd"])
+def test_nothing_of_bentoml_shows(server: Server, path: str) -> None:
+    status, headers, body = server.ask("GET", path)
+    assert (status, headers["content-type"]) == (404, "application/problem+json")
+    assert json.loads(body)["code"] == "not_found"
+    assert b"bento" not in body.lower()
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"{}", {"Authorization": ""}, 401),
+        (b"{}", {"Authorization": "Bearer fc_00000000_no"}, 401),
+        (b"{}", {"Content-Type": "text/plain"}, 415),
+        (b"{}", {"Content-Type": "application/vnd.bentoml+pickle"}, 415),
+        (b"{}", {}, 422),
+        (b"[" * 100_000, {}, 400),
+        (b" " * 2_000_001, {}, 413),
+        (b" " * 8_000_000, {}, 413),
+    ],
+)
+def test_what_is_refused(server: Server, body: bytes, headers: dict[str, str], status: int) -> None:
+    got, told = server.score(body, **headers)
+    assert (got, told["status"]) == (status, status)
+
+
+def test_a_chunked_body_over_the_limit_is_413(server: Server) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
+    connection.request("POST", "/v1/deals/score", (b" " * 100_000 for _ in range(25)), headers, encode_chunked=True)
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_another_method_is_405(server: Server) -> None:
+    status, headers, body = server.ask("GET", "/v1/deals/score")
+    assert (status, headers["allow"], json.loads(body)["code"]) == (405, "OPTIONS, POST", "method_not_allowed")
+
+
+def test_a_key_made_while_it_runs_works_at_once(server: Server, world: World) -> None:
+    key = create_key(keys_file(world.config), "late", datetime.now(UTC))
+    assert server.ask("GET", "/v1/status", Authorization=f"Bearer {key}")[0] == 200
+
+
+def test_z_it_stops_when_asked_and_wrote_only_below_its_state(server: Server, world: World) -> None:
+    """Last of this module: it stops the server."""
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(STOP_S) == 0
+    text = server.log.read_text()
+    assert "Traceback" not in text
+    assert '"event": "model_loaded"' in text
+    assert server.key.split("_", 2)[2] not in text
+    assert sorted(path.name for path in server.log.parent.iterdir()) == ["log"]
+    assert (world.config.state_dir / "serving" / "bentoml").is_dir()

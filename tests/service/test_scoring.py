@@ -1,0 +1,108 @@
+"""Scoring as a pure function: notes, rounding, reasons, and heads without a period."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from features.asof import Requests
+from features.periods import DAY
+from serving.batch import open_deals
+from serving.intake import take_in
+from serving.scoring import STALE_AFTER, DealScore, data_notes, score
+from tests.served import World
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def codes(notes: tuple[str, ...]) -> list[str]:
+    return [note.split(":")[0] for note in notes]
+
+
+def scored(world: World, deal: dict[str, Any], as_of: int | None = None) -> DealScore:
+    intake = take_in([deal], as_of or world.as_of, world.loaded, world.config.serving)
+    assert not intake.problems
+    assert intake.record is not None
+    (one,) = score(intake.record, intake.requests, world.bundle, True, world.seen.as_of)
+    return one
+
+
+@pytest.fixture
+def deal(world: World, ids: list[str]) -> dict[str, Any]:
+    """A deal whose last row is unremarkable."""
+    deal = copy.deepcopy(world.body(ids[:1])["deals"][0])
+    deal["history"][-1] |= {"close_date": "2025-06-20", "amount": 100, "forecast_category": "commit"}
+    return deal
+
+
+def test_an_ordinary_deal_has_no_notes(world: World, deal: dict[str, Any]) -> None:
+    assert scored(world, deal).data_notes == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"close_date": "2025-05-04"}, "overdue"),
+        ({"forecast_category": "omitted"}, "omitted"),
+        ({"amount": None}, "no_amount"),
+        ({"amount": 0}, "zero_amount"),
+        ({"amount": "-0.01"}, "zero_amount"),
+        ({"owner_id": "nobody yet"}, "unknown_rep"),
+        ({"owner_id": None}, "unknown_rep"),
+    ],
+)
+def test_what_is_odd_is_named(world: World, deal: dict[str, Any], change: dict[str, object], code: str) -> None:
+    deal["history"][-1] |= change
+    assert codes(scored(world, deal).data_notes) == [code]
+
+
+def test_a_close_date_of_today_is_not_overdue(world: World, deal: dict[str, Any]) -> None:
+    deal["history"][-1]["close_date"] = "2025-05-05"
+    assert scored(world, deal).data_notes == ()
+
+
+def test_no_history_is_scored_from_the_table(world: World, deal: dict[str, Any]) -> None:
+    one = scored(world, deal | {"history": [], "activities": [], "contacts": []})
+    assert codes(one.data_notes) == ["no_history"]
+    assert 0 < one.p < 1
+
+
+def test_old_reference_facts_are_named_with_their_day(world: World) -> None:
+    asked = open_deals(world.seen.record, world.as_of).take(slice(0, 1))
+    fresh = data_notes(world.seen.record, asked, world.as_of - STALE_AFTER)
+    stale = data_notes(world.seen.record, asked, world.as_of - STALE_AFTER - DAY)
+    (note,) = set(stale[0]) - set(fresh[0])
+    assert note == ("stale_reference: rates of reps, accounts and segments hold deals closed up to 2025-04-27 only")
+
+
+@pytest.mark.parametrize(("p", "rounded"), [(0.0, 0), (0.005, 1), (0.0049999, 0), (0.125, 13), (0.995, 100)])
+def test_a_score_is_rounded_half_up(world: World, monkeypatch: pytest.MonkeyPatch, p: float, rounded: int) -> None:
+    monkeypatch.setattr("serving.scoring.sigmoid", lambda x: np.full(len(x), p))
+    asked = open_deals(world.seen.record, world.as_of).take(slice(0, 1))
+    assert score(world.seen.record, asked, world.bundle, False, world.seen.as_of)[0].score == rounded
+
+
+def test_reasons_add_up_to_the_probability(world: World) -> None:
+    asked = open_deals(world.seen.record, world.as_of)
+    for one in score(world.seen.record, asked, world.bundle, True, world.seen.as_of):
+        total = sum(reason.log_odds for reason in one.reasons)
+        assert abs(total - one.log_odds) < 1e-6
+        assert abs(1 / (1 + np.exp(-total)) - one.p) < 1e-6
+        assert one.reasons[-1].factor == "other"
+        assert len(one.reasons) <= 8
+
+
+def test_no_requests_no_scores(world: World) -> None:
+    none = Requests(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    assert score(world.seen.record, none, world.bundle, True, world.seen.as_of) == []
+
+
+def test_an_eventual_head_has_no_period(world: World) -> None:
+    eventual = replace(world.bundle, about=replace(world.bundle.about, target="eventual"))
+    asked = open_deals(world.seen.record, world.as_of).take(slice(0, 1))
+    (one,) = score(world.seen.record, asked, eventual, False, world.seen.as_of)
+    assert one.period_end is None

@@ -1,0 +1,136 @@
+"""The training half of the command line: config, simulate, train, backtest, promote. Heavy imports wait."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigPath = Annotated[Path, typer.Argument(help="Config file (YAML).", metavar="CONFIG")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a value: a.b=c. Repeatable.", metavar="A.B=C")
+]
+Json = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the front door."""
+    config = typer.Typer(no_args_is_help=True, help="Check, show or describe config files.")
+    config.command("check")(check)
+    config.command("show")(show)
+    config.command("schema")(schema)
+    app.add_typer(config, name="config")
+    for command in (simulate, train, backtest, promote):
+        app.command()(command)
+
+
+def check(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Check a config and its mapping; every fault at once, with its place."""
+    from configs.commands import check as checked
+    from configs.commands import summary
+    from configs.console import answer, plain_errors
+    from configs.load import load_config
+
+    with plain_errors(debug):
+        typer.echo(checked(config, overrides or ()))
+        if as_json:
+            answer(summary(load_config(config, overrides or ())))
+
+
+def show(config: ConfigPath, overrides: Overrides = None, debug: Debug = False) -> None:
+    """Print every value of a config and where it comes from."""
+    from configs.commands import show as shown
+    from configs.console import plain_errors
+
+    with plain_errors(debug):
+        typer.echo(shown(config, overrides or ()))
+
+
+def schema() -> None:
+    """Print the JSON Schema of a config file (draft-07), for editors."""
+    from configs.commands import schema as described
+
+    typer.echo(described(), nl=False)
+
+
+def simulate(
+    out: Annotated[Path, typer.Option("--out", help="Folder: gets export/ and truth/.")],
+    shape: Annotated[str, typer.Option("--shape", help="Shape of the export: canonical.")] = "canonical",
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 7,
+    periods: Annotated[int, typer.Option("--periods", min=10, max=14, help="Quarters of history.")] = 12,
+    wins: Annotated[int, typer.Option("--wins-per-period", min=30, max=1000)] = 300,
+    debug: Debug = False,
+) -> None:
+    """Write the history of a simulated company, and the truth about it in a folder of its own."""
+    from configs.console import plain_errors, say
+    from configs.errors import UsageError
+
+    with plain_errors(debug):
+        if shape != "canonical":
+            raise UsageError.at("--shape", repr(shape), expected="canonical", remedy="other shapes are not written yet")
+        if out.exists() and any(out.iterdir()):
+            raise UsageError.at("--out", f"{out} is not empty", expected="a new or empty folder")
+        from features.sources.company import CompanySettings, write
+        from features.sources.company import simulate as simulated
+
+        company = simulated(CompanySettings(seed=seed, periods=periods, wins_per_period=wins))
+        write(company, out)
+        say("; ".join(f"{name}: {len(frame):,} rows" for name, frame in company.export.items()))
+        typer.echo(f"export: {out / 'export'} (source.path takes it); truth: {out / 'truth'}")
+
+
+def train(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="Nothing known at or after it is seen.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Backtest, fit, log to MLflow, hold against the gates, register the candidate."""
+    from configs.console import answer, plain_errors
+    from configs.load import load_config
+
+    with plain_errors(debug):
+        read = load_config(config, overrides or ())
+        from features.periods import parse_as_of
+        from training.commands import train as trained
+
+        told = trained(read, parse_as_of(as_of, read.time_zone) if as_of else None)
+        if as_json:
+            answer(told)
+
+
+def backtest(
+    config: ConfigPath,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
+    overrides: Overrides = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Walk forward through the past and write how right the model would have been, beside every baseline."""
+    from configs.console import answer, plain_errors
+    from configs.load import load_config
+
+    with plain_errors(debug):
+        read = load_config(config, overrides or ())
+        from training.commands import backtest as tested
+
+        told = tested(read, out)
+        if as_json:
+            answer(told)
+
+
+def promote(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Make the candidate live, if it passed its gates (exit code 3 if it did not)."""
+    from configs.console import answer, plain_errors
+    from configs.load import load_config
+
+    with plain_errors(debug):
+        read = load_config(config, overrides or ())
+        from training.commands import promote as promoted
+
+        told = promoted(read)
+        if as_json:
+            answer(told)

@@ -1,0 +1,80 @@
+"""One fit to ship: the close model on every row told by the cut, packed with all that a prediction needs."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from configs.load import config_hash, mapping_of
+from configs.mapping import Mapping
+from configs.schema import Config
+from features.build import FeatureMatrix
+from features.tables import Coded, CrmTables
+from models.base import Examples
+from models.bundle import GOLDEN_ROWS, About, Bundle
+from models.close import CloseModel, FitNotes
+from models.profile import profile_of
+from training.backtest import fit_at
+from training.prepare import Prepared
+
+
+def fit_bundle(prepared: Prepared, data_fingerprint: str) -> tuple[Bundle, FitNotes]:
+    """Fit at the end of what was prepared and pack the bundle; its sha is known once it is saved."""
+    model, notes, rows = fit_at(prepared, prepared.until)
+    return make_bundle(prepared, model, rows, data_fingerprint), notes
+
+
+def make_bundle(prepared: Prepared, model: CloseModel, rows: Examples, data_fingerprint: str) -> Bundle:
+    """Pack a fitted model; rows are those it was fitted on."""
+    config, record = prepared.config, prepared.record
+    mapping = mapping_of(config)
+    about = About(
+        name=config.name,
+        target=str(config.target),
+        time_zone=config.time_zone,
+        trained_as_of=prepared.until,
+        rows=len(rows),
+        deals=len(np.unique(rows.deal)),
+        first_as_of=int(rows.as_of.min()),
+        config_hash=config_hash(config, mapping),
+        data_fingerprint=data_fingerprint,
+        plan_fingerprint=prepared.plan.fingerprint(),
+        groups=tuple(str(group) for group in config.features.groups),
+        drop=config.features.drop,
+        shrink=config.features.shrink,
+        schema=prepared.plan.context.schema,
+        stages=record.stages,
+        category_words=_words(mapping),
+    )
+    profile = profile_of(rows.matrix, rows.y, len(record.stages.order))
+    golden = _golden(rows.matrix, config)
+    return Bundle(about, prepared.plan, model, record.reference, profile, record.calendar, golden)
+
+
+def _words(mapping: Mapping) -> dict[str, tuple[str, ...]]:
+    return {str(name): words for name, words in dict(mapping.categories).items()}
+
+
+def _golden(matrix: FeatureMatrix, config: Config) -> FeatureMatrix:
+    """Draw the rows that every load probes."""
+    rng = np.random.default_rng(config.seed)
+    n = len(matrix.values)
+    rows = np.sort(rng.choice(n, size=min(GOLDEN_ROWS, n), replace=False))
+    return FeatureMatrix(matrix.names, np.ascontiguousarray(matrix.values[rows]))
+
+
+def fingerprint(tables: CrmTables) -> str:
+    """SHA-256 over every value of every table, in row order (MLflow's own digest skips rows and dates)."""
+    digest = hashlib.sha256()
+    for table in (getattr(tables, name) for name in sorted(vars(tables))):
+        digest.update(f"{table.name}:{table.n}".encode())
+        for name in sorted(table.columns):
+            column = table.columns[name]
+            digest.update(name.encode())
+            if isinstance(column, Coded):
+                digest.update("\x1f".join(column.values).encode())
+                digest.update(column.codes.tobytes())
+            else:
+                digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()

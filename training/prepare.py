@@ -1,0 +1,126 @@
+"""From tables to rows: record, plan, snapshots, labels and features, made once for every fit that follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from configs.errors import TooLittleDataError
+from configs.load import mapping_of
+from configs.schema import Config
+from configs.vocab import Eligibility, Grid, Target
+from features.asof import Requests, known_before
+from features.build import build_features, plan_features
+from features.ingest import Ingest
+from features.periods import DAY, EPOCH, MICRO, Calendar, fiscal_calendar, local_days, local_midnight
+from features.record import Record, build_record
+from features.registry import Context, Plan, Schema
+from features.schema import schema_of
+from features.tables import NAT, CrmTables
+from models.base import Bool, Examples, Float, Frame, Int
+from training.labels import NEVER, labels_of, outcomes, resolved
+from training.snapshots import at_ages, joined, weekly
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All rows of a config as known before `until`.
+
+    examples: every snapshot with the labels a fit trains on (label_end NEVER where it can't be told).
+    told_y, told_end: the labels it is judged by (float64[n]) and when they were told (int64[n]); they differ for an
+    `eventual` head. created: int64[n], the deal's created_at.
+    """
+
+    config: Config
+    record: Record
+    plan: Plan
+    frame: Frame
+    until: int
+    examples: Examples
+    told_y: Float
+    told_end: Int
+    created: Int
+
+    @property
+    def calendar(self) -> Calendar:
+        """The fiscal calendar."""
+        return self.record.calendar
+
+
+def calendar_of(config: Config) -> Calendar:
+    """Return the fiscal calendar of a config."""
+    period = config.period
+    return fiscal_calendar(period.kind, period.fiscal_year_start, config.time_zone, period.table)
+
+
+def end_of(tables: CrmTables, zone: str) -> int:
+    """Return the end of the record: the local midnight after the last fact (UTC microseconds)."""
+    last = max(int(t.ints("known_at").max(initial=NAT)) for t in (tables.deals, tables.deal_history, tables.activities))
+    if last == NAT:
+        raise TooLittleDataError("the record holds no facts: expected deals with a history; check the source")
+    day = EPOCH + timedelta(days=int(local_days(np.array([last]), zone)[0]) + 1)
+    return local_midnight(day, ZoneInfo(zone))
+
+
+def frame_of(config: Config, stage_count: int) -> Frame:
+    """Return how tables cut time: ages of the config are told apart at the middle between neighbours."""
+    ages = [age.total_seconds() * MICRO / DAY for age in config.snapshots.ages]
+    edges = tuple((a + b) / 2 for a, b in pairwise(ages))
+    return Frame(config.target, stage_count, edges, config.model.ridge_penalty)
+
+
+def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepared:
+    """Build every row known before `until` (default: the end of the record)."""
+    cut = until if until is not None else end_of(ingest.tables, config.time_zone)
+    tables = known_before(ingest.tables, cut)
+    schema = schema_of(ingest.tables, mapping_of(config), config.target)
+    record = build_record(tables, ingest.stages, calendar_of(config), schema)
+    plan = plan_of(config, schema)
+    asked = _snapshots(config, record, cut)
+    found = outcomes(record, asked)
+    days = config.training.horizon_days or config.horizon_days
+    labels = labels_of(config.target, config.training.eligibility, days, record, asked, found)
+    told = labels if config.target == Target.IN_PERIOD else resolved(found)
+    examples = Examples(build_features(record, asked, plan), labels.y, asked.deal, asked.as_of, labels.end)
+    created = np.asarray(record.deals.columns["created_at"], dtype=np.int64)[asked.deal]
+    frame = frame_of(config, len(ingest.stages.order))
+    return Prepared(config, record, plan, frame, cut, examples, told.y, told.end, created)
+
+
+def relabelled(prepared: Prepared, eligibility: Eligibility) -> Prepared:
+    """Return the same rows with the training labels of another eligibility (heads `eventual` only)."""
+    old = prepared.examples
+    asked = Requests(old.deal, old.as_of)
+    config = prepared.config
+    days = config.training.horizon_days or config.horizon_days
+    labels = labels_of(config.target, eligibility, days, prepared.record, asked, outcomes(prepared.record, asked))
+    return replace(prepared, examples=Examples(old.matrix, labels.y, old.deal, old.as_of, labels.end))
+
+
+def plan_of(config: Config, schema: Schema) -> Plan:
+    """Return the feature plan of a config."""
+    context = Context(schema, config.features.shrink)
+    return plan_features(context, config.features.groups, config.features.drop)
+
+
+def _snapshots(config: Config, record: Record, until: int) -> Requests:
+    asked = (
+        weekly(record, until) if config.snapshots.grid == Grid.WEEKLY else at_ages(record, config.snapshots.ages, until)
+    )
+    if not len(asked):
+        raise TooLittleDataError(
+            "no deal is open at any as-of of the snapshot grid; check created_at, stages and snapshots"
+        )
+    order = np.lexsort((asked.deal, asked.as_of))
+    return joined([asked.take(order)])
+
+
+def trainable(prepared: Prepared, cut: int) -> Bool:
+    """Return bool[n]: rows whose whole label window ended by `cut`."""
+    end = prepared.examples.label_end
+    told: Bool = (end <= cut) & (end != NEVER)
+    return told

@@ -1,0 +1,145 @@
+"""MLflow, and nothing else of the project knows it: runs, the pyfunc of a bundle, aliases `candidate` and `live`.
+
+Everything lives in one SQLite file and one artifact folder under the state directory. MLflow is told what was done
+after the bundle is safely on disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from configs.errors import TrackingError
+from configs.vocab import Alias
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from models.bundle import Bundle
+
+PYFUNC = Path(__file__).with_name("pyfunc_model.py")
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+}
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a training run tells MLflow; tags may differ between identical runs (wall time is MLflow's own)."""
+
+    run_name: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    documents: Mapping[str, Any]
+
+
+class Tracker:
+    """The tracking store of one state directory, and one registered model per config name."""
+
+    def __init__(self, state_dir: Path, name: str) -> None:
+        self.root = (state_dir / "mlflow").resolve()
+        self.name = f"{name}-close"
+
+    @property
+    def uri(self) -> str:
+        """The tracking URI, as `mlflow ui --backend-store-uri` takes it."""
+        return f"sqlite:///{self.root / 'mlflow.db'}"
+
+    def log(self, record: RunRecord, bundle: Bundle, folder: Path) -> str:
+        """Log a run with its bundle as a pyfunc, register it and give it the alias `candidate`; returns the run id."""
+        with self._client() as client:
+            import mlflow
+
+            run = client.create_run(self._experiment(client), run_name=record.run_name, tags=dict(record.tags))
+            run_id = str(run.info.run_id)
+            for key, value in record.params.items():
+                client.log_param(run_id, key, value)
+            for key, number in record.metrics.items():
+                client.log_metric(run_id, key, number)
+            for path, document in record.documents.items():
+                client.log_dict(run_id, document, path)
+            with mlflow.start_run(run_id=run_id):
+                model = self._log_model(bundle, folder)
+            version_ = client.create_model_version(
+                self._registered(client), model.model_uri, run_id, model_id=model.model_id
+            )
+            client.set_model_version_tag(self.name, version_.version, "bundle.sha256", bundle.sha)
+            client.set_registered_model_alias(self.name, Alias.CANDIDATE.value, version_.version)
+            return run_id
+
+    def go_live(self, sha: str) -> str:
+        """Give the alias `live` to the version whose bundle is `sha` and return it; the one before is kept as a tag."""
+        with self._client() as client:
+            found = [
+                v for v in client.search_model_versions(f"name='{self.name}'") if v.tags.get("bundle.sha256") == sha
+            ]
+            if not found:
+                raise TrackingError(
+                    f"no version of {self.name} holds bundle {sha[:12]}: train again, so that the run is tracked"
+                )
+            chosen = max(found, key=lambda v: int(v.version))
+            aliases = client.get_registered_model(self.name).aliases
+            if before := aliases.get(Alias.LIVE.value):
+                client.set_registered_model_tag(self.name, "live.before", str(before))
+            client.set_registered_model_alias(self.name, Alias.LIVE.value, chosen.version)
+            return str(chosen.version)
+
+    def _log_model(self, bundle: Bundle, folder: Path) -> Any:
+        import mlflow
+        import numpy as np
+        import pandas as pd
+        from mlflow.models import infer_signature
+
+        rows = pd.DataFrame(bundle.golden.values[:3], columns=list(bundle.golden.names))
+        return mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(PYFUNC),
+            artifacts={"bundle": str(folder)},
+            signature=infer_signature(rows, np.zeros(len(rows))),
+            pip_requirements=[
+                f"{name}=={version(name)}" for name in ("forecastle", "lightgbm", "numpy", "mlflow-skinny")
+            ],
+        )
+
+    def _experiment(self, client: MlflowClient) -> str:
+        found = client.get_experiment_by_name(self.name)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(client.create_experiment(self.name, artifact_location=(self.root / "artifacts").as_uri()))
+
+    def _registered(self, client: MlflowClient) -> str:
+        if not client.search_registered_models(f"name='{self.name}'"):
+            client.create_registered_model(self.name)
+        return self.name
+
+    @contextmanager
+    def _client(self) -> Iterator[MlflowClient]:
+        """Open the store quietly, confined to the state directory; MLflow's own errors become a TrackingError."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        os.environ.update(QUIET | {"MLFLOW_TRACKING_URI": self.uri})
+        with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+            warnings.simplefilter("ignore")
+            import mlflow
+            from mlflow.exceptions import MlflowException
+
+            for name in ("mlflow", "alembic"):
+                logging.getLogger(name).setLevel(logging.ERROR)
+            mlflow.set_tracking_uri(self.uri)
+            try:
+                yield mlflow.MlflowClient(self.uri)
+            except MlflowException as error:
+                raise TrackingError(
+                    f"{self.uri}: {error}; the bundle itself is safe, mend the store and train again"
+                ) from error
