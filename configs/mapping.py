@@ -14,7 +14,15 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from configs.base import Distinct, Scalar, Strict, refuse
-from configs.vocab import AccountField, ActivityKind, AttributeKind, Direction, ForecastCategory, TableName, UnknownStage
+from configs.vocab import (
+    AccountField,
+    ActivityKind,
+    AttributeKind,
+    Direction,
+    ForecastCategory,
+    TableName,
+    UnknownStage,
+)
 
 Words = Annotated[tuple[str, ...], Distinct]
 COLUMN_NAME = r"^[a-z][a-z0-9_]{0,62}$"

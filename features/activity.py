@@ -10,24 +10,51 @@ from features.periods import DAY
 from features.registry import Columns, Context, Feature, feature_group
 
 SPECS = (
-    Feature("outbound_7d", "activities", "{value} outbound activities in 7 days; deals like this usually {usual}"),
-    Feature("outbound_30d", "activities", "{value} outbound activities in 30 days; deals like this usually {usual}"),
-    Feature("calls_out_30d", "calls", "{value} calls made in 30 days; deals like this usually {usual}"),
+    Feature(
+        "outbound_7d",
+        "activities",
+        "{value} outbound activities in 7 days; deals like this usually {usual}",
+        factor="our_activity",
+    ),
+    Feature(
+        "outbound_30d",
+        "activities",
+        "{value} outbound activities in 30 days; deals like this usually {usual}",
+        factor="our_activity",
+    ),
+    Feature(
+        "calls_out_30d",
+        "calls",
+        "{value} calls made in 30 days; deals like this usually {usual}",
+        factor="our_activity",
+    ),
     Feature(
         "days_since_outbound",
         "days",
         "we last reached out {value} days ago; usually {usual}",
         missing="never reached out",
         unknown="we have not reached out yet",
+        factor="our_activity",
     ),
-    Feature("activities_90d", "activities", "{value} activities in 90 days; deals like this usually {usual}"),
+    Feature(
+        "activities_90d",
+        "activities",
+        "{value} activities in 90 days; deals like this usually {usual}",
+        factor="our_activity",
+    ),
     Feature(
         "meetings_ahead",
         "meetings",
         "{value} meetings are booked ahead; deals like this usually {usual}",
         sign=1,
+        factor="meetings",
     ),
-    Feature("meetings_cancelled", "meetings", "{value} meetings were cancelled; deals like this usually {usual}"),
+    Feature(
+        "meetings_cancelled",
+        "meetings",
+        "{value} meetings were cancelled; deals like this usually {usual}",
+        factor="meetings",
+    ),
 )
 
 

@@ -16,9 +16,22 @@ from features.registry import Columns, Context, Feature, feature_group
 _PERIOD = ("in_period",)
 
 SPECS = (
-    Feature("days_left", "days", "{value} days of the period are left", targets=_PERIOD),
-    Feature("period_share", "share 0-1", "{value} of the period has gone", style=".0%", targets=_PERIOD),
-    Feature("days_open", "days", "open for {value} days; deals like this usually {usual}", missing="deal not known"),
+    Feature("days_left", "days", "{value} days of the period are left", targets=_PERIOD, factor="stage_and_time"),
+    Feature(
+        "period_share",
+        "share 0-1",
+        "{value} of the period has gone",
+        style=".0%",
+        targets=_PERIOD,
+        factor="stage_and_time",
+    ),
+    Feature(
+        "days_open",
+        "days",
+        "open for {value} days; deals like this usually {usual}",
+        missing="deal not known",
+        factor="pace",
+    ),
     Feature(
         "days_to_close_date",
         "days",
@@ -26,6 +39,7 @@ SPECS = (
         missing="no close date",
         unknown="no close date is set",
         style="+.0f",
+        factor="close_date",
     ),
     Feature(
         "close_date_past_period",
@@ -35,6 +49,7 @@ SPECS = (
         unknown="no close date is set",
         style="+.0f",
         targets=_PERIOD,
+        factor="close_date",
     ),
     Feature(
         "close_date_in_period",
@@ -44,6 +59,7 @@ SPECS = (
         unknown="no close date is set",
         sign=1,
         targets=_PERIOD,
+        factor="close_date",
     ),
 )
 

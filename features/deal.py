@@ -13,35 +13,65 @@ from features.columns import log_money, number
 from features.registry import Columns, Context, Feature, Schema, feature_group
 
 _FIXED = (
-    Feature("stage_rank", "rank", "in stage number {value} (first is 0)", missing="stage not known"),
-    Feature("log_amount", "log money", "amount is e^{value} (usual e^{usual})", missing="no amount", style=".1f"),
+    Feature(
+        "stage_rank", "rank", "in stage number {value} (first is 0)", missing="stage not known", factor="stage_and_time"
+    ),
+    Feature(
+        "log_amount",
+        "log money",
+        "amount is e^{value} (usual e^{usual})",
+        missing="no amount",
+        style=".1f",
+        factor="amount",
+    ),
     Feature(
         "amount_vs_first",
         "log ratio",
         "amount stands {value} above where it began, in logs",
         missing="no amount",
         style="+.2f",
+        factor="amount",
     ),
-    Feature("amount_changes", "changes", "amount was changed {value} times; deals like this usually {usual}"),
-    Feature("amount_cuts", "changes", "amount was cut {value} times; deals like this usually {usual}"),
+    Feature(
+        "amount_changes",
+        "changes",
+        "amount was changed {value} times; deals like this usually {usual}",
+        factor="amount",
+    ),
+    Feature("amount_cuts", "changes", "amount was cut {value} times; deals like this usually {usual}", factor="amount"),
     Feature(
         "category_rank",
         "rank",
         "the rep calls it {value} on a scale of 0 omitted, 1 pipeline, 2 best case, 3 commit; usual {usual}",
         missing="no forecast category",
         sign=1,
+        factor="rep_call",
     ),
     Feature(
-        "category_changes", "changes", "forecast category was moved {value} times; deals like this usually {usual}"
+        "category_changes",
+        "changes",
+        "forecast category was moved {value} times; deals like this usually {usual}",
+        factor="rep_call",
     ),
-    Feature("next_step_set", "0 or 1", "a next step is written down: {value} (1 yes, 0 no)", missing="not recorded"),
+    Feature(
+        "next_step_set",
+        "0 or 1",
+        "a next step is written down: {value} (1 yes, 0 no)",
+        missing="not recorded",
+        factor="rep_call",
+    ),
 )
 
 
 def _specs(schema: Schema) -> tuple[Feature, ...]:
     numbers = tuple(
         Feature(
-            f"attr_{name}", "as given", name.replace("_", " ") + " is {value}; usual {usual}", "no value", style=".4g"
+            f"attr_{name}",
+            "as given",
+            name.replace("_", " ") + " is {value}; usual {usual}",
+            "no value",
+            style=".4g",
+            factor="attributes",
         )
         for name in schema.numbers
     )

@@ -33,6 +33,7 @@ _FIXED = (
         "this rep's closed deals were won {value} above the company in log-odds",
         sign=1,
         style="+.2f",
+        factor="track_record",
     ),
     Feature(
         "account_lift",
@@ -40,14 +41,22 @@ _FIXED = (
         "this account's past deals were won {value} above the company in log-odds",
         sign=1,
         style="+.2f",
+        factor="track_record",
     ),
-    Feature("account_wins", "deals", "{value} earlier deals with this account were won; usually {usual}", sign=1),
+    Feature(
+        "account_wins",
+        "deals",
+        "{value} earlier deals with this account were won; usually {usual}",
+        sign=1,
+        factor="track_record",
+    ),
     Feature(
         "rep_stage_lift",
         _LIFT,
         "this rep's deals that reached this stage were won {value} above the usual for it, in log-odds",
         sign=1,
         style="+.2f",
+        factor="track_record",
     ),
     Feature(
         "rep_category_lift",
@@ -55,18 +64,21 @@ _FIXED = (
         "this rep's deals called like this were won {value} above the usual for it, in log-odds",
         sign=1,
         style="+.2f",
+        factor="rep_call",
     ),
     Feature(
         "rep_pushes",
         "pushes / deal",
         "this rep's deals are pushed {value} times more than the company's",
         style="+.1f",
+        factor="track_record",
     ),
     Feature(
         "rep_log_delay",
         "days",
         "this rep's activities are logged {value} days later than the company's",
         style="+.1f",
+        factor="track_record",
     ),
     Feature(
         "rep_close_share",
@@ -74,12 +86,14 @@ _FIXED = (
         "this rep's wins come {value} of a period later than the company's",
         style="+.0%",
         targets=("in_period",),
+        factor="track_record",
     ),
     Feature(
         "rep_cycle",
         "days",
         "this rep's wins take {value} days more than the company's",
         style="+.0f",
+        factor="track_record",
     ),
     Feature(
         "amount_vs_won",
@@ -87,6 +101,7 @@ _FIXED = (
         "the amount stands {value} above the usual won deal, in logs",
         missing="no amount",
         style="+.2f",
+        factor="amount",
     ),
 )
 
@@ -98,6 +113,7 @@ def _specs(schema: Schema) -> tuple[Feature, ...]:
             _LIFT,
             f"deals with this {name.replace('_', ' ')} were won {{value}} above the company in log-odds",
             style="+.2f",
+            factor="track_record",
         )
         for name in schema.dimensions
     )

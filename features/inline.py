@@ -169,7 +169,7 @@ def _checked(
     """The checks' findings without what is said already: an unreadable value is not also missing."""
     said = {(finding.table, finding.column): finding.rows for finding in unreadable}
     for finding in check_tables(CrmTables.of(tables), stages, keep_unknown_stages):
-        if finding.column == "deal_id" and finding.table != "deals":
+        if finding.column == "deal_id" and finding.table != "deals" and finding.code != "duplicate_key":
             continue
         known = said.get((finding.table, finding.column))
         yield finding if known is None else replace(finding, rows=np.setdiff1d(finding.rows, known))

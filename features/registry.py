@@ -30,6 +30,7 @@ class Feature:
     missing: when it is NaN ("never" where it can't be). unknown: the sentence where it is NaN.
     sign: +1 or -1 where the probability may only rise or fall with it, other things equal; 0 free.
     targets: the heads it serves.
+    factor: the reason it is told under, with the features that say much the same; its own name where empty.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Feature:
     sign: int = 0
     style: str = ".0f"
     targets: tuple[str, ...] = ("in_period", "eventual")
+    factor: str = ""
 
     def sentence(self, value: float, usual: float) -> str:
         """Return the plain sentence for a value beside the usual one; NaN is told as unknown."""

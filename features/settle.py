@@ -5,6 +5,7 @@ Every source and the inline path share this, so a deal posted to the endpoint is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
@@ -56,7 +57,8 @@ class Dictionary:
         if (table, column) == ("activities", "outcome"):
             return fold_name(word)  # free text, but compared with `planned`
         theirs = self.kinds if column == "kind" else self.categories if column != "direction" else {}
-        ours = theirs.get(folded) or theirs.get(fold_name(word)) or fold_name(word)
+        squeezed = re.sub(r"[\s_-]+", "", folded)  # as a mapping compares words: Best Case = BestCase = best_case
+        ours = theirs.get(squeezed) or fold_name(word)
         return ours if ours in WORDS[table, column] else word
 
 

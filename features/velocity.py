@@ -17,7 +17,11 @@ DAYS_FLOOR = 7.0  # a rate over less than a week of life is noise
 
 SPECS = (
     Feature(
-        "days_in_stage", "days", "{value} days in this stage; deals like this usually {usual}", missing="no history"
+        "days_in_stage",
+        "days",
+        "{value} days in this stage; deals like this usually {usual}",
+        missing="no history",
+        factor="pace",
     ),
     Feature(
         "stages_per_30d",
@@ -25,23 +29,60 @@ SPECS = (
         "moves {value} stages a month; deals like this usually {usual}",
         missing="deal not known",
         style=".1f",
+        factor="pace",
     ),
-    Feature("stages_gained_30d", "stages", "advanced {value} stages in 30 days; deals like this usually {usual}"),
-    Feature("stage_regressions", "changes", "went back a stage {value} times; deals like this usually {usual}"),
-    Feature("pushes", "changes", "close date moved out {value} times; deals like this usually {usual}", sign=-1),
-    Feature("pushes_30d", "changes", "close date moved out {value} times in 30 days; usually {usual}"),
-    Feature("pull_ins", "changes", "close date moved in {value} times; deals like this usually {usual}"),
-    Feature("net_push_days", "days", "close date is {value} days from where it began; usually {usual}", style="+.0f"),
+    Feature(
+        "stages_gained_30d",
+        "stages",
+        "advanced {value} stages in 30 days; deals like this usually {usual}",
+        factor="pace",
+    ),
+    Feature(
+        "stage_regressions",
+        "changes",
+        "went back a stage {value} times; deals like this usually {usual}",
+        factor="pace",
+    ),
+    Feature(
+        "pushes",
+        "changes",
+        "close date moved out {value} times; deals like this usually {usual}",
+        sign=-1,
+        factor="close_date",
+    ),
+    Feature(
+        "pushes_30d", "changes", "close date moved out {value} times in 30 days; usually {usual}", factor="close_date"
+    ),
+    Feature(
+        "pull_ins", "changes", "close date moved in {value} times; deals like this usually {usual}", factor="close_date"
+    ),
+    Feature(
+        "net_push_days",
+        "days",
+        "close date is {value} days from where it began; usually {usual}",
+        style="+.0f",
+        factor="close_date",
+    ),
     Feature(
         "days_since_push",
         "days",
         "close date was last moved out {value} days ago; usually {usual}",
         missing="never pushed",
         unknown="the close date was never moved out",
+        factor="close_date",
     ),
-    Feature("edits_30d", "changes", "{value} changes to the record in 30 days; deals like this usually {usual}"),
     Feature(
-        "days_since_edit", "days", "the record was last changed {value} days ago; usually {usual}", missing="no history"
+        "edits_30d",
+        "changes",
+        "{value} changes to the record in 30 days; deals like this usually {usual}",
+        factor="pace",
+    ),
+    Feature(
+        "days_since_edit",
+        "days",
+        "the record was last changed {value} days ago; usually {usual}",
+        missing="no history",
+        factor="pace",
     ),
 )
 

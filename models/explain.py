@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.build import FeatureMatrix
-from features.registry import Feature, Plan
+from features.registry import Plan
 from models.base import Float, sigmoid
 from models.close import CloseModel
 from models.linear import TABLE
@@ -36,47 +36,69 @@ class Reason:
 
 def explain(model: CloseModel, plan: Plan, profile: Profile, matrix: FeatureMatrix) -> list[list[Reason]]:
     """Return for each row: the baseline, up to 3 raising and 3 lowering factors (strongest first), and `other`."""
-    factors, phi, base = model.contributions(matrix)
-    usual = profile.usual(matrix)
-    rates = model.table.predict(matrix)
-    features = {feature.name: feature for feature in plan.features}
-    place = {name: j for j, name in enumerate(matrix.names)}
+    names, phi, base = model.contributions(matrix)
+    told = _Told(plan, profile.rate, model.table.predict(matrix), matrix, profile.usual(matrix))
+    groups = _groups(names, plan)
+    strength = np.stack([phi[:, members].sum(axis=1) for members in groups.values()], axis=1)
+    factors = list(groups)
     out = []
     for i in range(len(phi)):
-        chosen = _chosen(phi[i])
+        chosen = _chosen(strength[i])
         reasons = [_baseline(float(base[i]))]
-        for j in chosen:
-            name, strength = factors[j], float(phi[i, j])
-            if name == TABLE:
-                reasons.append(_table_reason(strength, float(rates[i]), profile.rate))
-            else:
-                k = place[name]
-                reasons.append(_feature_reason(features[name], strength, matrix.values[i, k], usual[i, k]))
-        rest = float(phi[i].sum() - phi[i, chosen].sum())
+        for k in chosen:
+            lead = _lead(phi[i], groups[factors[k]], float(strength[i, k]))
+            reasons.append(told.reason(i, factors[k], names[lead], float(strength[i, k])))
+        rest = float(phi[i].sum() - strength[i, chosen].sum())
         reasons.append(Reason("other", rest, None, None, f"everything else together{goes_with(rest)}"))
         out.append(reasons)
     return out
 
 
-def _chosen(phi: Float) -> list[int]:
-    order = np.argsort(-np.abs(phi), kind="stable")
-    strong = [int(j) for j in order if abs(phi[j]) >= FLOOR]
-    return [j for j in strong if phi[j] > 0][:SHOWN] + [j for j in strong if phi[j] < 0][:SHOWN]
+def _groups(names: tuple[str, ...], plan: Plan) -> dict[str, list[int]]:
+    """Return the columns of each factor. Features that say much the same share one, so that reasons don't contradict."""
+    factor = {feature.name: feature.factor or feature.name for feature in plan.features}
+    groups: dict[str, list[int]] = {}
+    for j, name in enumerate(names):
+        groups.setdefault(factor.get(name, name), []).append(j)
+    return groups
+
+
+def _lead(phi: Float, members: list[int], strength: float) -> int:
+    """Return the member that says most in the factor's own direction: its sentence speaks for the factor."""
+    return max(members, key=lambda j: float(phi[j]) if strength > 0 else -float(phi[j]))
+
+
+def _chosen(strength: Float) -> list[int]:
+    order = np.argsort(-np.abs(strength), kind="stable")
+    strong = [int(k) for k in order if abs(strength[k]) >= FLOOR]
+    return [k for k in strong if strength[k] > 0][:SHOWN] + [k for k in strong if strength[k] < 0][:SHOWN]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What sentences are made of, for the rows of one matrix."""
+
+    plan: Plan
+    rate: float
+    rates: Float
+    matrix: FeatureMatrix
+    usual: Float
+
+    def reason(self, row: int, factor: str, lead: str, strength: float) -> Reason:
+        """Tell one factor of one row by its leading column."""
+        if lead == TABLE:
+            rate = float(self.rates[row])
+            said = f"deals in this stage with this much time were won {rate:.0%} of the time; all deals {self.rate:.0%}"
+            return Reason(factor, strength, rate, self.rate, said + goes_with(strength))
+        j = self.matrix.names.index(lead)
+        value, usual = self.matrix.values[row, j], self.usual[row, j]
+        said = self.plan.features[j].sentence(value, usual) + goes_with(strength)
+        return Reason(factor, strength, _known(value), _known(usual), said)
 
 
 def _baseline(base: float) -> Reason:
     chance = float(sigmoid(np.array([base]))[0])
     return Reason("baseline", base, None, None, f"a deal with nothing unusual about it stands at {chance:.0%}")
-
-
-def _table_reason(strength: float, rate: float, usual: float) -> Reason:
-    said = f"deals in this stage with this much time were won {rate:.0%} of the time; all open deals {usual:.0%}"
-    return Reason(TABLE, strength, rate, usual, said + goes_with(strength))
-
-
-def _feature_reason(feature: Feature, strength: float, value: float, usual: float) -> Reason:
-    said = feature.sentence(value, usual) + goes_with(strength)
-    return Reason(feature.name, strength, _known(value), _known(usual), said)
 
 
 def _known(value: float) -> float | None:

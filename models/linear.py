@@ -61,6 +61,7 @@ class Linear:
 def fit_linear(examples: Examples, frame: Frame) -> Linear:
     """Fit the ridge; constant columns get weight 0."""
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     table = fit_stage_time(examples, frame)
     names = examples.matrix.names
@@ -78,9 +79,9 @@ def fit_linear(examples: Examples, frame: Frame) -> Linear:
     flagged = (share > RARE) & (share < 1 - RARE)
     prior = clipped_logit(table.predict(examples.matrix))
     design = np.column_stack([prior - prior.mean(), z / scale, missing[:, flagged]])
-    ridge = LogisticRegression(C=1.0 / frame.penalty, solver="newton-cholesky", max_iter=100, tol=1e-8).fit(
-        design, examples.y
-    )
+    model = LogisticRegression(C=1.0 / frame.penalty, solver="newton-cholesky", max_iter=100, tol=1e-8)
+    with threadpool_limits(1):  # more BLAS threads are slower on a busy machine, and need not add up in the same order
+        ridge = model.fit(design, examples.y)
     weights = ridge.coef_[0]
     missing_weights = np.zeros(len(names))
     missing_weights[flagged] = weights[1 + len(names) :]

@@ -15,6 +15,7 @@ os.environ.update(
     BENTOML_DO_NOT_TRACK="True",  # compared with the word "true": 1 does not work
     MLFLOW_DISABLE_TELEMETRY="true",
     DO_NOT_TRACK="true",
+    OMP_WAIT_POLICY="PASSIVE",
 )
 for _name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "BENTOML_HOME"):
     os.environ.pop(_name, None)

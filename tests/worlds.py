@@ -16,11 +16,17 @@ from features.sources.base import open_source
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "configs" / "demo.yaml"
 SMALL = ("source.simulate.periods=10", "source.simulate.wins_per_period=30", "source.simulate.seed=4242")
-QUICK = ("model.seeds=2", "model.max_rounds=60", "model.min_data_in_leaf=50", "backtest.test_periods=2", "backtest.bootstrap=50")
+QUICK = (
+    "model.seeds=2",
+    "model.max_rounds=60",
+    "model.min_data_in_leaf=50",
+    "backtest.test_periods=2",
+    "backtest.bootstrap=50",
+)
 
 
 def third_party(name: str) -> Path:
-    """Return a third-party data set's path, or skip where the folder is absent (fail where FORECASTLE_DATA is set and lacks it)."""
+    """Return a third-party data set's path; skip where the folder is absent, fail where FORECASTLE_DATA is set and lacks it."""
     told = os.environ.get("FORECASTLE_DATA")
     path = Path(told) if told else ROOT.parent / "shared" / "data"
     if not (path / name).exists():

@@ -100,7 +100,7 @@ fi
 rm -rf "$demo"
 mkdir -p "$demo"
 
-step simulate --out "$company"
+step simulate --out "$company" --periods 10 --wins-per-period 100
 as_of=$(today)
 step train "$config" "${settings[@]}"
 step backtest "$config" "${settings[@]}" --out "$demo/backtest"

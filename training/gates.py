@@ -36,11 +36,16 @@ def judge(
     if gates.confidence and draws:
         bootstrap = DealBootstrap.of(deal, draws, seed)
         extra = row_loss(y, p[gates.beat]) - row_loss(y, p[CLOSE]) - gates.min_gain
-        # Log loss can be won by following a drift of the overall rate; to be worth promoting a model must also rank better.
+        # Log loss can be won by following a drift of the overall rate; a model worth promoting also ranks better.
         ranks = bootstrap.auc_gain(y, p[CLOSE], p[gates.beat])
         shares = {"that gain": bootstrap.mean(extra).above, "a higher AUC": ranks.above}
         verdicts += [
-            Verdict(f"share of bootstrap draws with {what} over {gates.beat}", share, gates.confidence, share >= gates.confidence)
+            Verdict(
+                f"share of bootstrap draws with {what} over {gates.beat}",
+                share,
+                gates.confidence,
+                share >= gates.confidence,
+            )
             for what, share in shares.items()
         ]
     return verdicts

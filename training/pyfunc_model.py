@@ -21,7 +21,8 @@ class CloseProbability(mlflow.pyfunc.PythonModel):  # type: ignore[misc,name-def
 
         self.bundle = load(Path(context.artifacts["bundle"]))
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+    # Without type hints: MLflow would take them for a schema of its own.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Return one probability per row of the frame."""
         from features.build import FeatureMatrix
 

@@ -64,9 +64,16 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         return world_of(simulated)
     open_source(simulated).read()
     export = next((state / "simulated").glob("*/export"))
-    overrides = [f"source={{kind: files, path: {export}, mapping: {ROOT}/configs/mappings/canonical.yaml}}", f"state_dir={state}", *QUICK]
+    overrides = [
+        f"source={{kind: files, path: {export}, mapping: {ROOT}/configs/mappings/canonical.yaml}}",
+        f"state_dir={state}",
+        *QUICK,
+    ]
     return world_of(load_config(DEMO, overrides))
 
 
 def event_log(path: Path) -> Config:
-    return load_config(ROOT / "configs" / "bpic2012.yaml", [f"source.path={path}", "features.groups=[deal, clock, velocity, activity, engagement, history]"])
+    return load_config(
+        ROOT / "configs" / "bpic2012.yaml",
+        [f"source.path={path}", "features.groups=[deal, clock, velocity, activity, engagement, history]"],
+    )

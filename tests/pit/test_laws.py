@@ -13,7 +13,9 @@ from features.tables import Coded, CrmTables, Table
 from tests.pit.conftest import World
 
 SEEDS = st.integers(0, 2**32 - 1)
-FEW = settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+FEW = settings(
+    max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 CLOCKS = {"deals": "known_at", "deal_history": "known_at", "activities": "known_at", "contacts": "known_at"}
 
 
@@ -78,7 +80,7 @@ def test_features_do_vary(world: World) -> None:
 
 
 def rewritten_after(tables: CrmTables, as_of: int, rng: np.random.Generator) -> CrmTables:
-    """Shuffle every value of the later rows among themselves, back-date what happened, and add the rewritten rows once more."""
+    """Shuffle the later rows' values among themselves, back-date what happened, and add the rewritten rows once more."""
     return replace(tables, **{name: _bent(getattr(tables, name), clock, as_of, rng) for name, clock in CLOCKS.items()})
 
 

@@ -131,7 +131,7 @@ def test_upcoming(rows: list[Fact], asked: list[tuple[int, int]], where: str | N
     expected = []
     for e, t in asked:
         ahead = [r.at - t for r in visible(rows, e, t, where, None) if r.at != NAT]
-        expected.append(float(sum(0 <= a and (within is None or a < within) for a in ahead)))
+        expected.append(float(sum(a >= 0 and (within is None or a < within) for a in ahead)))
     assert seen(rows, asked).upcoming("at", where, within).tolist() == expected
 
 
@@ -141,7 +141,12 @@ def test_one_request_alone_has_the_bits_it_has_among_many(
 ) -> None:
     def answers(some: list[tuple[int, int]]) -> list[np.ndarray]:
         s = seen(rows, some)
-        return [s.count(where, within), s.total("value", where, within), s.decayed(DAY, where), s.distinct("who", None, within)]
+        return [
+            s.count(where, within),
+            s.total("value", where, within),
+            s.decayed(DAY, where),
+            s.distinct("who", None, within),
+        ]
 
     together = answers(asked)
     for i, ask in enumerate(asked):
