@@ -1,4 +1,4 @@
-"""The front door: `forecastle`, made of the command groups of training and serving. Nothing heavy is imported until a command runs."""
+"""The front door: `forecastle`, the commands of training and serving; imports nothing heavy until a command runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 import serving.cli
 import training.cli
 
-# Threads that wait for each other sleep instead of spinning: a fit beside other work is 3 x faster, alone it is as fast.
+# Threads that wait sleep instead of spinning: a fit beside other work is 3 x faster.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(

@@ -1,1 +1,1 @@
-"""What was known, and when: canonical CRM tables, the sources that fill them, timelines and the features built from them."""
+"""What was known, and when: canonical tables, the sources that fill them, timelines, features."""

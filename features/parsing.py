@@ -108,8 +108,8 @@ def localise(wall: IntArray, zone: ZoneInfo) -> IntArray:
 def end_of_day(days: IntArray, zone: ZoneInfo) -> IntArray:
     """Days since 1970-01-01 to the last UTC microsecond of each local day, int64[n].
 
-    The last instant of the day, not the first of the next: a deal closed on the last day of a quarter belongs to that quarter, and the
-    next day's as-of sees it.
+    The last instant of the day, not the first of the next: a deal closed on the last day of a quarter belongs to that
+    quarter, and the next day's as-of sees it.
     """
     distinct, which = np.unique(days, return_inverse=True)
     ends = [local_midnight(date.fromordinal(_EPOCH_DAY + day + 1), zone) - 1 for day in distinct.tolist()]

@@ -165,20 +165,17 @@ def _with_columns(rows: Timeline, more: Mapping[str, Int | Bool]) -> Timeline:
 
 
 def _changes(rows: Timeline) -> dict[str, Int | Bool]:
-    """Derive what each row changed against the row before it. A closing row changes nothing but the outcome."""
-    same = np.zeros(len(rows), dtype=bool)
-    same[1:] = rows.entity[1:] == rows.entity[:-1]
+    """Derive what each row changed against what the deal last said while open; a closing row changes the outcome."""
     still_open = rows.values("outcome") == OPEN
-    step = _difference(rows.values("stage"), same & still_open)
-    shift = _difference(rows.values("close_date"), same & still_open)
-    amount = _difference(rows.values("amount"), same & still_open)
-    category = _difference(rows.values("category"), same & still_open)
-    owner = _difference(rows.values("owner"), same & still_open)
+    first = np.arange(len(rows)) == rows.start[rows.entity]
+    step, shift, amount, category, owner = (
+        _difference(rows, name, still_open) for name in ("stage", "close_date", "amount", "category", "owner")
+    )
     return {
         "closed": ~still_open,
         "won": rows.values("outcome") == WON,
         "stage_step": step,
-        "stage_changed": (step != 0) | ~same,
+        "stage_changed": (step != 0) | first,
         "advanced": step > 0,
         "regressed": step < 0,
         "close_shift_days": shift,
@@ -193,13 +190,20 @@ def _changes(rows: Timeline) -> dict[str, Int | Bool]:
     }
 
 
-def _difference(values: Int, usable: Bool) -> Int:
-    """Return values[i] - values[i - 1], 0 where not usable or either is missing."""
-    out = np.zeros(len(values), dtype=np.int64)
-    now, then = values[1:], values[:-1]
-    known = usable[1:] & (now != NAT) & (then != NAT)
-    out[1:] = np.where(known, now - np.where(known, then, now), 0)
-    return out
+def _difference(rows: Timeline, column: str, still_open: Bool) -> Int:
+    """Return each open row's value minus the last one told by an open row of the deal, 0 where either is missing.
+
+    Closing rows are passed over, so that a re-opened deal is not compared with what was written with the outcome in
+    hand; so are gaps, so that a close date cleared and set again moves on from where it stood.
+    """
+    values = rows.values(column)
+    told = still_open & (values != NAT)
+    if column == "owner":
+        told &= values >= 0  # a code
+    row = np.where(told, np.arange(len(rows)), -1)
+    before = np.concatenate([[-1], np.maximum.accumulate(row)])[: len(rows)]
+    known = told & (before >= rows.start[rows.entity])
+    return np.where(known, values, 0) - np.where(known, values[np.where(known, before, 0)], 0)
 
 
 def _activities(table: Table, deals: Table) -> Timeline:

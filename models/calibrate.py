@@ -16,6 +16,7 @@ from models.base import Float, Int
 PLATT_FROM = 1_000
 SLOPE_SD, INTERCEPT_SD = 0.15, 0.2
 MIN_GAIN = 0.0002  # log loss that a calibration must win on the later rows to be used at all
+MIN_Z = 1.645  # and with this many standard errors: a period has shocks of its own, which are not to be learnt
 STEPS = 50
 
 
@@ -44,12 +45,20 @@ def calibrate(raw: Float, y: Float, deal: Int, later: np.ndarray) -> Affine:
         return IDENTITY
     platt = len(np.unique(deal)) >= PLATT_FROM
     trial = _fit(raw[~later], y[~later], deal[~later], platt)
-    gain = _loss(raw[later], y[later]) - _loss(trial.apply(raw[later]), y[later])
-    return _fit(raw, y, deal, platt) if gain > MIN_GAIN else IDENTITY
+    gain = _losses(raw[later], y[later]) - _losses(trial.apply(raw[later]), y[later])
+    wins = gain.mean() > MIN_GAIN and _z(gain, deal[later]) > MIN_Z
+    return _fit(raw, y, deal, platt) if wins else IDENTITY
 
 
-def _loss(raw: Float, y: Float) -> float:
-    return float(np.mean(np.logaddexp(0.0, raw) - y * raw))
+def _losses(raw: Float, y: Float) -> Float:
+    return np.asarray(np.logaddexp(0.0, raw) - y * raw, dtype=np.float64)
+
+
+def _z(gain: Float, deal: Int) -> float:
+    """Return the mean gain over its standard error, rows of a deal going together."""
+    _, code = np.unique(deal, return_inverse=True)
+    sums = np.bincount(code, weights=gain - gain.mean())
+    return float(gain.sum() / np.sqrt(max((sums**2).sum(), 1e-300)))
 
 
 def _fit(raw: Float, y: Float, deal: Int, platt: bool) -> Affine:

@@ -26,10 +26,31 @@ UNKNOWN_STAGE = "the stage is not known: scored from the table of rates by time 
 
 @dataclass(frozen=True)
 class InnerFold:
-    """One older/newer cut inside the training rows: bool[n] masks."""
+    """One older/newer cut inside the training rows: bool[n] masks. key: names its fit across calls, None: unshared."""
 
     fit: Bool
     judge: Bool
+    key: int | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An inner fold's outcome: the best number of trees, and log-odds on the newer rows with and without them."""
+
+    rounds: int
+    raw: Float
+    offset: Float
+
+
+@dataclass
+class Shared:
+    """Fits that a walk through time would otherwise repeat: the offset of each cut, the outcome of each inner fold.
+
+    Valid only for one set of rows, one frame and one set of settings; the caller makes a new one for each.
+    """
+
+    offsets: dict[int, Linear | RateTable] = field(default_factory=dict)
+    judged: dict[int, Judged] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,33 +140,53 @@ def offset_logit(offset: Linear | RateTable, matrix: FeatureMatrix) -> Float:
 
 
 def fit_close(
-    examples: Examples, frame: Frame, settings: CloseSettings, inner: Sequence[InnerFold]
+    examples: Examples,
+    frame: Frame,
+    settings: CloseSettings,
+    inner: Sequence[InnerFold],
+    key: int | None = None,
+    shared: Shared | None = None,
 ) -> tuple[CloseModel, FitNotes]:
-    """Fit on all `examples`; `inner` folds, oldest first, decide the number of trees and the calibration."""
-    rounds, losses, offset_losses, raw, y, deal, later = [], [], [], [], [], [], []
-    for k, fold in enumerate(inner):
-        old, new = examples.take(fold.fit), examples.take(fold.judge)
-        offset = _fit_offset(old, frame, settings)
-        before, after = offset_logit(offset, old.matrix), offset_logit(offset, new.matrix)
-        best, more = choose_rounds(old, before, new, after, settings.trees, settings.max_rounds, settings.seeds[0])
-        rounds.append(best)
-        losses.append(_loss(new.y, after + more))
-        offset_losses.append(_loss(new.y, after))
-        raw.append(after + more)
-        y.append(new.y)
-        deal.append(new.deal)
-        later.append(_later_part(new, k, len(inner)))
+    """Fit on all `examples`; `inner` folds, oldest first, decide the number of trees and the calibration.
+
+    key: names these rows for `shared`, as an inner fold's key names its own; None shares nothing.
+    """
+    shared = shared or Shared()
+    judged = [_judge(examples, frame, settings, fold, shared) for fold in inner]
+    rounds = tuple(found.rounds for found in judged)
+    news = [examples.take(fold.judge) for fold in inner]
     # Without an inner fold nothing shows that trees help, so there are none.
     chosen = round(GROWTH * float(np.mean(rounds))) if rounds else 0
     calibration = IDENTITY
     if settings.calibrate == "auto" and inner:
-        calibration = calibrate(np.concatenate(raw), np.concatenate(y), np.concatenate(deal), np.concatenate(later))
-    offset = _fit_offset(examples, frame, settings)
+        calibration = calibrate(
+            np.concatenate([found.raw for found in judged]),
+            np.concatenate([new.y for new in news]),
+            np.concatenate([new.deal for new in news]),
+            np.concatenate([_later_part(new, k, len(inner)) for k, new in enumerate(news)]),
+        )
+    offset = _fit_offset(examples, frame, settings, key, shared)
     grown = None
     if chosen:
         grown = fit_trees(examples, offset_logit(offset, examples.matrix), settings.trees, chosen, settings.seeds)
     model = CloseModel(examples.matrix.names, offset, grown, calibration)
-    return model, FitNotes(chosen, tuple(rounds), tuple(losses), tuple(offset_losses), calibration)
+    losses = tuple(_loss(new.y, found.raw) for new, found in zip(news, judged, strict=True))
+    offset_losses = tuple(_loss(new.y, found.offset) for new, found in zip(news, judged, strict=True))
+    return model, FitNotes(chosen, rounds, losses, offset_losses, calibration)
+
+
+def _judge(examples: Examples, frame: Frame, settings: CloseSettings, fold: InnerFold, shared: Shared) -> Judged:
+    """Fit on the older rows of an inner fold with one seed and find where more trees stop helping on the newer ones."""
+    if fold.key is not None and fold.key in shared.judged:
+        return shared.judged[fold.key]
+    old, new = examples.take(fold.fit), examples.take(fold.judge)
+    offset = _fit_offset(old, frame, settings, fold.key, shared)
+    before, after = offset_logit(offset, old.matrix), offset_logit(offset, new.matrix)
+    best, more = choose_rounds(old, before, new, after, settings.trees, settings.max_rounds, settings.seeds[0])
+    found = Judged(best, after + more, after)
+    if fold.key is not None:
+        shared.judged[fold.key] = found
+    return found
 
 
 def _later_part(new: Examples, k: int, folds: int) -> Bool:
@@ -155,8 +196,15 @@ def _later_part(new: Examples, k: int, folds: int) -> Bool:
     return new.as_of >= np.median(new.as_of)
 
 
-def _fit_offset(examples: Examples, frame: Frame, settings: CloseSettings) -> Linear | RateTable:
-    return fit_linear(examples, frame) if settings.offset == "ridge" else fit_stage_time(examples, frame)
+def _fit_offset(
+    examples: Examples, frame: Frame, settings: CloseSettings, key: int | None, shared: Shared
+) -> Linear | RateTable:
+    if key is not None and key in shared.offsets:
+        return shared.offsets[key]
+    fitted = fit_linear(examples, frame) if settings.offset == "ridge" else fit_stage_time(examples, frame)
+    if key is not None:
+        shared.offsets[key] = fitted
+    return fitted
 
 
 def _loss(y: Float, raw: Float) -> float:

@@ -55,7 +55,7 @@ def explain(model: CloseModel, plan: Plan, profile: Profile, matrix: FeatureMatr
 
 
 def _groups(names: tuple[str, ...], plan: Plan) -> dict[str, list[int]]:
-    """Return the columns of each factor. Features that say much the same share one, so that reasons don't contradict."""
+    """Return the columns of each factor. Features that say much the same share one."""
     factor = {feature.name: feature.factor or feature.name for feature in plan.features}
     groups: dict[str, list[int]] = {}
     for j, name in enumerate(names):

@@ -26,7 +26,7 @@ QUICK = (
 
 
 def third_party(name: str) -> Path:
-    """Return a third-party data set's path; skip where the folder is absent, fail where FORECASTLE_DATA is set and lacks it."""
+    """Return a third-party data set's path; skip where it is absent, fail where FORECASTLE_DATA is set."""
     told = os.environ.get("FORECASTLE_DATA")
     path = Path(told) if told else ROOT.parent / "shared" / "data"
     if not (path / name).exists():

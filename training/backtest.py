@@ -12,8 +12,9 @@ from configs.errors import TooLittleDataError
 from configs.schema import Config, Model
 from configs.vocab import Target
 from models.base import Examples, Float, Int, ProbabilityModel
-from models.baselines import BASELINES, STAGE_TIME
-from models.close import CloseModel, CloseSettings, FitNotes, fit_close
+from models.baselines import BASELINES, RIDGE, STAGE_TIME
+from models.close import CloseModel, CloseSettings, FitNotes, Shared, fit_close
+from models.linear import Linear
 from models.trees import TreeSettings
 from training.evaluate import DealBootstrap, Interval, Scores, row_loss, scores
 from training.prepare import Prepared, trainable
@@ -72,7 +73,7 @@ def close_settings(model: Model, plan_signs: tuple[int, ...], seed: int) -> Clos
     return CloseSettings(trees, str(model.offset), str(model.calibrate), model.max_rounds, seeds)
 
 
-def fit_at(prepared: Prepared, cut: int) -> tuple[CloseModel, FitNotes, Examples]:
+def fit_at(prepared: Prepared, cut: int, shared: Shared | None = None) -> tuple[CloseModel, FitNotes, Examples]:
     """Fit the close model on every row told by `cut`; returns it, what was chosen, and the rows it trained on."""
     mask = trainable(prepared, cut)
     rows = prepared.examples.take(mask)
@@ -88,7 +89,8 @@ def fit_at(prepared: Prepared, cut: int) -> tuple[CloseModel, FitNotes, Examples
         inner = inner_created_folds(rows, prepared.created[mask])
     signs = tuple(feature.sign for feature in prepared.plan.features)
     settings = close_settings(prepared.config.model, signs, prepared.config.seed)
-    model, notes = fit_close(rows, prepared.frame, settings, inner)
+    # A cut names the rows told by it, so walks through the same rows need each cut's fits once.
+    model, notes = fit_close(rows, prepared.frame, settings, inner, cut, shared)
     return model, notes, rows
 
 
@@ -117,8 +119,9 @@ def _test_from(config: Config, prepared: Prepared) -> int:
     return int(np.quantile(prepared.created, 0.75))
 
 
-def run_backtest(prepared: Prepared, progress: Progress = lambda _: None) -> Tested:
+def run_backtest(prepared: Prepared, progress: Progress = lambda _: None, shared: Shared | None = None) -> Tested:
     """Refit at every fold's cut and predict its test rows with the close model and every baseline."""
+    shared = shared or Shared()
     folds = folds_of(prepared)
     if not folds or not any(fold.test.any() for fold in folds):
         raise TooLittleDataError(
@@ -131,11 +134,13 @@ def run_backtest(prepared: Prepared, progress: Progress = lambda _: None) -> Tes
             f"fold {k + 1} of {len(folds)}: tests {fold.name}, "
             f"{int(fold.train.sum()):,} rows train, {int(fold.test.sum()):,} are tested"
         )
-        model, notes, rows = fit_at(prepared, fold.cut)
+        model, notes, rows = fit_at(prepared, fold.cut, shared)
         test = prepared.examples.take(fold.test)
         fitted: dict[str, ProbabilityModel] = {CLOSE: model}
-        fitted |= {name: fit(rows, prepared.frame) for name, fit in BASELINES.items()}
-        p = {name: m.predict(test.matrix) for name, m in fitted.items()}
+        if isinstance(model.offset, Linear):
+            fitted[RIDGE] = model.offset  # the very ridge that is the baseline
+        fitted |= {name: fit(rows, prepared.frame) for name, fit in BASELINES.items() if name not in fitted}
+        p = {name: fitted[name].predict(test.matrix) for name in (CLOSE, *BASELINES)}
         at = np.flatnonzero(fold.test)
         parts.append(Tested((fold,), at, prepared.told_y[at], test.deal, test.as_of, np.full(len(at), k), p, (notes,)))
     return _stack(parts)

@@ -20,6 +20,7 @@ from configs.vocab import Eligibility, Target
 from features.ingest import Ingest
 from features.sources.base import open_source
 from models.bundle import Bundle, save
+from models.close import Shared
 from models.store import Store, bundle_folder, write_pointer
 from training.backtest import run_backtest
 from training.fit import fingerprint, fit_bundle
@@ -42,10 +43,10 @@ def ingest_of(config: Config) -> Ingest:
     return ingest
 
 
-def evaluate(prepared: Prepared, title: str) -> tuple[Report, Any]:
+def evaluate(prepared: Prepared, title: str, shared: Shared | None = None) -> tuple[Report, Any]:
     """Backtest what was prepared and hold it against the gates."""
     config = prepared.config
-    tested = run_backtest(prepared, say)
+    tested = run_backtest(prepared, say, shared)
     report = report_of(prepared, tested, title, [])
     verdicts = judge(
         config.gates, report.table, tested.y, tested.p, tested.deal, config.backtest.bootstrap, config.seed
@@ -57,9 +58,10 @@ def train(config: Config, as_of: int | None) -> dict[str, Any]:
     """Backtest, fit on everything told before `as_of`, save the bundle, tell MLflow, register the candidate."""
     ingest = ingest_of(config)
     prepared = prepare(config, ingest, as_of)
-    report, _ = evaluate(prepared, f"{config.name}: close model against baselines")
+    shared = Shared()
+    report, _ = evaluate(prepared, f"{config.name}: close model against baselines", shared)
     say("fitting the candidate on every row told by the cut")
-    bundle, notes = fit_bundle(prepared, fingerprint(ingest.tables))
+    bundle, notes = fit_bundle(prepared, fingerprint(ingest.tables), shared)
     folder, bundle = _keep(bundle, config.state_dir)
     metrics = {f"{row.name}.{key}": value for row in report.table for key, value in asdict(row.scores).items()}
     documents = {"report.json": report.to_json(), "config.json": config.model_dump(mode="json")}

@@ -52,7 +52,7 @@ def inner_period_folds(calendar: Calendar, rows: Examples, cut: int) -> list[Inn
     folds = []
     for period in range(max(last - INNER_PERIODS, 0), last):
         start, end = calendar.starts[period], calendar.starts[period + 1]
-        folds.append(InnerFold(rows.label_end <= start, (rows.as_of >= start) & (rows.as_of < end)))
+        folds.append(InnerFold(rows.label_end <= start, (rows.as_of >= start) & (rows.as_of < end), int(start)))
     return [fold for fold in folds if _enough(rows, fold)]
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -70,7 +71,7 @@ class Tracker:
                 client.log_metric(run_id, key, number)
             for path, document in record.documents.items():
                 client.log_dict(run_id, document, path)
-            with mlflow.start_run(run_id=run_id):
+            with mlflow.start_run(run_id=run_id), _silence():
                 model = self._log_model(bundle, folder)
             version_ = client.create_model_version(
                 self._registered(client), model.model_uri, run_id, model_id=model.model_id
@@ -143,3 +144,14 @@ class Tracker:
                 raise TrackingError(
                     f"{self.uri}: {error}; the bundle itself is safe, mend the store and train again"
                 ) from error
+
+
+@contextmanager
+def _silence(errors: bool = True) -> Iterator[None]:
+    """Keep MLflow's prints off standard output, and its advice off standard error too; exceptions come through."""
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        redirect_stdout(nowhere),
+        redirect_stderr(nowhere if errors else sys.stderr),
+    ):
+        yield

@@ -80,7 +80,7 @@ def test_features_do_vary(world: World) -> None:
 
 
 def rewritten_after(tables: CrmTables, as_of: int, rng: np.random.Generator) -> CrmTables:
-    """Shuffle the later rows' values among themselves, back-date what happened, and add the rewritten rows once more."""
+    """Shuffle the later rows' values among themselves, back-date what happened, and add them once more."""
     return replace(tables, **{name: _bent(getattr(tables, name), clock, as_of, rng) for name, clock in CLOCKS.items()})
 
 
