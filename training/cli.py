@@ -1,4 +1,4 @@
-"""The training half of the command line: config, simulate, train, backtest, promote. Heavy imports wait."""
+"""The training half of the command line: config, simulate, readiness, train, backtest, promote. Heavy imports wait."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     config.command("show")(show)
     config.command("schema")(schema)
     app.add_typer(config, name="config")
-    for command in (simulate, train, backtest, promote):
+    for command in (simulate, readiness, train, backtest, promote):
         app.command()(command)
 
 
@@ -79,6 +79,20 @@ def simulate(
         write(company, out)
         say("; ".join(f"{name}: {len(frame):,} rows" for name, frame in company.export.items()))
         typer.echo(f"export: {out / 'export'} (source.path takes it); truth: {out / 'truth'}")
+
+
+def readiness(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Read the source and say what was kept, what was refused and why, and what is missing."""
+    from configs.console import answer, plain_errors
+    from configs.load import load_config
+
+    with plain_errors(debug):
+        read = load_config(config, overrides or ())
+        from training.commands import readiness as ready
+
+        told = ready(read)
+        if as_json:
+            answer(told)
 
 
 def train(

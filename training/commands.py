@@ -11,14 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
 
 from configs.console import say
 from configs.errors import GateRefused
 from configs.schema import Config
 from configs.vocab import Eligibility, Target
+from features.asof import known_before
 from features.ingest import Ingest
 from features.sources.base import open_source
+from features.stages import LOST, WON
 from models.bundle import Bundle, save
 from models.close import Shared
 from models.store import Store, bundle_folder, write_pointer
@@ -43,6 +46,27 @@ def ingest_of(config: Config) -> Ingest:
     return ingest
 
 
+def readiness(config: Config) -> dict[str, Any]:
+    """Read the source as training would and say what it is fit for; raises the DataError that training would."""
+    ingest = ingest_of(config)
+    tables = ingest.tables
+    outcome = ingest.stages.outcomes(tables.deal_history.coded("stage").values)
+    codes = tables.deal_history.coded("stage").codes
+    deal = tables.deal_history.coded("deal_id").codes
+    closed = {
+        name: len(np.unique(deal[(codes >= 0) & (outcome[codes] == kind)]))
+        for name, kind in (("won", WON), ("lost", LOST))
+    }
+    print(f"{tables.deals.n:,} deals; {closed['won']:,} were won, {closed['lost']:,} lost at some time")
+    for name in ("amount", "close_date", "forecast_category", "owner_id", "next_step_set"):
+        if not tables.deal_history.has(name):
+            print(f"deal_history has no {name}: features of it stay empty")
+    for name in ("activities", "contacts", "accounts", "reps"):
+        if not tables[name].n:
+            print(f"no {name}: features of them stay empty")
+    return {"report": ingest.report.to_json(), "deals": tables.deals.n, **closed}
+
+
 def evaluate(prepared: Prepared, title: str, shared: Shared | None = None) -> tuple[Report, Any]:
     """Backtest what was prepared and hold it against the gates."""
     config = prepared.config
@@ -61,7 +85,7 @@ def train(config: Config, as_of: int | None) -> dict[str, Any]:
     shared = Shared()
     report, _ = evaluate(prepared, f"{config.name}: close model against baselines", shared)
     say("fitting the candidate on every row told by the cut")
-    bundle, notes = fit_bundle(prepared, fingerprint(ingest.tables), shared)
+    bundle, notes = fit_bundle(prepared, fingerprint(known_before(ingest.tables, prepared.until)), shared)
     folder, bundle = _keep(bundle, config.state_dir)
     metrics = {f"{row.name}.{key}": value for row in report.table for key, value in asdict(row.scores).items()}
     documents = {"report.json": report.to_json(), "config.json": config.model_dump(mode="json")}

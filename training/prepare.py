@@ -77,7 +77,7 @@ def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepare
     """Build every row known before `until` (default: the end of the record)."""
     cut = until if until is not None else end_of(ingest.tables, config.time_zone)
     tables = known_before(ingest.tables, cut)
-    schema = schema_of(ingest.tables, mapping_of(config), config.target)
+    schema = schema_of(tables, mapping_of(config), config.target)
     record = build_record(tables, ingest.stages, calendar_of(config), schema)
     plan = plan_of(config, schema)
     asked = _snapshots(config, record, cut)

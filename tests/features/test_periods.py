@@ -122,3 +122,8 @@ def test_as_of_keeps_microseconds() -> None:
 def test_as_of_refuses_anything_else(text: str) -> None:
     with pytest.raises(UsageError, match="ISO 8601"):
         parse_as_of(text, "UTC")
+
+
+def test_where_clocks_skip_midnight_the_day_begins_at_one() -> None:
+    """São Paulo, 4 November 2018: 00:00 became 01:00, at 03:00 UTC."""
+    assert parse_as_of("2018-11-04", "America/Sao_Paulo") == at("2018-11-04 03:00")
