@@ -1,7 +1,7 @@
 # The words of the house. Every one makes .venv from the lock first; that is a no-op when nothing changed.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check pytest bench lock clean
+.PHONY: help setup demo test check pytest bench docs lock clean
 
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -34,6 +34,9 @@ pytest: setup
 
 bench: setup ## benchmarks, each with an assertion on quality
 	$(BIN)/python -m pytest tests/bench -m bench -s --timeout=0
+
+docs: setup ## write the tables that README.md and docs/config.md take from code
+	$(BIN)/python tools/render_docs.py
 
 lock: setup ## refresh locks/ from pyproject.toml (UPGRADE=1: to the newest versions)
 	$(LOCK) pyproject.toml --extra train --group dev --output-file locks/all.txt

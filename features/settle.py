@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.mapping import Mapping as MappingFile
 from configs.vocab import ActivityKind, AttributeKind, Direction, ForecastCategory
 from features.parsing import fold_name, parse
 from features.stages import StageMap
@@ -60,6 +61,12 @@ class Dictionary:
         squeezed = re.sub(r"[\s_-]+", "", folded)  # as a mapping compares words: Best Case = BestCase = best_case
         ours = theirs.get(squeezed) or fold_name(word)
         return ours if ours in WORDS[table, column] else word
+
+
+def dictionary_of(mapping: MappingFile) -> Dictionary:
+    """The words that a mapping translates."""
+    categories = {word: category.value for word, category in mapping.categories.index().items()}
+    return Dictionary(categories, {word: kind.value for word, kind in mapping.activity_kinds.index().items()})
 
 
 def columns_of(table: str, attributes: Mapping[str, AttributeKind]) -> tuple[Column, ...]:

@@ -19,7 +19,6 @@ the tracking store. Where bundles live on disk: `models.store`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,6 @@ class About:
     shrink: float
     schema: Schema
     stages: StageMap
-    category_words: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -160,7 +158,6 @@ def _about(told: dict[str, Any], folder: Path) -> About:
                 "stages": StageMap.from_json(told["stages"]),
                 "groups": tuple(told["groups"]),
                 "drop": tuple(told["drop"]),
-                "category_words": {key: tuple(words) for key, words in told["category_words"].items()},
             }
         )
     except (KeyError, TypeError) as error:

@@ -16,11 +16,10 @@ from configs.schema import Serving
 from configs.vocab import AttributeKind, UnknownStage
 from features.asof import Requests
 from features.inline import tables_from_records
-from features.parsing import fold_name
 from features.record import ACCOUNT_FIELDS, Record, build_record
 from features.registry import Schema
 from features.schema import OWN
-from features.settle import Dictionary
+from features.settle import Dictionary, dictionary_of
 from models.bundle import Bundle
 from serving.facts import Facts
 from serving.schemas import MAX_FAULTS, deal_faults
@@ -54,15 +53,7 @@ class Intake:
 
 def ready(bundle: Bundle, facts: Facts, mapping: MappingFile) -> Loaded:
     """Join a bundle with its reference facts and the words of the mapping."""
-    categories = _words({str(name): listed for name, listed in dict(mapping.categories).items()})
-    kinds = _words({str(name): listed for name, listed in dict(mapping.activity_kinds).items()})
-    return Loaded(bundle, facts, Dictionary(categories, kinds), mapping.stages.unknown is UnknownStage.KEEP)
-
-
-def _words(listed: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Return the source's word, as compared -> our word."""
-    pairs = [(word, ours) for ours, words in listed.items() for word in words]
-    return {key: ours for word, ours in pairs for key in (word.casefold(), fold_name(word))}
+    return Loaded(bundle, facts, dictionary_of(mapping), mapping.stages.unknown is UnknownStage.KEEP)
 
 
 def attributes_of(schema: Schema) -> dict[str, AttributeKind]:

@@ -7,7 +7,6 @@ import hashlib
 import numpy as np
 
 from configs.load import config_hash, mapping_of
-from configs.mapping import Mapping
 from configs.schema import Config
 from features.build import FeatureMatrix
 from features.tables import Coded, CrmTables
@@ -45,15 +44,10 @@ def make_bundle(prepared: Prepared, model: CloseModel, rows: Examples, data_fing
         shrink=config.features.shrink,
         schema=prepared.plan.context.schema,
         stages=record.stages,
-        category_words=_words(mapping),
     )
     profile = profile_of(rows.matrix, rows.y, len(record.stages.order))
     golden = _golden(rows.matrix, config)
     return Bundle(about, prepared.plan, model, record.reference, profile, record.calendar, golden)
-
-
-def _words(mapping: Mapping) -> dict[str, tuple[str, ...]]:
-    return {str(name): words for name, words in dict(mapping.categories).items()}
 
 
 def _golden(matrix: FeatureMatrix, config: Config) -> FeatureMatrix:

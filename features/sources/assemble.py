@@ -12,7 +12,7 @@ from configs.mapping import Mapping as MappingFile
 from configs.vocab import UnknownStage
 from features.checks import Finding, check_tables, faults_of
 from features.ingest import EXAMPLES, Ingest, IngestReport, Notice, Refusal, TableReport
-from features.settle import Dictionary, compact, known_stages, settle
+from features.settle import Dictionary, compact, dictionary_of, known_stages, settle
 from features.sources.frames import Stacked, merged
 from features.stages import StageMap
 from features.tables import CrmTables, IntArray, Table
@@ -71,12 +71,6 @@ class _Rows:
 def stage_map(mapping: MappingFile) -> StageMap:
     """The stages that a mapping names."""
     return StageMap(mapping.stages.order, mapping.stages.won, mapping.stages.lost)
-
-
-def dictionary_of(mapping: MappingFile) -> Dictionary:
-    """The words that a mapping translates."""
-    categories = {word: category.value for word, category in mapping.categories.index().items()}
-    return Dictionary(categories, {word: kind.value for word, kind in mapping.activity_kinds.index().items()})
 
 
 def assemble(

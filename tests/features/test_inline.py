@@ -184,7 +184,7 @@ def test_faults_stay_with_their_deal() -> None:
 def test_missing_and_repeated_ids() -> None:
     got = encode([deal(1), deal(1), deal(2, deal_id=None)])
     assert {i: [f.code for f in faults] for i, faults in got.faults.items()} == {
-        1: ["duplicate_key"],
+        1: ["duplicate_key", "duplicate_key"],  # the deal, and the history row that came with it
         2: ["missing_value"],
     }
     assert got.tables.deal_history.n == 2

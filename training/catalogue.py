@@ -1,0 +1,219 @@
+"""The tables that documents take from code: features, errors, canonical tables, keys of configs and mappings.
+
+Pure: Markdown text out, nothing read or written. A page holds a table between ``<!-- generated:NAME -->`` and
+``<!-- /generated:NAME -->``; `rendered` puts the current ones there. tools/render_docs.py writes the pages, and
+tests/test_docs.py fails where a page differs from its code.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from configs.errors import ForecastleError, error_classes
+from configs.mapping import EventLogMapping, FilesMapping
+from configs.schema import Config
+from features.build import GROUP_MODULES, load_groups
+from features.registry import Context, Feature, Schema, group_features
+from features.tables import TABLES, Column
+
+NAME = "NAME"  # stands for what a company declares: a dimension, an attribute, a key of a mapping
+ANY_COMPANY = Schema("in_period", dimensions=(NAME,), numbers=(NAME,))
+"""A schema with one dimension and one number attribute; the head `in_period` has every feature."""
+
+_BLOCK = re.compile(r"<!-- generated:(?P<name>[a-z-]+) -->\n.*?<!-- /generated:(?P=name) -->", re.DOTALL)
+_SHRINK = 20.0  # no table shows it
+_KINDS = {"int": "integer", "money": "amount", "float": "number", "bool": "true/false"}
+
+
+def feature_table(schema: Schema) -> str:
+    """Return a row per feature of every group, for a company's schema (`ANY_COMPANY` for documents)."""
+    load_groups()
+    listed = group_features(GROUP_MODULES, Context(schema, _SHRINK))
+    rows = [_feature_row(group, feature) for group, features in listed.items() for feature in features]
+    return _table(("feature", "group", "factor", "unit", "missing", "sign", "heads", "sentence"), rows)
+
+
+def _feature_row(group: str, feature: Feature) -> tuple[str, ...]:
+    sign = {1: "+", -1: "-", 0: ""}[feature.sign]
+    factor = f"`{feature.factor or feature.name}`"
+    heads = ", ".join(feature.targets) if len(feature.targets) == 1 else "both"
+    return (f"`{feature.name}`", group, factor, feature.unit, feature.missing, sign, heads, feature.says)
+
+
+def error_table() -> str:
+    """Return a row per error that can be raised, in the order of the tree."""
+    rows = [
+        (f"`{error.code}`", str(error.status), str(error.exit_code), _first_line(error))
+        for error in error_classes()
+        if error is not ForecastleError
+    ]
+    return _table(("code", "HTTP status", "exit code", "meaning"), rows)
+
+
+def _first_line(error: type[ForecastleError]) -> str:
+    lines = (error.__doc__ or error.title).strip().splitlines()
+    return lines[0].split(". ``")[0].rstrip(".").replace("``", "`") + "."
+
+
+def record_table() -> str:
+    """Return a row per canonical table: its columns with their kinds, required ones first."""
+    rows = []
+    for spec in TABLES.values():
+        must = [column for column in spec.columns if column.required]
+        may = [column for column in spec.columns if not column.required]
+        key = ", ".join(spec.key) or "none"
+        rows.append((f"`{spec.name}`", "yes" if spec.required else "no", _columns(must), _columns(may), key))
+    return _table(("table", "must exist", "required columns", "optional columns", "one row for each"), rows)
+
+
+def _columns(columns: Sequence[Column]) -> str:
+    return ", ".join(f"`{column.name}` {_KINDS.get(column.kind, column.kind)}" for column in columns)
+
+
+def config_table() -> str:
+    """Return a row per key of a config file."""
+    return _keys(Config)
+
+
+def mapping_table(kind: str) -> str:
+    """Return a row per key of a mapping file of a source kind: ``files`` (and ``simulated``) or ``event_log``."""
+    return _keys(EventLogMapping if kind == "event_log" else FilesMapping)
+
+
+def _keys(model: type[BaseModel]) -> str:
+    return _table(("key", "takes", "default", "meaning"), list(_key_rows(model, "", "")))
+
+
+def _key_rows(model: type[BaseModel], above: str, note: str) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of a section and, after each of its keys that holds sections, theirs."""
+    schema = model.model_json_schema()
+    for name, field in model.model_fields.items():
+        path = f"{above}{name}"
+        sections = list(_sections(field.annotation, path))
+        if not sections:
+            takes = _takes(schema["properties"][name], schema.get("$defs", {}))
+            yield (f"`{path}`{note}", takes, _default(field), field.description or "")
+        elif any(deeper != path for deeper, _ in sections):  # a list or a mapping of sections is a key of its own
+            yield (f"`{path}`{note}", "see below", _default(field), field.description or "")
+        for deeper, section in sections:
+            about = f" ({_kind(section)})" if len(sections) > 1 else note
+            yield from _key_rows(section, f"{deeper}.", about)
+
+
+def _sections(annotation: Any, path: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield (path, section) for each model that a field holds, itself or in a list, a mapping or a union."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield path, annotation
+    elif origin is Annotated:
+        yield from _sections(args[0], path)
+    elif origin is tuple:
+        yield from _sections(args[0], f"{path}[]")
+    elif origin is dict:
+        yield from _sections(args[1], f"{path}.{NAME}")
+    elif origin in (Union, UnionType):
+        for part in args:
+            yield from _sections(part, path)
+
+
+def _kind(section: type[BaseModel]) -> str:
+    """The kind of a section that is one of several, as its field `kind` names it."""
+    return str(get_args(section.model_fields["kind"].annotation)[0])
+
+
+def _takes(node: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
+    """Say what a JSON Schema node accepts, in words."""
+    if "$ref" in node:
+        return _takes(defs[node["$ref"].rpartition("/")[2]], defs)
+    if "enum" in node or "const" in node:
+        return ", ".join(f"`{word}`" for word in node.get("enum", [node.get("const")]))
+    if parts := node.get("anyOf") or node.get("oneOf"):
+        return " or ".join(_takes(part, defs) for part in parts if part.get("type") != "null")
+    if node.get("type") == "array":
+        return f"list of {_takes(node['items'], defs)}"
+    if node.get("type") == "object":
+        values = node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), {})
+        return f"mapping to {_takes(values, defs)}"
+    if node.get("type") in ("integer", "number"):
+        return f"{node['type']}{_range(node)}"
+    if "examples" in node:
+        return f"duration such as {node['examples'][0]}"
+    return _WORDS.get(node.get("format", ""), _WORDS[""]) if node.get("type") == "string" else "a value"
+
+
+_WORDS = {"": "text", "path": "path", "date": "date", "date-time": "timestamp with its offset"}
+
+
+def _range(node: Mapping[str, Any]) -> str:
+    low = f"from {_number(node['minimum'])}" if "minimum" in node else ""
+    low = f"above {_number(node['exclusiveMinimum'])}" if "exclusiveMinimum" in node else low
+    high = f"to {_number(node['maximum'])}" if "maximum" in node else ""
+    high = f"below {_number(node['exclusiveMaximum'])}" if "exclusiveMaximum" in node else high
+    return f" {low} {high}".rstrip() if low or high else ""
+
+
+def _number(value: float) -> str:
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    plain = _plain(value)
+    return "none" if plain in (None, [], {}) else f"`{plain if isinstance(plain, str) else json.dumps(plain)}`"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, BaseModel):
+        return {}
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; cells are escaped."""
+    lines = [head, ["---"] * len(head), *([_cell(cell) for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+BLOCKS: Mapping[str, Callable[[], str]] = {
+    "features": lambda: feature_table(ANY_COMPANY),
+    "errors": error_table,
+    "tables": record_table,
+    "config": config_table,
+    "mapping-files": lambda: mapping_table("files"),
+    "mapping-event-log": lambda: mapping_table("event_log"),
+}
+"""Every table by the name of its block."""
+
+
+def blocks_of(page: str) -> list[str]:
+    """Return the names of the blocks of a page, in order."""
+    return [match["name"] for match in _BLOCK.finditer(page)]
+
+
+def rendered(page: str) -> str:
+    """Return a page with the current tables in its blocks. Raises ValueError for a block that nothing fills."""
+    unknown = [name for name in blocks_of(page) if name not in BLOCKS]
+    if unknown:
+        raise ValueError(f"no table is called {unknown[0]!r}: expected one of {', '.join(BLOCKS)}")
+    return _BLOCK.sub(
+        lambda m: f"<!-- generated:{m['name']} -->\n{BLOCKS[m['name']]()}<!-- /generated:{m['name']} -->", page
+    )
