@@ -95,10 +95,11 @@ def relabelled(prepared: Prepared, eligibility: Eligibility) -> Prepared:
     """Return the same rows with the training labels of another eligibility (heads `eventual` only)."""
     old = prepared.examples
     asked = Requests(old.deal, old.as_of)
-    config = prepared.config
+    training = prepared.config.training.model_copy(update={"eligibility": eligibility})
+    config = prepared.config.model_copy(update={"training": training})
     days = config.training.horizon_days or config.horizon_days
     labels = labels_of(config.target, eligibility, days, prepared.record, asked, outcomes(prepared.record, asked))
-    return replace(prepared, examples=Examples(old.matrix, labels.y, old.deal, old.as_of, labels.end))
+    return replace(prepared, config=config, examples=Examples(old.matrix, labels.y, old.deal, old.as_of, labels.end))
 
 
 def plan_of(config: Config, schema: Schema) -> Plan:
