@@ -206,7 +206,8 @@ class Gates(Strict):
         default=0.9,
         ge=0,
         lt=1,
-        description="share of the bootstrap draws in which the gain must exceed min_gain; 0: the point estimate alone",
+        description="share of the bootstrap draws of deals in which the model must gain more than min_gain, and share in "
+        "which it must rank better (AUC); 0: the point estimate of the gain alone",
     )
 
 
@@ -262,7 +263,10 @@ class Config(Strict):
     time_zone: TimeZone = Field(description="IANA time zone of the business: of periods, dates and naive timestamps")
     target: Target = Field(description="in_period: won before the period ends; eventual: won in the end")
     horizon_days: int = Field(
-        default=365, ge=1, le=3650, description="days after the as-of at which p_won, p_lost and p_open hold"
+        default=365,
+        ge=1,
+        le=3650,
+        description="length of the label window in days, for target eventual with horizon-complete rows",
     )
     period: Period = Field(description="the forecast period")
     source: Source = Field(description="where the records come from")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.periods import DAY, Calendar
+from features.settle import compact
 from features.tables import NAT, CrmTables, Table
 from features.timeline import Timeline
 from features.timeline import timeline as sort_timeline
@@ -186,7 +187,7 @@ class AsOfView:
         self._timelines = timelines
         self._reference = reference
         self._seen: dict[str, Seen] = {}
-        self._exists = deals.known_at[requests.deal] < requests.as_of
+        self._exists: Bool = deals.known_at[requests.deal] < requests.as_of
 
     def __len__(self) -> int:
         return len(self.requests)
@@ -216,6 +217,10 @@ class AsOfView:
             return np.where(self._exists, values, np.nan)
         return np.where(self._exists, values, NAT)
 
+    def exists(self) -> Bool:
+        """Return bool[n]: whether each deal is known at its as-of."""
+        return self._exists
+
     def days_since_created(self) -> Float:
         """Return the days from the deal's creation to the as-of, NaN where it is not yet known."""
         return days_between(np.asarray(self.fixed("created_at"), dtype=np.int64), self.as_of)
@@ -240,7 +245,8 @@ def known_before(tables: CrmTables, cut: int) -> CrmTables:
 
 
 def _before(table: Table, clock: str, cut: int) -> Table:
-    return table.take(np.flatnonzero(table.ints(clock) < cut))
+    # Words and ids that no row holds any more are dropped with the rows: they too would tell what came later.
+    return compact(table.take(np.flatnonzero(table.ints(clock) < cut)))
 
 
 def team_of(rep_team: Int, rep: Int) -> Int:

@@ -44,7 +44,7 @@ SPECS = (
     Feature(
         "close_date_past_period",
         "days",
-        "the close date lies {value} days beyond the period's last day (usual {usual})",
+        "the close date against the period's last day: {value} days (minus is before it); usually {usual}",
         missing="no close date",
         unknown="no close date is set",
         style="+.0f",
@@ -54,9 +54,10 @@ SPECS = (
     Feature(
         "close_date_in_period",
         "0 or 1",
-        "the close date lies within the period: {value} (1 yes, 0 no)",
+        "the close date lies within the period: {value}; usually {usual}",
         missing="no close date",
         unknown="no close date is set",
+        words=("no", "yes"),
         sign=1,
         targets=_PERIOD,
         factor="close_date",

@@ -19,17 +19,21 @@ _FIXED = (
     Feature(
         "log_amount",
         "log money",
-        "amount is e^{value} (usual e^{usual})",
+        "the amount is {value}; deals like this usually {usual}",
         missing="no amount",
-        style=".1f",
+        unknown="no amount is set",
+        style=",.0f",
+        exp=True,
         factor="amount",
     ),
     Feature(
         "amount_vs_first",
         "log ratio",
-        "amount stands {value} above where it began, in logs",
+        "the amount is {value} times what it began with",
         missing="no amount",
-        style="+.2f",
+        unknown="no amount is set",
+        style=".2f",
+        exp=True,
         factor="amount",
     ),
     Feature(
@@ -42,8 +46,10 @@ _FIXED = (
     Feature(
         "category_rank",
         "rank",
-        "the rep calls it {value} on a scale of 0 omitted, 1 pipeline, 2 best case, 3 commit; usual {usual}",
+        "the rep calls it {value}; deals like this are usually {usual}",
         missing="no forecast category",
+        unknown="the rep has not called it",
+        words=("omitted", "pipeline", "best case", "commit", "closed"),
         sign=1,
         factor="rep_call",
     ),
@@ -56,8 +62,9 @@ _FIXED = (
     Feature(
         "next_step_set",
         "0 or 1",
-        "a next step is written down: {value} (1 yes, 0 no)",
+        "a next step is written down: {value}; usually {usual}",
         missing="not recorded",
+        words=("no", "yes"),
         factor="rep_call",
     ),
 )

@@ -30,17 +30,19 @@ _FIXED = (
     Feature(
         "rep_lift",
         _LIFT,
-        "this rep's closed deals were won {value} above the company in log-odds",
+        "this rep's closed deals were won at {value} times the company's odds",
         sign=1,
-        style="+.2f",
+        style=".2f",
+        exp=True,
         factor="track_record",
     ),
     Feature(
         "account_lift",
         _LIFT,
-        "this account's past deals were won {value} above the company in log-odds",
+        "this account's past deals were won at {value} times the company's odds",
         sign=1,
-        style="+.2f",
+        style=".2f",
+        exp=True,
         factor="track_record",
     ),
     Feature(
@@ -53,17 +55,19 @@ _FIXED = (
     Feature(
         "rep_stage_lift",
         _LIFT,
-        "this rep's deals that reached this stage were won {value} above the usual for it, in log-odds",
+        "this rep's deals that reached this stage were won at {value} times the usual odds",
         sign=1,
-        style="+.2f",
+        style=".2f",
+        exp=True,
         factor="track_record",
     ),
     Feature(
         "rep_category_lift",
         _LIFT,
-        "this rep's deals called like this were won {value} above the usual for it, in log-odds",
+        "this rep's deals called like this were won at {value} times the usual odds",
         sign=1,
-        style="+.2f",
+        style=".2f",
+        exp=True,
         factor="rep_call",
     ),
     Feature(
@@ -98,9 +102,10 @@ _FIXED = (
     Feature(
         "amount_vs_won",
         "log ratio",
-        "the amount stands {value} above the usual won deal, in logs",
+        "the amount is {value} times that of the usual won deal",
         missing="no amount",
-        style="+.2f",
+        style=".2f",
+        exp=True,
         factor="amount",
     ),
 )
@@ -111,8 +116,9 @@ def _specs(schema: Schema) -> tuple[Feature, ...]:
         Feature(
             f"{name}_lift",
             _LIFT,
-            f"deals with this {name.replace('_', ' ')} were won {{value}} above the company in log-odds",
-            style="+.2f",
+            f"deals with this {name.replace('_', ' ')} were won at {{value}} times the company's odds",
+            style=".2f",
+            exp=True,
             factor="track_record",
         )
         for name in schema.dimensions

@@ -52,10 +52,10 @@ class Record:
 
     def is_open(self, requests: Requests) -> Bool:
         """Return bool[n]: the deal is known at the as-of and its last visible row is neither won, lost nor deleted."""
-        outcome = self.view(requests).of("history").last("outcome")
-        known: Bool = self.deals.known_at[requests.deal] < requests.as_of
+        view = self.view(requests)
+        outcome = view.of("history").last("outcome")
         standing: Bool = (outcome == OPEN) | (outcome == NAT)
-        return known & standing
+        return view.exists() & standing
 
 
 def build_record(

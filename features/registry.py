@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from features.asof import AsOfView
 
 Float = NDArray[np.float64]
+
+EXP_LIMIT = 700.0  # beyond it the exponential is no float
 Columns = dict[str, Float]
 
 
@@ -31,6 +33,7 @@ class Feature:
     sign: +1 or -1 where the probability may only rise or fall with it, other things equal; 0 free.
     targets: the heads it serves.
     factor: the reason it is told under, with the features that say much the same; its own name where empty.
+    exp: a log is told as what it is the log of. words: a small whole number is told as the word in that place.
     """
 
     name: str
@@ -42,13 +45,20 @@ class Feature:
     style: str = ".0f"
     targets: tuple[str, ...] = ("in_period", "eventual")
     factor: str = ""
+    exp: bool = False
+    words: tuple[str, ...] = ()
 
     def sentence(self, value: float, usual: float) -> str:
         """Return the plain sentence for a value beside the usual one; NaN is told as unknown."""
         if np.isnan(value):
             return self.unknown or f"{self.name.replace('_', ' ')}: not known ({self.missing})"
-        beside = "not known" if np.isnan(usual) else format(usual, self.style)
-        return self.says.format(value=format(value, self.style), usual=beside)
+        return self.says.format(value=self._told(value), usual="not known" if np.isnan(usual) else self._told(usual))
+
+    def _told(self, value: float) -> str:
+        """Return a value as the sentence shows it."""
+        if self.words:
+            return self.words[min(max(round(value), 0), len(self.words) - 1)]
+        return format(np.exp(min(value, EXP_LIMIT)) if self.exp else value, self.style)
 
 
 @dataclass(frozen=True)

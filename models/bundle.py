@@ -169,7 +169,12 @@ def _about(told: dict[str, Any], folder: Path) -> About:
 def _close_json(model: CloseModel) -> dict[str, Any]:
     table = model.table
     told: dict[str, Any] = {
-        "table": {"column": table.column, "edges": [float(e).hex() for e in table.edges], "rates": _hex(table.rates)},
+        "table": {
+            "column": table.column,
+            "edges": [float(e).hex() for e in table.edges],
+            "rates": _hex(table.rates),
+            "overall": table.overall.hex(),
+        },
         "calibration": [model.calibration.intercept.hex(), model.calibration.slope.hex()],
     }
     if isinstance(model.offset, Linear):
@@ -183,7 +188,10 @@ def _close_json(model: CloseModel) -> dict[str, Any]:
 
 def _close_model(told: dict[str, Any], names: tuple[str, ...], trees: bytes | None) -> CloseModel:
     table = RateTable(
-        told["table"]["column"], tuple(float.fromhex(e) for e in told["table"]["edges"]), _unhex(told["table"]["rates"])
+        told["table"]["column"],
+        tuple(float.fromhex(e) for e in told["table"]["edges"]),
+        _unhex(told["table"]["rates"]),
+        float.fromhex(told["table"]["overall"]),
     )
     offset: Linear | RateTable = table
     if "linear" in told:

@@ -117,21 +117,23 @@ class CloseModel:
         """
         names = (TABLE, *self.names)
         phi = np.zeros((len(matrix.values), len(names)))
-        base = np.zeros(len(matrix.values))
+        usual = float(clipped_logit(np.array([self.table.overall]))[0])
+        told = clipped_logit(self.table.predict(matrix)) - usual
         if isinstance(self.offset, Linear):
-            base += self.offset.intercept
+            base = np.full(len(phi), self.offset.intercept)
             for j, (_, term) in enumerate(self.offset.terms(matrix)):
                 phi[:, j] = term
         else:
-            phi[:, 0] = self.raw_offset(matrix)
+            base = np.full(len(phi), usual)
+            phi[:, 0] = told
         if self.trees is not None:
             shap = self.trees.contributions(matrix)
             phi[:, 1:] += shap[:, :-1]
             base += shap[:, -1]
         blind = self.blind(matrix)
         phi = np.where(blind[:, None], 0.0, phi * self.calibration.slope)
-        phi[:, 0] = np.where(blind, clipped_logit(self.table.predict(matrix)), phi[:, 0])
-        return names, phi, np.where(blind, 0.0, self.calibration.apply(base))
+        phi[:, 0] = np.where(blind, told, phi[:, 0])
+        return names, phi, np.where(blind, usual, self.calibration.apply(base))
 
 
 def offset_logit(offset: Linear | RateTable, matrix: FeatureMatrix) -> Float:

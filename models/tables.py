@@ -26,11 +26,13 @@ class RateTable:
 
     edges: bucket b holds edges[b - 1] <= days < edges[b].
     column: the feature that is bucketed, "days_left" or "days_open"; "" for a table by stage alone (one bucket).
+    overall: the rate of all rows, which a cell is told against.
     """
 
     column: str
     edges: tuple[float, ...]
     rates: Float
+    overall: float = 0.5
 
     def cells(self, matrix: FeatureMatrix) -> tuple[Int, Int]:
         """Return (stage row, bucket) of each row; a missing stage is the last row, a missing time the last bucket."""
@@ -70,4 +72,4 @@ def _fit(examples: Examples, empty: RateTable) -> RateTable:
     by_stage = logit((won.sum(axis=1) + WEIGHT * overall) / (n.sum(axis=1) + WEIGHT))
     by_bucket = logit((won.sum(axis=0) + WEIGHT * overall) / (n.sum(axis=0) + WEIGHT))
     parent = sigmoid(by_stage[:, None] + by_bucket[None, :] - logit(overall))
-    return RateTable(empty.column, empty.edges, (won + WEIGHT * parent) / (n + WEIGHT))
+    return RateTable(empty.column, empty.edges, (won + WEIGHT * parent) / (n + WEIGHT), float(overall))

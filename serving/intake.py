@@ -100,7 +100,7 @@ def take_in(deals: Sequence[object], as_of: int, loaded: Loaded, limits: Serving
     every = np.arange(len(places), dtype=np.int64)
     asked = Requests(every, np.full(len(places), as_of, dtype=np.int64))
     is_open = record.is_open(asked)
-    known = record.deals.known_at[asked.deal] < as_of
+    known = record.view(asked).exists()
     for row in np.flatnonzero(~is_open).tolist():
         problems[places[row]] = _not_open(f"/deals/{places[row]}", bool(known[row]))
     kept = asked.take(is_open)

@@ -141,7 +141,9 @@ def _takes(node: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
     if node.get("type") == "array":
         return f"list of {_takes(node['items'], defs)}"
     if node.get("type") == "object":
-        values = node.get("additionalProperties") or next(iter(node.get("patternProperties", {}).values()), {})
+        values: Mapping[str, Any] = node.get("additionalProperties") or next(
+            iter(node.get("patternProperties", {}).values()), {}
+        )
         return f"mapping to {_takes(values, defs)}"
     if node.get("type") in ("integer", "number"):
         return f"{node['type']}{_range(node)}"

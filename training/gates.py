@@ -44,7 +44,7 @@ def judge(
                 f"share of bootstrap draws with {what} over {gates.beat}",
                 share,
                 gates.confidence,
-                share >= gates.confidence,
+                share > gates.confidence,
             )
             for what, share in shares.items()
         ]

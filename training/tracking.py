@@ -127,22 +127,24 @@ class Tracker:
 
     @contextmanager
     def _client(self) -> Iterator[MlflowClient]:
-        """Open the store quietly, confined to the state directory; MLflow's own errors become a TrackingError."""
+        """Open the store quietly, confined to the state directory; errors of MLflow or its database become a TrackingError."""
         self.root.mkdir(parents=True, exist_ok=True)
         os.environ.update(QUIET | {"MLFLOW_TRACKING_URI": self.uri})
         with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
             warnings.simplefilter("ignore")
             import mlflow
             from mlflow.exceptions import MlflowException
+            from sqlalchemy.exc import SQLAlchemyError
 
             for name in ("mlflow", "alembic"):
                 logging.getLogger(name).setLevel(logging.ERROR)
             mlflow.set_tracking_uri(self.uri)
             try:
                 yield mlflow.MlflowClient(self.uri)
-            except MlflowException as error:
+            except (MlflowException, SQLAlchemyError) as error:
+                said = str(error).partition("\n")[0]  # the rest of a database's error is SQL
                 raise TrackingError(
-                    f"{self.uri}: {error}; the bundle itself is safe, mend the store and train again"
+                    f"{self.uri}: {said}; the bundle itself is safe, mend the store and train again"
                 ) from error
 
 

@@ -1,0 +1,187 @@
+"""MLflow for real, in SQLite: what `train` and `promote` leave behind, what loads by alias, and that nothing strays."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from configs.errors import GateRefused, NotTrainedError, TrackingError
+from configs.schema import Config
+from models.bundle import Bundle, load
+from models.store import bundle_folder
+from tests.worlds import demo_config
+from training.commands import promote, train
+from training.tracking import RunRecord, Tracker
+
+LIGHT = (
+    "model.num_threads=1",
+    "model.seeds=2",
+    "model.max_rounds=15",
+    "backtest.test_periods=1",
+    "backtest.bootstrap=20",
+    "features.groups=[deal, clock, activity]",
+)
+NOTE = RunRecord("by-hand", {"a": "1"}, {"close.auc": 0.7}, {"as_of": "2024-01-01"}, {"note.json": {"told": True}})
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A state directory after one `train`. told: what it answered."""
+
+    config: Config
+    told: dict[str, Any]
+    home_before: set[Path]
+
+    @property
+    def state(self) -> Path:
+        return self.config.state_dir
+
+    @property
+    def tracker(self) -> Tracker:
+        return Tracker(self.config.state_dir, self.config.name)
+
+    @property
+    def candidate(self) -> Bundle:
+        return load(bundle_folder(self.state, "candidate"))
+
+
+def home() -> set[Path]:
+    return set(Path(os.environ["HOME"]).rglob("*"))
+
+
+def by_alias(trained: Trained, alias: str) -> Any:
+    """The pyfunc that anyone with MLflow gets."""
+    import mlflow
+
+    mlflow.set_tracking_uri(trained.tracker.uri)
+    return mlflow.pyfunc.load_model(f"models:/{trained.tracker.name}@{alias}")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    before = home()
+    config = demo_config(tmp_path_factory.mktemp("state"), *LIGHT)
+    return Trained(config, train(config, None), before)
+
+
+def test_the_run_is_logged(trained: Trained) -> None:
+    import mlflow
+
+    run = mlflow.MlflowClient(trained.tracker.uri).get_run(trained.told["run_id"])
+    assert run.data.params["model.seeds"] == "2"
+    assert run.data.tags["bundle.sha256"] == trained.told["bundle_sha256"] == trained.candidate.sha
+    assert {"config.sha256", "data.fingerprint", "as_of"} <= set(run.data.tags)
+    table = {row["name"]: row["scores"] for row in trained.told["report"]["table"]}
+    assert run.data.metrics["close.log_loss"] == pytest.approx(table["close"]["log_loss"], rel=1e-12)
+    assert run.data.metrics["stage_time_left.auc"] == pytest.approx(table["stage_time_left"]["auc"], rel=1e-12)
+
+
+def test_the_runs_documents_are_there(trained: Trained) -> None:
+    folder = trained.tracker.root / "artifacts" / trained.told["run_id"] / "artifacts"
+    assert json.loads((folder / "report.json").read_text()) == trained.told["report"]
+    assert json.loads((folder / "config.json").read_text())["name"] == "demo"
+
+
+def test_the_candidate_loads_by_alias_and_answers_bit_for_bit(trained: Trained) -> None:
+    bundle = trained.candidate
+    rows = pd.DataFrame(bundle.golden.values, columns=list(bundle.golden.names))
+    answered = by_alias(trained, "candidate").predict(rows)
+    assert np.asarray(answered).tobytes() == bundle.model.predict(bundle.golden).tobytes()
+    turned = rows[rows.columns[::-1]]  # columns go by name, not by place
+    assert np.asarray(by_alias(trained, "candidate").predict(turned)).tobytes() == np.asarray(answered).tobytes()
+
+
+def test_the_run_names_its_bundle(trained: Trained) -> None:
+    assert bundle_folder(trained.state, trained.told["run_id"]) == bundle_folder(trained.state, "candidate")
+
+
+def test_promoting_sets_the_alias_and_publishes_the_bundle(trained: Trained) -> None:
+    assert trained.told["gates_passed"]
+    answered = promote(trained.config)
+    assert answered["bundle_sha256"] == trained.told["bundle_sha256"]
+    live = load(bundle_folder(trained.state, "live"))
+    assert live.sha == trained.told["bundle_sha256"]
+    rows = pd.DataFrame(live.golden.values, columns=list(live.golden.names))
+    assert np.asarray(by_alias(trained, "live").predict(rows)).tobytes() == live.model.predict(live.golden).tobytes()
+    assert promote(trained.config) == answered  # twice is harmless
+
+
+def test_a_candidate_that_failed_its_gates_is_not_promoted(trained: Trained, tmp_path: Path) -> None:
+    """The verdict of training stands; only the folder is copied here, so that the real candidate keeps its own."""
+    root = tmp_path / "candidates"
+    root.mkdir()
+    sha = str(trained.told["bundle_sha256"])
+    (root / "CANDIDATE").write_text(sha + "\n")
+    verdict = {"gate": "log loss gained", "value": -0.01, "threshold": 0.0, "passed": False}
+    told = trained.told | {"gates_passed": False, "report": trained.told["report"] | {"verdicts": [verdict]}}
+    (root / f"{sha}.json").write_text(json.dumps(told))
+    with pytest.raises(GateRefused, match=r"log loss gained: -0\.01, must exceed 0\.0") as caught:
+        promote(trained.config.model_copy(update={"state_dir": tmp_path}))
+    assert caught.value.exit_code == 3
+    assert not (tmp_path / "bundles").exists()
+
+
+def test_nothing_to_promote(tmp_path: Path) -> None:
+    with pytest.raises(NotTrainedError):
+        promote(demo_config(tmp_path))
+
+
+def test_versions_count_up_and_the_alias_moves(trained: Trained, tmp_path: Path) -> None:
+    """Two runs in a fresh store: the second is the candidate, and the live one before is kept as a tag."""
+    import mlflow
+
+    tracker = Tracker(tmp_path, "twice")
+    bundle, folder = trained.candidate, bundle_folder(trained.state, "candidate")
+    other = replace(bundle, sha="f" * 64)
+    tracker.log(NOTE, bundle, folder)
+    assert tracker.go_live(bundle.sha) == "1"
+    tracker.log(NOTE, other, folder)
+    client = mlflow.MlflowClient(tracker.uri)
+    assert client.get_model_version_by_alias("twice-close", "candidate").version == 2
+    assert client.get_model_version_by_alias("twice-close", "live").version == 1
+    assert tracker.go_live(other.sha) == "2"
+    assert client.get_registered_model("twice-close").tags["live.before"] == "1"
+    assert {run.data.params["a"] for run in client.search_runs(["1"])} == {"1"}
+
+
+def test_a_bundle_that_no_run_made_cannot_go_live(trained: Trained) -> None:
+    with pytest.raises(TrackingError, match="train again"):
+        trained.tracker.go_live("0" * 64)
+
+
+def test_a_broken_store_is_one_clear_error(trained: Trained, tmp_path: Path) -> None:
+    tracker = Tracker(tmp_path, "broken")
+    tracker.root.mkdir(parents=True)
+    (tracker.root / "mlflow.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(TrackingError, match="the bundle itself is safe"):
+        tracker.log(NOTE, trained.candidate, bundle_folder(trained.state, "candidate"))
+
+
+def test_the_store_is_one_sqlite_file(trained: Trained) -> None:
+    with sqlite3.connect(trained.tracker.root / "mlflow.db") as store:
+        (runs,) = store.execute("select count(*) from runs").fetchone()
+    store.close()
+    assert runs >= 1
+
+
+def test_there_is_no_pickle_and_nothing_strays(trained: Trained) -> None:
+    """No pickled file under the state directory, nothing in the home directory, no `mlruns` where the tests run."""
+    names = [path for path in trained.state.rglob("*") if path.is_file()]
+    assert names
+    assert not [path for path in names if path.suffix in (".pkl", ".pickle", ".joblib", ".cloudpickle")]
+    assert not [path for path in names if path.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05")]
+    assert home() == trained.home_before
+    assert not (Path.cwd() / "mlruns").exists()
+
+
+def test_telemetry_is_off(trained: Trained) -> None:
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
