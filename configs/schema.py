@@ -206,8 +206,8 @@ class Gates(Strict):
         default=0.9,
         ge=0,
         lt=1,
-        description="share of the bootstrap draws of deals in which the model must gain more than min_gain, and share in "
-        "which it must rank better (AUC); 0: the point estimate of the gain alone",
+        description="share of the bootstrap draws of deals that must show more gain than min_gain, and share that must "
+        "show a higher AUC; 0: the point estimate of the gain alone",
     )
 
 

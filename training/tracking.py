@@ -127,7 +127,7 @@ class Tracker:
 
     @contextmanager
     def _client(self) -> Iterator[MlflowClient]:
-        """Open the store quietly, confined to the state directory; errors of MLflow or its database become a TrackingError."""
+        """Open the store quietly, confined to the state directory; errors of it become a TrackingError."""
         self.root.mkdir(parents=True, exist_ok=True)
         os.environ.update(QUIET | {"MLFLOW_TRACKING_URI": self.uri})
         with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):

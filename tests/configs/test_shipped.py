@@ -144,7 +144,7 @@ def test_nothing_heavy_is_imported() -> None:
 def test_bpic_and_maven_configs() -> None:
     bpic, maven = load_config(CONFIGS / "bpic2012.yaml"), load_config(CONFIGS / "maven.yaml")
     assert str(bpic.backtest.test_from) == "2012-01-31 17:58:00+00:00"
-    assert maven.features.groups == (FeatureGroup.DEAL,)
+    assert maven.features.groups == (FeatureGroup.DEAL, FeatureGroup.CLOCK, FeatureGroup.HISTORY)
     assert isinstance(mapping_of(bpic), EventLogMapping)
     assert list(mapping_of(maven).attributes) == ["product", "list_price"]
 
