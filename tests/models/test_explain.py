@@ -121,7 +121,7 @@ def test_a_missing_value_is_told_as_unknown(fitted: tuple[CloseModel, Profile, E
 
 def test_a_blind_row_is_told_by_the_table_alone(fitted: tuple[CloseModel, Profile, Examples]) -> None:
     model, profile, _ = fitted
-    (reasons,) = explain(model, PLAN, profile, matrix(np.array([[np.nan, 40.0, 3.0, 1.0, 0.0]])))
+    (reasons,) = explain(model, PLAN, profile, matrix(np.array([[np.nan, 3.0, 3.0, 1.0, 0.0]])))
     assert [reason.factor for reason in reasons] == ["baseline", TABLE, "other"]
     assert sigmoid(np.array([reasons[0].log_odds]))[0] == pytest.approx(model.table.overall, rel=1e-12)
     assert "were won" in reasons[1].sentence
