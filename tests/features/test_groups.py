@@ -415,6 +415,13 @@ def test_stage_and_category_rates_are_over_deals_that_passed_through() -> None:
     )
 
 
+def test_a_close_passed_through_what_stood_before_it() -> None:
+    """Called commit in Qualify; `closed` on the closing row was written with the outcome in hand."""
+    closes = record(past(FOUR[0])).reference.closes.columns
+    assert closes["categories"].tolist() == [1 << 3]
+    assert closes["stages"].tolist() == [1 << 0]
+
+
 def test_habits_are_a_reps_own_above_the_companys() -> None:
     """R1's win took 18 days and R2's 38: the company's mean is 28, R1's shrunken one (18 + 20 x 28) / 21."""
     made = record(past(closed_deal("D1", "R1", "Won", "2024-01-20"), closed_deal("D2", "R2", "Won", "2024-02-09")))

@@ -73,6 +73,14 @@ def test_the_last_told_row_trains_at_its_very_cut() -> None:
     assert fold.test.tolist() == [False, True]
 
 
+def test_a_window_that_reaches_past_the_cut_is_purged() -> None:
+    """Windows of 60 days, whatever the period: a row seen before the cut but told after it neither trains nor tests."""
+    as_of = np.array([at("2024-01-31"), at("2024-02-01"), at("2024-03-15"), at("2024-04-01")])
+    (fold,) = period_folds(CALENDAR, as_of, as_of + 60 * DAY, at("2024-07-01"), 1)
+    assert fold.train.tolist() == [True, True, False, False]  # 60 days from 1 February end on 1 April
+    assert fold.test.tolist() == [False, False, False, True]
+
+
 def test_a_fixed_cut_tests_deals_begun_after_it_and_told_by_the_end() -> None:
     cut, until = 100, 200
     created = np.array([90, 100, 101, 150, 150])
