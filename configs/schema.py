@@ -190,7 +190,7 @@ class Backtest(Strict):
     test_from: AwareDatetime | None = Field(
         default=None,
         description="target eventual only: one fixed cut instead; train on what was known before it, test on deals "
-        "created at or after it; a timestamp with its offset, such as 2012-01-31T17:58:00Z",
+        "created after it; a timestamp with its offset, such as 2012-01-31T17:58:00Z",
     )
     bootstrap: int = Field(default=500, ge=0, le=100_000, description="draws of deals for the intervals; 0: none")
 
@@ -207,7 +207,7 @@ class Gates(Strict):
         ge=0,
         lt=1,
         description="share of the bootstrap draws of deals that must show more gain than min_gain, and share that must "
-        "show a higher AUC; 0: the point estimate of the gain alone",
+        "show a higher AUC; none of the other baselines may be better in that share; 0: the point estimate alone",
     )
 
 

@@ -7,23 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import Fault
 from features.parsing import EXPECTED
-from features.settle import DEFAULTS, WORDS
+from features.periods import DAY, day_number
+from features.settle import DEFAULTS, FIRST_DAY, LAST_DAY, WORDS, deal_rows
 from features.stages import LOST, WON, StageMap, unknown_name
 from features.tables import NAT, PLANNED, TABLES, Coded, CrmTables, IntArray, Table, is_missing
 
 MAX_AMOUNT_CENTS = 10**14  # a million million
 EXAMPLES = 3  # faults shown of one finding; the rest are counted
-_DAY = 86_400_000_000
-FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2100, 1, 1)  # half-open
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
-_DAYS = (FIRST_DAY.toordinal() - _EPOCH_DAY, LAST_DAY.toordinal() - _EPOCH_DAY)
+_DAYS = (day_number(FIRST_DAY), day_number(LAST_DAY))
 
 Mask = NDArray[np.bool_]
 Place = Callable[[str, int], str]
@@ -111,7 +109,7 @@ def _ranges(table: Table) -> Iterator[Finding]:
     for column in TABLES[table.name].columns:
         name = column.name
         if column.kind in ("time", "date"):
-            unit = _DAY if column.kind == "time" else 1
+            unit = DAY if column.kind == "time" else 1
             data = table.ints(name)
             low, high = _DAYS[0] * unit, _DAYS[1] * unit
             base = DEFAULTS.get((table.name, name))
@@ -173,12 +171,8 @@ def _activities(table: Table) -> Iterator[Finding]:
 def _history(tables: CrmTables, stages: StageMap) -> Iterator[Finding]:
     """Deals and their history against each other."""
     deals, history = tables.deals, tables.deal_history
-    ids = deals.coded("deal_id")
-    deal_of_code = np.full(len(ids.values) + 1, -1, dtype=np.int64)
-    deal_of_code[ids.codes] = np.arange(deals.n)
-    deal_of_code[-1] = -1  # where an id is missing
     coded = history.coded("deal_id")
-    deal = deal_of_code[coded.codes_in(ids.values)]
+    deal = deal_rows(deals, coded)
     unknown = _rows((deal < 0) & (coded.codes >= 0))
 
     def stranger(row: int) -> str:
@@ -195,7 +189,7 @@ def _creation(deals: Table, history: Table, deal: IntArray, stages: StageMap) ->
     known_at = history.ints("known_at")
     created_at = np.append(deals.ints("created_at"), NAT)[deal]
     both = (known_at != NAT) & (created_at != NAT)
-    closing = _closing(history, stages)
+    closing = closing_rows(history, stages)
     before = both & (known_at < created_at)
 
     def got(row: int) -> str:
@@ -226,11 +220,12 @@ def _openings(deals: Table, history: Table, deal: IntArray, stages: StageMap) ->
     first = np.ones(len(order), dtype=bool)
     first[1:] = deal[order][1:] != deal[order][:-1]
     opening = order[first]
-    closed = np.sort(deal[opening[_closing(history, stages)[opening]]])
+    closed = np.sort(deal[opening[closing_rows(history, stages)[opening]]])
     yield Finding("no_open_row", deals.name, "deal_id", closed, name, "a row before the close", "", fatal=False)
 
 
-def _closing(history: Table, stages: StageMap) -> Mask:
+def closing_rows(history: Table, stages: StageMap) -> Mask:
+    """bool[n]: the history rows that win or lose their deal."""
     stage = history.coded("stage")
     closes = np.isin(stages.outcomes(stage.values), (WON, LOST))
     mask: Mask = np.append(closes, False)[stage.codes]
@@ -277,7 +272,7 @@ def _show(table: Table, column: str, row: int) -> str:
     if kind == "time":
         return show_time(int(value))
     if kind == "date":
-        return show_time(int(value) * _DAY)[:10]
+        return show_time(int(value) * DAY)[:10]
     return f"{value / 100:,.2f}" if kind == "money" else f"{value:g}"
 
 

@@ -17,7 +17,7 @@ from configs.errors import Fault
 from configs.vocab import AttributeKind
 from features.checks import Finding, check_tables
 from features.parsing import EXPECTED, REMEDY
-from features.settle import Dictionary, columns_of, compact, known_stages, read_coded, settle
+from features.settle import Dictionary, columns_of, compact, created_same_day, known_stages, read_coded, settle
 from features.stages import StageMap
 from features.tables import Coded, ColumnData, CrmTables, IntArray, Table
 
@@ -91,6 +91,9 @@ def tables_from_records(
         tables["deal_history"], strange = known_stages(tables["deal_history"], stages)
         for row in strange.tolist():
             notices.setdefault(int(rows["deal_history"].deal[row]), []).append("unknown_stage")
+    tables["deals"], moved = created_same_day(tables["deals"], tables["deal_history"], zone)
+    for row in moved.tolist():
+        notices.setdefault(int(rows["deals"].deal[row]), []).append("created_same_day")
     ids = tables["deals"].coded("deal_id")
     for finding in [*unreadable, *_checked(tables, stages, keep_unknown_stages, unreadable)]:
         listed = rows[finding.table]

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from features.periods import DAY, local_midnight
+from features.periods import DAY, local_days, local_midnight
 from features.tables import NAT, FloatArray, IntArray, Kind
 
 MAX_CENTS = 10**17  # far above any amount, well inside int64
@@ -114,6 +114,17 @@ def end_of_day(days: IntArray, zone: ZoneInfo) -> IntArray:
     distinct, which = np.unique(days, return_inverse=True)
     ends = [local_midnight(date.fromordinal(_EPOCH_DAY + day + 1), zone) - 1 for day in distinct.tolist()]
     return np.array(ends, dtype=np.int64)[which] if ends else days
+
+
+def day_starts(ends: IntArray, zone: ZoneInfo) -> IntArray:
+    """First UTC microsecond of the local day that each instant ends, int64[n]; NAT where it is not a day's last one.
+
+    An instant that ends its day is taken for a bare date: a clock that stops there by chance means no less. The
+    instants must lie in the years of the common era that a calendar reaches, as the checks demand.
+    """
+    days = local_days(ends, zone.key)
+    starts = end_of_day(days - 1, zone) + 1
+    return np.where(end_of_day(days, zone) == ends, starts, NAT)
 
 
 def cents(text: str) -> int | None:

@@ -123,6 +123,11 @@ def mondays(first: int, last: int, zone: str) -> Int:
     return np.array(found, dtype=np.int64)
 
 
+def instant_text(instant: int, zone: str) -> str:
+    """Return an instant (UTC microseconds) in ISO 8601 with the offset of `zone`."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)).astimezone(ZoneInfo(zone)).isoformat()
+
+
 def parse_as_of(text: str, zone: str) -> int:
     """Return the UTC microsecond of an ``--as-of``: a day is its 00:00 in `zone`, a naive timestamp is in `zone`.
 

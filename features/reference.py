@@ -115,8 +115,8 @@ def closes_of(
 ) -> Closes:
     """Read the closes off the deals' own timelines.
 
-    A close is the first won or lost row of an episode. Owner, stage and category are those of the row before it: what
-    stands on the closing row itself was written with the outcome in hand.
+    A close is the first won or lost row of an episode. Owner, stage and category are those last known strictly
+    before it: what stands on the closing row, or beside it at the same instant, was written with the outcome in hand.
     deal_codes: int64[d] per deal: account, created_at, and one column per dimension.
     """
     closed = history.mask("closed")
@@ -125,10 +125,14 @@ def closes_of(
     end = np.flatnonzero(episode_end)
     deal, known_at = history.entity[end], history.known_at[end]
     first = history.start[deal]
-    before = np.where(end > first, end - 1, end)  # a deal that was born closed has only its own row
+    # The state before the close: what the CRM wrote at the close's own instant was written with the outcome in hand.
+    earlier = look(history, deal, known_at).high - 1
+    born_closed = earlier < first
+    before = np.where(born_closed, end, earlier)
+    stop = np.where(born_closed, end, earlier + 1)
     created = deal_codes["created_at"][deal]
     logged = look(activities, deal, known_at)
-    start, stop = calendar.bounds(known_at)
+    begun, over = calendar.bounds(known_at)
     amount = history.values("amount")[end]
     priced = (amount != NAT) & (amount > 0)
     columns = {
@@ -136,14 +140,14 @@ def closes_of(
         "account": deal_codes["account"][deal],
         "rep": history.values("owner")[before],
         **{name: codes[deal] for name, codes in deal_codes.items() if name not in ("account", "created_at")},
-        "stages": _bits(history, "stage", first, end, stage_count),
-        "categories": _bits(history, "category", first, end, CATEGORY_COUNT),
+        "stages": _bits(history, "stage", first, stop, stage_count),
+        "categories": _bits(history, "category", first, stop, CATEGORY_COUNT),
         "won": history.mask("won")[end].astype(np.int64),
-        "pushes": history.prefix_count("pushed")[end] - history.prefix_count("pushed")[first],
+        "pushes": history.prefix_count("pushed")[stop] - history.prefix_count("pushed")[first],
         "cycle_s": np.maximum(known_at - created, 0) // MILLION,
         "delay_s": logged.total("delay_s", "done").astype(np.int64),
         "logged": logged.count("done").astype(np.int64),
-        "share_ppm": (known_at - start) // ((stop - start) // MILLION),
+        "share_ppm": (known_at - begun) // ((over - begun) // MILLION),
         "log_amount_ppm": np.where(priced, np.log(np.where(priced, amount, 1) / 100) * MILLION, 0).astype(np.int64),
         "priced": priced.astype(np.int64),
     }

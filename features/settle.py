@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 
 from configs.mapping import Mapping as MappingFile
 from configs.vocab import ActivityKind, AttributeKind, Direction, ForecastCategory
-from features.parsing import fold_name, parse
+from features.parsing import day_starts, fold_name, parse
+from features.periods import DAY, HOUR, day_number
 from features.stages import StageMap
 from features.tables import (
     CODED_KINDS,
@@ -43,6 +45,9 @@ WORDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("activities", "direction"): DIRECTION_WORDS,
 }
 DEFAULTS = {("deals", "known_at"): "created_at", ("activities", "known_at"): "occurred_at"}
+FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2100, 1, 1)  # half-open: times outside can't be meant
+_CALENDAR = (day_number(FIRST_DAY) * DAY, day_number(LAST_DAY) * DAY)
+_LONGEST_DAY = DAY + 2 * HOUR  # when the clocks are set back
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,44 @@ def known_stages(history: Table, stages: StageMap) -> tuple[Table, IntArray]:
     known = stage.codes_in(stages.names)
     strange = np.flatnonzero((known < 0) & (stage.codes >= 0)).astype(np.int64)
     return history.replace({"stage": Coded(known, stages.names)}), strange
+
+
+def deal_rows(deals: Table, named: Coded) -> IntArray:
+    """int64[n]: the row in deals of each deal_id, the last where it is there twice; -1 where missing or not there."""
+    ids = deals.coded("deal_id")
+    row_of_code = np.full(len(ids.values) + 1, -1, dtype=np.int64)
+    row_of_code[ids.codes] = np.arange(deals.n)
+    row_of_code[-1] = -1  # where an id is missing
+    return row_of_code[named.codes_in(ids.values)]
+
+
+def created_same_day(deals: Table, history: Table, zone: ZoneInfo) -> tuple[Table, IntArray]:
+    """Put creations given as a bare date no later than the deal's first history row of that day.
+
+    A bare date is known at the end of its day, but a row of history proves that the deal was there before. Returns
+    deals with created_at and known_at so bounded, and the rows that changed. Both tables must be settled.
+    """
+    deal, at = deal_rows(deals, history.coded("deal_id")), history.ints("known_at")
+    created_at = _bounded(deals.ints("created_at"), deal, at, zone)
+    known_at = deals.ints("known_at")
+    floor = np.minimum(created_at, known_at)  # an exact created_at still holds
+    known_at = np.maximum(_bounded(known_at, deal, at, zone), floor)
+    moved = (created_at != deals.ints("created_at")) | (known_at != deals.ints("known_at"))
+    if not moved.any():
+        return deals, np.zeros(0, dtype=np.int64)
+    return deals.replace({"created_at": created_at, "known_at": known_at}), np.flatnonzero(moved).astype(np.int64)
+
+
+def _bounded(ends: IntArray, deal: IntArray, at: IntArray, zone: ZoneInfo) -> IntArray:
+    """Each deal's instant; where it ends a local day, at most the first of the rows (deal, at) within that day."""
+    end = np.append(ends, NAT)[deal]
+    sound = (end >= _CALENDAR[0]) & (end < _CALENDAR[1]) & (at != NAT)  # the checks name what is outside
+    rows = np.flatnonzero(sound & (at < end) & (at > end - _LONGEST_DAY))
+    starts = day_starts(end[rows], zone)
+    rows = rows[(starts != NAT) & (at[rows] >= starts)]
+    bounded = ends.copy()
+    np.minimum.at(bounded, deal[rows], at[rows])
+    return bounded
 
 
 def compact(table: Table) -> Table:

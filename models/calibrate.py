@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.base import Float, Int
+from models.base import Float, Int, sigmoid
 
 PLATT_FROM = 1_000
 SLOPE_SD, INTERCEPT_SD = 0.15, 0.2
 MIN_GAIN = 0.0002  # log loss that a calibration must win on the later rows to be used at all
 MIN_Z = 1.645  # and with this many standard errors: a period has shocks of its own, which are not to be learnt
-STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -62,21 +61,21 @@ def _z(gain: Float, deal: Int) -> float:
 
 
 def _fit(raw: Float, y: Float, deal: Int, platt: bool) -> Affine:
-    """Newton's method on the penalised likelihood, which is strictly convex in (intercept, slope)."""
+    """Minimise the penalised likelihood, strictly convex in (intercept, slope); the identity where that fails."""
+    from scipy.optimize import minimize
+
     weight = len(np.unique(deal)) / max(len(y), 1)
-    at = np.array([0.0, 1.0])
-    free = np.array([platt, True])
+    centre = np.array([0.0, 1.0])
     precision = np.array([1 / INTERCEPT_SD**2, 1 / SLOPE_SD**2])
-    for _ in range(STEPS):
+
+    def objective(at: Float) -> tuple[float, Float]:
         z = at[0] + at[1] * raw
-        p = 1.0 / (1.0 + np.exp(-z))
-        v = p * (1 - p)
-        gradient = weight * np.array([(p - y).sum(), ((p - y) * raw).sum()]) + precision * (at - [0.0, 1.0])
-        cross = (v * raw).sum()
-        hessian = weight * np.array([[v.sum(), cross], [cross, (v * raw * raw).sum()]]) + np.diag(precision)
-        step = np.zeros(2)
-        step[free] = np.linalg.solve(hessian[np.ix_(free, free)], gradient[free])
-        at = at - step
-        if np.abs(step).max() < 1e-10:
-            break
-    return Affine(float(at[0]), float(at[1]))
+        miss = sigmoid(z) - y
+        value = weight * _losses(z, y).sum() + (precision * (at - centre) ** 2).sum() / 2
+        return float(value), weight * np.array([miss.sum(), (miss * raw).sum()]) + precision * (at - centre)
+
+    bounds = [(None, None) if platt else (0.0, 0.0), (0.0, None)]
+    found = minimize(
+        objective, centre, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14, "gtol": 1e-9}
+    )
+    return Affine(float(found.x[0]), float(found.x[1])) if found.fun <= objective(centre)[0] else IDENTITY

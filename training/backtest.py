@@ -116,7 +116,8 @@ def _test_from(config: Config, prepared: Prepared) -> int:
     """The fixed cut: the config's, else the creation time of the newest quarter of the deals."""
     if config.backtest.test_from is not None:
         return round(config.backtest.test_from.timestamp() * 1_000_000)
-    return int(np.quantile(prepared.created, 0.75))
+    _, first = np.unique(prepared.examples.deal, return_index=True)
+    return int(np.quantile(prepared.created[first], 0.75))
 
 
 def run_backtest(prepared: Prepared, progress: Progress = lambda _: None, shared: Shared | None = None) -> Tested:

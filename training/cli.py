@@ -111,7 +111,7 @@ def train(
         from features.periods import parse_as_of
         from training.commands import train as trained
 
-        told = trained(read, parse_as_of(as_of, read.time_zone) if as_of else None)
+        told = trained(read, parse_as_of(as_of, read.time_zone) if as_of is not None else None)
         if as_json:
             answer(told)
 

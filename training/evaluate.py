@@ -84,11 +84,12 @@ def _auc_sorted(y: Float, group: Int, weights: Float) -> Float:
 
 
 def calibration_bins(y: Float, p: Float, bins: int = BINS) -> list[tuple[int, float, float]]:
-    """Return (rows, mean p, mean y) of equally filled bins by p."""
-    order = np.argsort(p, kind="stable")
-    return [
-        (len(part), float(p[part].mean()), float(y[part].mean())) for part in np.array_split(order, bins) if len(part)
-    ]
+    """Return (rows, mean p, mean y) of equally filled bins by p; equal p share their mean y in any order of rows."""
+    order, group = _ranks(p)
+    tied = np.bincount(group, weights=y[order]) / np.bincount(group)
+    shared = tied[group]
+    parts = [part for part in np.array_split(np.arange(len(p)), bins) if len(part)]
+    return [(len(part), float(p[order[part]].mean()), float(shared[part].mean())) for part in parts]
 
 
 def calibration_error(y: Float, p: Float) -> float:

@@ -11,6 +11,8 @@ from models.base import Float, Int
 from training.backtest import CLOSE, Comparison
 from training.evaluate import DealBootstrap, row_loss
 
+EVEN = 1e-9  # log loss; a model that is the baseline itself is no worse than it
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -48,6 +50,13 @@ def judge(
             )
             for what, share in shares.items()
         ]
+        for row in table:
+            if row.gain is not None and row.name != gates.beat:
+                # A model need not beat every baseline clearly, but none may be clearly better.
+                even = row_loss(y, p[row.name]) - row_loss(y, p[CLOSE]) + EVEN
+                gate = f"share of bootstrap draws no worse than {row.name}"
+                share = bootstrap.mean(even).above
+                verdicts.append(Verdict(gate, share, 1 - gates.confidence, share > 1 - gates.confidence))
     return verdicts
 
 

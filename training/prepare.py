@@ -9,14 +9,14 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from configs.errors import TooLittleDataError
+from configs.errors import TooLittleDataError, UsageError
 from configs.load import mapping_of
 from configs.schema import Config
 from configs.vocab import Eligibility, Grid, Target
 from features.asof import Requests, known_before
 from features.build import build_features, plan_features
 from features.ingest import Ingest
-from features.periods import DAY, EPOCH, MICRO, Calendar, fiscal_calendar, local_days, local_midnight
+from features.periods import DAY, EPOCH, MICRO, Calendar, fiscal_calendar, instant_text, local_days, local_midnight
 from features.record import Record, build_record
 from features.registry import Context, Plan, Schema
 from features.schema import schema_of
@@ -24,6 +24,8 @@ from features.tables import NAT, CrmTables
 from models.base import Bool, Examples, Float, Frame, Int
 from training.labels import NEVER, labels_of, outcomes, resolved
 from training.snapshots import at_ages, joined, weekly
+
+GRACE = 7 * DAY  # a quiet last week of a period is no sign that the record ends there
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,11 @@ def calendar_of(config: Config) -> Calendar:
 
 
 def end_of(tables: CrmTables, zone: str) -> int:
-    """Return the end of the record: the local midnight after the last fact (UTC microseconds)."""
-    last = max(int(t.ints("known_at").max(initial=NAT)) for t in (tables.deals, tables.deal_history, tables.activities))
+    """Return the end of the record: the local midnight after the last change of a deal (UTC microseconds).
+
+    Deals and their history decide, since it is their outcomes that a record can tell up to its end.
+    """
+    last = max(int(table.ints("known_at").max(initial=NAT)) for table in (tables.deals, tables.deal_history))
     if last == NAT:
         raise TooLittleDataError("the record holds no facts: expected deals with a history; check the source")
     day = EPOCH + timedelta(days=int(local_days(np.array([last]), zone)[0]) + 1)
@@ -74,8 +79,20 @@ def frame_of(config: Config, stage_count: int) -> Frame:
 
 
 def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepared:
-    """Build every row known before `until` (default: the end of the record)."""
-    cut = until if until is not None else end_of(ingest.tables, config.time_zone)
+    """Build every row known before `until` (default: the end of the record).
+
+    Raises UsageError for an `until` more than a week beyond the end of the record: nobody has written down what came
+    of the deals since then, and to count them as not won would be made up.
+    """
+    end = end_of(ingest.tables, config.time_zone)
+    if until is not None and until > end + GRACE:
+        raise UsageError.at(
+            "--as-of",
+            f"{instant_text(until, config.time_zone)}, after the end of the record",
+            expected=f"at most a week after {instant_text(end, config.time_zone)}, the end of its last day",
+            remedy="leave --as-of out to train on the whole record, or read a newer export",
+        )
+    cut = end if until is None else until
     tables = known_before(ingest.tables, cut)
     schema = schema_of(tables, mapping_of(config), config.target)
     record = build_record(tables, ingest.stages, calendar_of(config), schema)

@@ -23,7 +23,7 @@ def weekly(record: Record, until: int) -> Requests:
     """Return every open deal at every as-of of the weekly grid before `until`, ordered by as-of."""
     known = record.deals.known_at[record.deals.known_at != NAT]
     grid = weekly_grid(record.calendar, int(known.min(initial=until)), until)
-    every = np.arange(len(record.deals.known_at), dtype=np.int64)
+    every = with_history(record)
     parts = []
     for as_of in grid:
         asked = Requests(every, np.full(len(every), as_of, dtype=np.int64))
@@ -33,13 +33,19 @@ def weekly(record: Record, until: int) -> Requests:
 
 def at_ages(record: Record, ages: Sequence[timedelta], until: int) -> Requests:
     """Return every deal still open at each age since it became known, where that lies before `until`."""
-    every = np.arange(len(record.deals.known_at), dtype=np.int64)
+    every = with_history(record)
     parts = []
     for age in ages:
-        as_of = record.deals.known_at + round(age.total_seconds() * MICRO)
+        as_of = record.deals.known_at[every] + round(age.total_seconds() * MICRO)
         asked = Requests(every, as_of).take(as_of < until)
         parts.append(asked.take(record.is_open(asked)))
     return joined(parts)
+
+
+def with_history(record: Record) -> np.ndarray:
+    """Return the deals with any history row, int64: one without would look open for ever, whatever came of it."""
+    start = record.timelines["history"].start
+    return np.flatnonzero(start[1:] > start[:-1]).astype(np.int64)
 
 
 def joined(parts: Sequence[Requests]) -> Requests:

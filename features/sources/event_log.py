@@ -55,7 +55,7 @@ class EventLog:
             places = tuple(frame.place(int(row)) for row in ignored[:EXAMPLES])
             refused.append(Refusal("ignored by the mapping", len(ignored), places))
         events = TableReport(EVENTS, (frame.label,), frame.n + frame.blank, int(np.count_nonzero(used)), tuple(refused))
-        return assemble(stacked, self.mapping, events=events, notices=log.notices)
+        return assemble(stacked, self.mapping, self.zone, events=events, notices=log.notices)
 
 
 def _file_of(path: Path) -> Path:

@@ -47,7 +47,7 @@ class FilesFolder:
         stacked = reading.tables()
         if reading.faults:
             raise reading.error(stacked)
-        return assemble(stacked, self.mapping, notices=reading.notices)
+        return assemble(stacked, self.mapping, self.zone, notices=reading.notices)
 
 
 @dataclass
@@ -75,7 +75,7 @@ class _Reading:
         named = self.source.mapping.tables.get(TableName(table))
         if named is not None:
             return named
-        present = [table + suffix for suffix in SUFFIXES if (self.source.folder / (table + suffix)).is_file()]
+        present = [table + suffix for suffix in SUFFIXES if (self.source.folder / (table + suffix)).exists()]
         if len(present) > 1:
             got = f"{' and '.join(present)} side by side"
             self._fault(SchemaError.at(table, got, expected="one file for a table", remedy="remove all but one"))

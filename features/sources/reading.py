@@ -30,6 +30,7 @@ MAX_FIELD_BYTES = 1_000_000
 _BLOCK = 1 << 30  # a file up to this size is one block, which needs no merging of vocabularies
 _BOM = b"\xef\xbb\xbf"
 _END = "\x1aend of file\x1a"  # a row of our own after the last: a quote that never ends swallows it
+UNENDED = "no line break at the end: the last cell may have been cut off"
 _SHOWN = 5  # bad rows listed of one file
 
 
@@ -50,6 +51,14 @@ class Frame:
 
 def read_frame(path: Path, label: str) -> Frame:
     """Read one file; ``label`` is how places name it. Raises a DataError with every fault of the file's form."""
+    if path.is_dir():
+        raise UnreadableFileError.at(
+            label,
+            "a folder, not a file",
+            expected="a file of that name",
+            remedy=f"put the file in its place, or name the files inside it in the mapping ({label}/...)",
+            code="folder_not_file",
+        )
     if not path.is_file():
         raise MissingFileError.at(
             label, "no such file", remedy=f"{neighbours(path.parent)}; check source.path and the mapping"
@@ -173,7 +182,7 @@ def _read_csv(data: bytes, label: str) -> Frame:
     arrays, blank = _without_blank_rows(arrays, table.num_rows, [row.number for row in bad])
     lines = _Lines(label, data, tuple(blank))
     _check_field_sizes(arrays, lines)
-    notes = () if data.endswith((b"\n", b"\r")) else ("no line break at the end: the last cell may have been cut off",)
+    notes = () if data.endswith((b"\n", b"\r")) else (UNENDED,)
     return Frame(label, arrays, len(next(iter(arrays.values()))), lines.place, len(blank), notes)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.base import Float, Int, sigmoid
-from models.calibrate import IDENTITY, INTERCEPT_SD, PLATT_FROM, SLOPE_SD, Affine, calibrate
+from models.calibrate import IDENTITY, INTERCEPT_SD, PLATT_FROM, SLOPE_SD, Affine, _fit, calibrate
 
 N = 40_000
 
@@ -86,3 +88,22 @@ def test_a_gain_must_be_sure_over_deals_not_rows() -> None:
     again = np.concatenate([np.flatnonzero(~later), rng.choice(few, 4000)])
     found = calibrate(raw[again], y[again], deal[again], later[again])
     assert found is IDENTITY
+
+
+@given(st.integers(0, 10_000), st.floats(0.05, 3.0), st.floats(0.5, 8.0), st.floats(-9.0, 3.0), st.booleans())
+def test_no_fit_runs_away(seed: int, slope: float, spread: float, centre: float, platt: bool) -> None:
+    """The fit is at least as good as a grid around it, however over-confident the log-odds are."""
+    rng = np.random.default_rng(seed)
+    raw = np.clip(rng.normal(centre, spread, 800), -27, 6)
+    y = (rng.random(800) < sigmoid(slope * raw)).astype(np.float64)
+    deal = np.arange(800) // 4
+    found = _fit(raw, y, deal, platt)
+    assert 0 <= found.slope < 5
+    best = min(penalised(raw, y, a if platt else 0.0, b) for a in np.linspace(-1, 1, 21) for b in np.linspace(0, 3, 61))
+    assert penalised(raw, y, found.intercept, found.slope) <= best + 1e-6
+
+
+def penalised(raw: Float, y: Float, intercept: float, slope: float) -> float:
+    z = intercept + slope * raw
+    misfit = 200 / 800 * float(np.sum(np.logaddexp(0.0, z) - y * z))
+    return misfit + (slope - 1) ** 2 / (2 * SLOPE_SD**2) + intercept**2 / (2 * INTERCEPT_SD**2)

@@ -157,3 +157,12 @@ def test_the_same_seed_draws_the_same_deals() -> None:
     first, again, other = (DealBootstrap.of(deal, 20, seed).draws for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_equal_probabilities_share_a_bin_in_any_order() -> None:
+    """A constant's error is its distance from the rate, however outcomes drift along the rows."""
+    y = (np.arange(1000) > 700).astype(np.float64)
+    p = np.full(1000, 0.25)
+    assert calibration_error(y, p) == pytest.approx(abs(0.25 - y.mean()), abs=1e-12)
+    shuffled = np.random.default_rng(1).permutation(1000)
+    assert calibration_error(y[shuffled], p) == pytest.approx(calibration_error(y, p), abs=1e-12)

@@ -104,3 +104,11 @@ def test_a_gate_names_a_model_of_the_table() -> None:
     loss = {name: scores(y, q, np.arange(len(y))).log_loss for name, q in p.items()}
     assert skill(table) == pytest.approx(1 - loss[CLOSE] / loss[STAGE_TIME], rel=1e-12)
     assert table[1].gain.value == pytest.approx(loss[STAGE_TIME] - loss[CLOSE], rel=1e-9)
+
+
+def test_a_model_clearly_worse_than_another_baseline_does_not() -> None:
+    y, p = world(0.5)
+    found = verdicts(Gates(), y, p | {"ridge": world(1.0)[1][CLOSE]})
+    assert not passed(found)
+    assert [verdict.gate for verdict in found if not verdict.passed] == ["share of bootstrap draws no worse than ridge"]
+    assert passed(verdicts(Gates(), y, p | {"ridge": p[CLOSE]}))  # where no tree helped the model is the ridge

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.errors import TooLittleDataError
+from configs.errors import TooLittleDataError, UsageError
 from configs.schema import Config
 from configs.vocab import Eligibility
 from features.ingest import Ingest
@@ -118,3 +118,33 @@ def test_ages_are_told_apart_at_the_middle(tmp_path: Path) -> None:
     assert config.snapshots.ages == (timedelta(days=1), timedelta(days=3), timedelta(days=7))
     assert frame_of(config, 4).age_edges == (2.0, 5.0)
     assert frame_of(demo_config(tmp_path), 4).age_edges == ()
+
+
+def test_a_cut_beyond_the_record_is_refused(configured: Configured, ingest: Ingest) -> None:
+    """Nobody has written down what came of the deals since; to count them as not won would be made up."""
+    end = end_of(ingest.tables, "America/New_York")
+    with pytest.raises(UsageError, match="after the end of the record"):
+        prepare(configured(), ingest, end + 8 * DAY)
+    assert prepare(configured(), ingest, end + DAY).until == end + DAY
+
+
+def test_a_stray_activity_does_not_move_the_end(ingest: Ingest) -> None:
+    activities = ingest.tables.activities
+    late = activities.ints("known_at").copy()
+    late[0] += 2_000 * DAY
+    moved = replace(ingest.tables, activities=activities.replace({"known_at": late}))
+    assert end_of(moved, "America/New_York") == end_of(ingest.tables, "America/New_York")
+
+
+def test_deals_without_history_never_train(configured: Configured, ingest: Ingest, prepared: Prepared) -> None:
+    """They would look open for ever, a true 0 at every as-of."""
+    history = ingest.tables.deal_history
+    first = history.coded("deal_id").codes[0]
+    bare = replace(
+        ingest, tables=replace(ingest.tables, deal_history=history.take(history.coded("deal_id").codes != first))
+    )
+    name = history.coded("deal_id").decode(0)
+    made = prepare(configured(), bare, prepared.until)
+    ids = made.record.deal_ids
+    assert name in ids.strings()
+    assert name not in {ids.decode(int(deal)) for deal in np.unique(made.examples.deal)}
