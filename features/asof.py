@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from features.periods import DAY, Calendar
 from features.settle import compact
-from features.tables import NAT, CrmTables, Table
+from features.tables import NAT, Coded, CrmTables, Table
 from features.timeline import Timeline
 from features.timeline import timeline as sort_timeline
 
@@ -233,7 +233,11 @@ def look(timeline: Timeline, entity: Int, as_of: Int) -> Seen:
 
 
 def known_before(tables: CrmTables, cut: int) -> CrmTables:
-    """Return the tables without any fact known at or after `cut`: what a model trained as of that instant may see."""
+    """Return the tables without any fact known at or after `cut`: what a model trained as of that instant may see.
+
+    Accounts and reps carry no clock; they are kept where a deal or a history row that is left names them. A quota is
+    known from its period's start, taken in UTC.
+    """
     clocks = {
         "deals": "known_at",
         "deal_history": "known_at",
@@ -241,12 +245,22 @@ def known_before(tables: CrmTables, cut: int) -> CrmTables:
         "contacts": "known_at",
         "calls": "submitted_at",
     }
-    return replace(tables, **{name: _before(getattr(tables, name), clock, cut) for name, clock in clocks.items()})
+    left = {name: _before(getattr(tables, name), clock, cut) for name, clock in clocks.items()}
+    named = {
+        "accounts": _named(tables.accounts, "account_id", left["deals"].coded("account_id")),
+        "reps": _named(tables.reps, "rep_id", left["deal_history"].coded("owner_id")),
+    }
+    begun = tables.quotas.ints("period_start") < -(-cut // DAY)
+    return replace(tables, **left, **named, quotas=compact(tables.quotas.take(np.flatnonzero(begun))))
 
 
 def _before(table: Table, clock: str, cut: int) -> Table:
     # Words and ids that no row holds any more are dropped with the rows: they too would tell what came later.
     return compact(table.take(np.flatnonzero(table.ints(clock) < cut)))
+
+
+def _named(table: Table, key: str, by: Coded) -> Table:
+    return compact(table.take(np.flatnonzero(table.coded(key).codes_in(by.values) >= 0)))
 
 
 def team_of(rep_team: Int, rep: Int) -> Int:
