@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from zoneinfo import ZoneInfo
 
@@ -154,16 +154,16 @@ def _stamp(text: str, date_format: str | None) -> tuple[int, int]:
     """One time text as (microseconds or day number, how it was written)."""
     try:
         if date_format is not None:
-            moment = datetime.strptime(text, date_format)
-            if not _has_clock(date_format):
-                return moment.toordinal() - _EPOCH_DAY, _DAY
+            moment, bare = datetime.strptime(text, date_format), not _has_clock(date_format)
         elif len(text) <= 10:  # no ISO time of day fits in 10 characters
-            return date.fromisoformat(text).toordinal() - _EPOCH_DAY, _DAY
+            moment, bare = datetime.combine(date.fromisoformat(text), time()), True
         else:
-            moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            return (moment - _EPOCH) // _MICRO, _WALL
-        return (moment - _EPOCH_UTC) // _MICRO, _EXACT
+            moment, bare = datetime.fromisoformat(text), False
+        if not bare and moment.tzinfo is not None:
+            return (moment - _EPOCH_UTC) // _MICRO, _EXACT
+        if moment.year in (MINYEAR, MAXYEAR):  # its local day or the next may be beyond the calendar
+            return NAT, _BAD
+        return (moment.toordinal() - _EPOCH_DAY, _DAY) if bare else ((moment - _EPOCH) // _MICRO, _WALL)
     except (ValueError, OverflowError):
         return NAT, _BAD
 

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import DataError, Fault, SchemaError, UnmappedError
+from configs.errors import DataError, Fault, SchemaError, UnmappedError, UnreadableFileError
 from configs.mapping import Mapping as MappingFile
 from configs.vocab import UnknownStage
-from features.checks import Finding, check_tables, faults_of
+from features.checks import Finding, check_tables, closing_rows, faults_of
 from features.ingest import EXAMPLES, Ingest, IngestReport, Notice, Refusal, TableReport
-from features.settle import Dictionary, compact, dictionary_of, known_stages, settle
+from features.periods import DAY, day_number
+from features.settle import (
+    LAST_DAY,
+    Dictionary,
+    compact,
+    created_same_day,
+    deal_rows,
+    dictionary_of,
+    known_stages,
+    settle,
+)
 from features.sources.frames import Stacked, merged
+from features.sources.reading import UNENDED
 from features.stages import StageMap
-from features.tables import CrmTables, IntArray, Table
+from features.tables import NAT, CrmTables, IntArray, Table
 
 Mask = NDArray[np.bool_]
 
@@ -23,6 +35,7 @@ NOTICES = {
     "no_history": "deals without any history; they are kept and scored from the shrunken rung",
     "no_open_row": "deals whose history begins with their close; they give no rows to train on",
     "history_before_created": "history rows known before their deal was created",
+    "created_same_day": "deals created on a bare date that holds history too; created at the first row of that day",
     "known_before_created": "deals known before they were created",
     "known_before_it_happened": "activities with an outcome known before they happened; they count as planned",
     "negative_amount": "negative amounts",
@@ -34,6 +47,10 @@ NOTICES = {
 }
 UNATTRIBUTED = "unattributed: its deal is not in deals"
 LEFT_OUT = "its deal is left out"
+FAR_FUTURE = "far in the future"
+FAR = 366 * DAY  # a fact this long after the last change of any deal is a slip of the pen
+KNOWN_BY = {"deals": "known_at", "activities": "known_at", "contacts": "known_at", "calls": "submitted_at"}
+MAX_SHARE, FEW = 0.2, 20  # so large a share of deals without history, unless they are fewer: the export lacks some
 
 
 class _Rows:
@@ -76,6 +93,7 @@ def stage_map(mapping: MappingFile) -> StageMap:
 def assemble(
     stacked: Mapping[str, Stacked],
     mapping: MappingFile,
+    zone: ZoneInfo,
     *,
     events: TableReport | None = None,
     notices: Sequence[Notice] = (),
@@ -89,8 +107,11 @@ def assemble(
     tables = {name: _Rows(rows, dictionary) for name, rows in stacked.items()}
     faults = [fault for rows in stacked.values() for fault in rows.faults()]
     gone = _drop_unreadable(tables)
-    kept_stages = _forget_unknown_stages(tables, stages) if keep_unknown else []
-    _refuse_orphans(tables, gone)
+    faults += _incomplete(tables["deals"].table, tables["deal_history"])
+    own = _forget_unknown_stages(tables, stages) if keep_unknown else []
+    strays, far = _refuse_far_future(tables, stages)
+    _refuse_orphans(tables, gone | strays)
+    own += [*far, *_settle_creation(tables, zone)]
     crm = CrmTables.of({name: rows.table for name, rows in tables.items()})
     findings = check_tables(crm, stages, keep_unknown)
     faults += faults_of(findings, lambda table, row: tables[table].place(row))
@@ -99,7 +120,7 @@ def assemble(
     found = [_notice(finding, tables[finding.table]) for finding in findings]
     reports = [rows.report() for rows in tables.values()]
     report = IngestReport(
-        (*((events,) if events else ()), *reports), (*notices, *kept_stages, *found, *_file_notices(stacked.values()))
+        (*((events,) if events else ()), *reports), (*notices, *own, *found, *_file_notices(stacked.values()))
     )
     return Ingest(
         CrmTables.of({name: compact(rows.table) for name, rows in tables.items()}),
@@ -113,6 +134,8 @@ def refusal_of(faults: Sequence[Fault]) -> DataError:
     """The error that fits all faults: the words of the mapping, the tables' contract, or both."""
     unmapped = {"unknown_stage", "unknown_event", "unknown_forecast_category", "unknown_kind", "unknown_category"}
     codes = {fault.code for fault in faults}
+    if codes == {"truncated_file"}:
+        return UnreadableFileError(faults=faults)
     kind = UnmappedError if codes <= unmapped else DataError if codes & unmapped else SchemaError
     return kind(faults=faults)
 
@@ -150,6 +173,73 @@ def _forget_unknown_stages(tables: Mapping[str, _Rows], stages: StageMap) -> lis
     places = tuple(rows.place(int(row)) for row in strange[:EXAMPLES])
     message = f"{NOTICES['unknown_stage']}: {names}"
     return [Notice("unknown_stage", "deal_history", len(strange), message, places)]
+
+
+def _incomplete(deals: Table, history: _Rows) -> list[Fault]:
+    """Why deals without history tell of a history that is not whole; none where few of them are."""
+    if history.stacked.findings:
+        return []  # rows that can't be read are a fault already, and their deals may have no others
+    ids = deals.coded("deal_id")
+    told = history.table.coded("deal_id")
+    present = [told.values[code] for code in np.unique(told.codes).tolist() if code >= 0]
+    lacking = np.flatnonzero((ids.codes_in(present) < 0) & (ids.codes >= 0))
+    if not len(lacking):
+        return []
+    examples = ", ".join(repr(ids.decode(row)) for row in lacking[:EXAMPLES].tolist())
+    share = len(lacking) / deals.n
+    got = f"{len(lacking):,} of {deals.n:,} deals ({share:.1%}) have no history: {examples}"
+    files = history.stacked.files
+    if cut := [file for file in files if f"{file}: {UNENDED}" in history.stacked.notes]:
+        got = f"no line break at the end of the file, and {got}"
+        remedy = "export it again: it was cut off; if it is whole, put a line break at its end"
+        return [Fault("truncated_file", cut[0], got, "a whole file", remedy, "deal_history.deal_id")]
+    if len(lacking) < FEW or share <= MAX_SHARE:
+        return []
+    remedy = "check that deal_history is complete, or leave those deals out of deals"
+    expected = f"a row in deal_history for at least {1 - MAX_SHARE:.0%} of deals"
+    return [Fault("incomplete_history", ", ".join(files), got, expected, remedy, "deal_history.deal_id")]
+
+
+def _refuse_far_future(tables: Mapping[str, _Rows], stages: StageMap) -> tuple[frozenset[str], list[Notice]]:
+    """Leave out rows known long after the last row of history; return the deals among them, and notices.
+
+    One slip in a year would else move the end of the record. Times that no calendar holds stay, to be refused, and so
+    do deals that are closed, whose creation after their close is a fault.
+    """
+    history = tables["deal_history"].table
+    known_at = history.ints("known_at")
+    if not (known_at != NAT).any():
+        return frozenset(), []
+    last, end = int(known_at.max()), day_number(LAST_DAY) * DAY
+    strays: frozenset[str] = frozenset()
+    notices = []
+    for name, column in KNOWN_BY.items():
+        if name not in tables:
+            continue
+        rows = tables[name]
+        when = rows.table.ints(column)
+        far = (when > last + FAR) & (when < end)
+        if name == "deals":
+            closed = deal_rows(rows.table, history.coded("deal_id"))[closing_rows(history, stages)]
+            far[closed[closed >= 0]] = False
+            ids = rows.table.coded("deal_id")
+            strays = frozenset(text for row in np.flatnonzero(far).tolist() if (text := ids.decode(row)) is not None)
+        if far.any():
+            places = tuple(rows.place(int(row)) for row in np.flatnonzero(far)[:EXAMPLES])
+            message = "rows known more than 366 days after the last row of deal_history; left out: correct their times"
+            notices.append(Notice("far_future", name, int(np.count_nonzero(far)), message, places))
+            rows.refuse(far, FAR_FUTURE)
+    return strays, notices
+
+
+def _settle_creation(tables: Mapping[str, _Rows], zone: ZoneInfo) -> list[Notice]:
+    """Bound creations given as a bare date by the deal's own history, and count them."""
+    rows = tables["deals"]
+    rows.table, moved = created_same_day(rows.table, tables["deal_history"].table, zone)
+    if not len(moved):
+        return []
+    places = tuple(rows.place(int(row)) for row in moved[:EXAMPLES])
+    return [Notice("created_same_day", "deals", len(moved), NOTICES["created_same_day"], places)]
 
 
 def _refuse_orphans(tables: Mapping[str, _Rows], gone: frozenset[str]) -> None:

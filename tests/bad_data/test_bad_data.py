@@ -74,6 +74,15 @@ def zipped_in_half(export: Export) -> None:
     export["deal_history.csv.gz"] = whole[: len(whole) // 2]
 
 
+def folder_of(name: str) -> Callable[[Export], None]:
+    """The file as one part in a folder of its name, as some exporters write it."""
+    return lambda export: export.update({f"{name}/part-0.csv": export.pop(name)})
+
+
+def half_without_history(export: Export) -> None:
+    export["deals.csv"] += b"".join(b"E%d,A1,2024-01-04T09:00:00Z,,new,web,\n" % i for i in range(20))
+
+
 def both_kinds(export: Export) -> None:
     export["activities.csv.gz"] = gzip.compress(export["activities.csv"])
 
@@ -293,6 +302,51 @@ CASES = {
         "deals.csv:3",
         ("1,000,001 bytes", "at most 1,000,000"),
     ),
+    "cut_between_rows": Case(
+        put("deal_history.csv", HISTORY[: HISTORY.index(b"\nD3")]),
+        UnreadableFileError,
+        "truncated_file",
+        "deal_history.csv",
+        ("no line break at the end of the file", "1 of 3 deals (33.3%) have no history: 'D3'", "export it again"),
+    ),
+    "incomplete_history": Case(
+        half_without_history,
+        SchemaError,
+        "incomplete_history",
+        "deal_history.csv",
+        ("20 of 23 deals (87.0%) have no history: 'E0', 'E1'", "check that deal_history is complete"),
+    ),
+    "folder_for_a_file": Case(
+        folder_of("deals.csv"),
+        UnreadableFileError,
+        "folder_not_file",
+        "deals.csv",
+        ("a folder, not a file", "(deals.csv/...)"),
+    ),
+    "folder_for_an_optional_file": Case(
+        folder_of("activities.csv"), UnreadableFileError, "folder_not_file", "activities.csv", ("a folder",)
+    ),
+    "closed_the_day_before_a_bare_creation": Case(
+        swap("deals.csv", b"2024-01-02T09:00:00Z", b"2024-02-03"),
+        SchemaError,
+        "closed_before_created",
+        "deal_history.csv:3",
+        ("2024-02-02T09:00:00Z",),
+    ),
+    "closed_long_before_a_far_creation": Case(
+        swap("deals.csv", b"2024-01-02T09:00:00Z", b"2031-01-02T09:00:00Z"),
+        SchemaError,
+        "closed_before_created",
+        "deal_history.csv:3",
+        (),
+    ),
+    "end_of_the_calendar": Case(
+        swap("deals.csv", b"2024-01-03T09:00:00Z", b"9999-12-31"),
+        SchemaError,
+        "wrong_type",
+        "deals.csv:3",
+        ("'9999-12-31'",),
+    ),
     "two_files_for_a_table": Case(
         both_kinds,
         SchemaError,
@@ -305,6 +359,7 @@ CASES = {
 
 def read(folder: Path, export: Export, stages: dict[str, object] = STAGES) -> None:  # type: ignore[assignment]
     for name, content in export.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
     mapping = FilesMapping.model_validate({"stages": stages})
     FilesFolder(folder, mapping, ZoneInfo("Europe/Amsterdam")).read()

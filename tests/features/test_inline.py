@@ -4,7 +4,7 @@ import csv
 import json
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,12 @@ def assert_same(one: CrmTables, other: CrmTables) -> None:
                 assert (data.dtype, data.tobytes()) == (against.dtype, against.tobytes()), f"{name}.{column}"
 
 
+# Within a year: what is far in the future is a matter of a whole export, which a request is not.
 moments = st.one_of(
-    st.datetimes(datetime(2020, 1, 1), datetime(2023, 1, 1)),
-    st.datetimes(datetime(2020, 1, 1), datetime(2023, 1, 1), timezones=st.just(UTC)),
-    st.dates(date(2020, 1, 1), date(2023, 1, 1)),
-    st.datetimes(datetime(2020, 1, 1), datetime(2023, 1, 1)).map(lambda moment: moment.isoformat(" ")),
+    st.datetimes(datetime(2020, 1, 1), datetime(2020, 12, 31)),
+    st.datetimes(datetime(2020, 1, 1), datetime(2020, 12, 31), timezones=st.just(UTC)),
+    st.dates(date(2020, 1, 1), date(2020, 12, 31)),
+    st.datetimes(datetime(2020, 1, 1), datetime(2020, 12, 31)).map(lambda moment: moment.isoformat(" ")),
 )
 amounts = st.one_of(
     st.none(),
@@ -143,6 +144,38 @@ def test_same_tables_as_from_files(tmp_path_factory: pytest.TempPathFactory, dra
     got = encode(deals)
     assert got.faults == {}
     assert_same(got.tables, as_files(deals, tmp_path_factory.mktemp("export")))
+
+
+days = st.sampled_from([date(2020, 3, 8), date(2020, 7, 1), date(2020, 11, 1)])  # 23, 24 and 25 hours long
+
+
+@given(
+    days,
+    st.none() | days,
+    st.lists(
+        st.tuples(st.timedeltas(timedelta(0), timedelta(hours=47)), st.sampled_from(["Qualify", "Won"])),
+        min_size=1,
+        max_size=3,
+    ),
+)
+def test_a_bare_creation_is_bounded_alike(
+    tmp_path_factory: pytest.TempPathFactory,
+    day: date,
+    known: date | None,
+    rows: list[tuple[timedelta, str]],
+) -> None:
+    midnight = datetime.combine(day, time())
+    history = [{"known_at": midnight + after, "stage": stage} for after, stage in rows]
+    deals = [deal(1, created_at=day, known_at=known, history=history, activities=[], contacts=[])]
+    got = encode(deals)
+    assert got.faults == {}
+    assert_same(got.tables, as_files(deals, tmp_path_factory.mktemp("export")))
+    first = min(got.tables.deal_history.ints("known_at").tolist())
+    assert got.tables.deals.ints("created_at")[0] <= max(first, got.tables.deals.ints("known_at")[0])
+    same_day = min(after for after, _ in rows) < timedelta(hours=23)
+    assert ("created_same_day" in got.notices.get(0, ())) >= same_day
+    if same_day:
+        assert got.tables.deals.ints("created_at").tolist() == [first]
 
 
 def test_json_and_python_values_agree() -> None:

@@ -191,6 +191,76 @@ def test_a_cut_is_refused_or_noticed_wherever_it_falls(tmp_path: Path) -> None:
         assert {n.code for n in notices} & {"odd_file", "no_history"}, whole[:end]
 
 
+def test_few_deals_without_history_are_kept(tmp_path: Path) -> None:
+    """Fewer than 20, or at most a fifth: a truncated file is told apart from deals that nobody has touched yet."""
+    some = "".join(f"E{i},,2024-01-04,,,,,,\n" for i in range(19))
+    assert read(write(export(tmp_path), deals=DEALS + some)).report.noticed("no_history") == 19
+    many = "".join(f"E{i},,2024-01-04,,,,,,\n" for i in range(100))
+    told = "".join(f"E{i},2024-01-05,Qualify,,,,,,\n" for i in range(80))
+    read(write(tmp_path, deals=DEALS + many, deal_history=HISTORY + told))
+    more = told.replace("E79,", "E78,")
+    with pytest.raises(SchemaError, match=r"21 of 103 deals \(20\.4%\) have no history: 'E79', 'E80', 'E81'"):
+        read(write(tmp_path, deals=DEALS + many, deal_history=HISTORY + more))
+
+
+def test_the_last_line_break_of_other_files_is_no_sign_of_a_cut_history(tmp_path: Path) -> None:
+    folder = write(export(tmp_path), deals=DEALS + "E1,,2024-01-04,,,,,,")
+    assert read(folder).report.noticed("no_history") == 1
+
+
+def test_a_creation_on_a_bare_date_is_bounded_by_the_history_of_that_day(tmp_path: Path) -> None:
+    deals = "deal_id,created_at,known_at\nD1,2024-03-04,\nD2,2024-03-04,2024-03-06\nD3,2024-03-04,\nD4,2024-03-04,\n"
+    history = (
+        "deal_id,known_at,stage\nD1,2024-03-04T15:00:00Z,Won\nD1,2024-03-04T08:00:00Z,Qualify\n"
+        "D2,2024-03-06 09:00:00,Qualify\nD3,2024-03-03T23:00:00Z,Lost\nD3,2024-03-03T22:59:59Z,Qualify\n"
+        "D4,2024-03-04,Won\n"
+    )
+    got = read(write(tmp_path, deals=deals, deal_history=history))
+    end = "2024-03-04T22:59:59.999999"  # Amsterdam is an hour ahead
+    created = ["2024-03-04T08:00:00", end, "2024-03-03T23:00:00", end]
+    assert got.tables.deals.ints("created_at").tolist() == [micros(text) for text in created]
+    created[1] = "2024-03-06T08:00:00"
+    assert got.tables.deals.ints("known_at").tolist() == [micros(text) for text in created]
+    notice = next(n for n in got.report.notices if n.code == "created_same_day")
+    assert (notice.rows, notice.places) == (3, ("deals.csv:2", "deals.csv:3", "deals.csv:4"))
+    assert got.report.noticed("history_before_created") == 1
+
+
+def test_an_exact_creation_bounds_a_bare_known_at(tmp_path: Path) -> None:
+    deals = "deal_id,created_at,known_at\nD1,2024-03-04T12:00:00Z,2024-03-04\n"
+    history = "deal_id,known_at,stage\nD1,2024-03-04T08:00:00Z,Qualify\n"
+    table = read(write(tmp_path, deals=deals, deal_history=history)).tables.deals
+    assert table.ints("created_at").tolist() == table.ints("known_at").tolist() == [micros("2024-03-04T12:00:00")]
+
+
+def test_rows_far_in_the_future_are_left_out(tmp_path: Path) -> None:
+    """The last row of history is of 2 February 2024."""
+    late = "D2,2031-01-06T10:00:00Z,,call,,,,\nD2,2031-01-06T10:00:00Z,2024-01-06,call,,,planned,\n"
+    folder = write(
+        export(tmp_path),
+        deals=DEALS + "D4,,2031-02-01,,,,,,\nD5,,2025-02-02T09:00:00Z,,,,,,\nD6,,2031-02-01,,,,,,\n",
+        deal_history=HISTORY + "D6,2024-01-05,Qualify,,,,,,\n",
+        activities=ACTIVITIES + late + "D2,2025-02-02T09:00:00.000001Z,,call,,,,\nD4,2024-01-06,,call,,,,\n",
+        contacts="deal_id,contact_id,known_at\nD1,C1,2031-01-02\nD1,C2,2024-01-02\n",
+        calls="rep_id,submitted_at,period_start,category,amount\nR1,2031-01-05,2024-01-01,commit,9\n",
+    )
+    got = read(folder)
+    tables, report = got.tables, got.report
+    assert tables.deals.coded("deal_id").strings() == ["D1", "D2", "D3", "D5"]
+    assert [tables.activities.n, tables.contacts.n, tables.calls.n] == [3, 1, 0]
+    counts = {table.table: table.refused_for("far in the future") for table in report.tables}
+    assert counts == {"deals": 2, "deal_history": 0, "activities": 2, "contacts": 1, "calls": 1}
+    for name in ("deal_history", "activities"):
+        assert report[name].refused_for("its deal is left out") == 1
+    places = {n.table: n.places for n in report.notices if n.code == "far_future"}
+    assert places == {
+        "deals": ("deals.csv:5", "deals.csv:7"),
+        "activities": ("activities.csv:5", "activities.csv:7"),
+        "contacts": ("contacts.csv:2",),
+        "calls": ("calls.csv:2",),
+    }
+
+
 def test_order_of_rows_changes_no_vocabulary(tmp_path: Path) -> None:
     folder = export(tmp_path)
     before = read(folder).tables.activities
