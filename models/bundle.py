@@ -19,14 +19,15 @@ the tracking store. Where bundles live on disk: `models.store`.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from configs.errors import BundleDamagedError, BundleMismatchError
-from features.build import FeatureMatrix, plan_features
+from configs.errors import BundleDamagedError, BundleMismatchError, ConfigError
+from features.build import ALWAYS, FeatureMatrix, plan_features
 from features.periods import Calendar
 from features.reference import Reference
 from features.registry import Context, Plan, Schema
@@ -36,13 +37,15 @@ from models.calibrate import Affine
 from models.close import CloseModel
 from models.linear import Linear
 from models.profile import Profile
-from models.reference_io import plain_json, read_reference, reference_files
+from models.reference_io import CLOSES, VOCABULARY, plain_json, read_reference, reference_files
 from models.store import FORMAT, MANIFEST, read_verified, sha256
 from models.store import Store as Store
 from models.tables import RateTable
 from models.trees import Trees
 
 GOLDEN_ROWS = 20
+REQUIRED = ("close.json", CLOSES, VOCABULARY, "calendar.json", "profile.json", "golden.json")
+"""Files without which nothing can be answered; the manifest must list them."""
 
 
 @dataclass(frozen=True)
@@ -117,20 +120,55 @@ def _files(bundle: Bundle) -> dict[str, bytes]:
     return files
 
 
-def load(folder: Path) -> Bundle:
-    """Load a bundle, every file verified before it is read. Raises BundleDamagedError or BundleMismatchError."""
-    manifest, files, sha = read_verified(folder)
-    about = _about(manifest["about"], folder)
-    stages = about.stages
-    plan = plan_features(Context(about.schema, about.shrink), about.groups, about.drop)
+def load(folder: Path, sha: str = "") -> Bundle:
+    """Load a bundle, every file verified before it is read. sha: the digest it must have, see `read_verified`.
+
+    Raises BundleDamagedError or BundleMismatchError.
+    """
+    manifest, files, found = read_verified(folder, sha)
+    lacking = [name for name in REQUIRED if name not in files]
+    if lacking:
+        raise BundleDamagedError(
+            f"{folder}/{MANIFEST} does not list {', '.join(lacking)}; run `forecastle train` again"
+        )
+    about = _about(manifest.get("about"), folder)
+    plan = _plan(about, folder)
+    try:
+        bundle = _assembled(about, plan, files, found)
+        same = np.array_equal(bundle.model.predict(bundle.golden), _unhex(json.loads(files["golden.json"])["p"]))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise BundleDamagedError(
+            f"{folder}: its files do not hold a model ({type(error).__name__}: {error}); run `forecastle train` again"
+        ) from error
+    if not same:
+        raise BundleDamagedError(
+            f"{folder.name}: golden rows give other probabilities here than where it was trained; "
+            "train it again on this type of machine"
+        )
+    return bundle
+
+
+def _plan(about: About, folder: Path) -> Plan:
+    """Return the plan of a bundle's features; raises BundleMismatchError where this code has other ones."""
+    remedy = "run the version of forecastle that trained it, or train and promote again"
+    try:
+        plan = plan_features(Context(about.schema, about.shrink), about.groups, about.drop)
+    except ConfigError as error:
+        raise BundleMismatchError(
+            f"{folder.name}: this code lacks the bundle's features ({error}): {remedy}"
+        ) from error
     if plan.fingerprint() != about.plan_fingerprint:
         raise BundleMismatchError(
             f"{folder.name}: the bundle's features are not those of this code (fingerprint "
-            f"{about.plan_fingerprint[:12]}, here {plan.fingerprint()[:12]}): "
-            "run the version of forecastle that trained it, or train and promote again"
+            f"{about.plan_fingerprint[:12]}, here {plan.fingerprint()[:12]}): {remedy}"
         )
+    return plan
+
+
+def _assembled(about: About, plan: Plan, files: Mapping[str, bytes], sha: str) -> Bundle:
+    """Read the files of a bundle; raises what their parsers raise."""
     model = _close_model(json.loads(files["close.json"]), plan.names, files.get("trees.txt"))
-    reference = read_reference(files, about.schema.dimensions, len(stages.order))
+    reference = read_reference(files, about.schema.dimensions, len(about.stages.order))
     dates = json.loads(files["calendar.json"])
     calendar = Calendar(
         np.array(dates["starts"], dtype=np.int64), np.array(dates["days"], dtype=np.int64), dates["zone"]
@@ -139,17 +177,17 @@ def load(folder: Path) -> Bundle:
     profile = Profile(tuple(usual["names"]), _unhex(usual["medians"]), usual["rate"])
     golden = json.loads(files["golden.json"])
     rows = FeatureMatrix(plan.names, _unhex(golden["values"]).reshape(-1, len(plan.names)))
-    bundle = Bundle(about, plan, model, reference, profile, calendar, rows, sha)
-    if not np.array_equal(model.predict(rows), _unhex(golden["p"])):
-        raise BundleDamagedError(
-            f"{folder.name}: golden rows give other probabilities here than where it was trained; "
-            "train it again on this type of machine"
-        )
-    return bundle
+    if len(calendar.starts) < 2 or calendar.starts.shape != calendar.days.shape:
+        raise ValueError("calendar.json holds no periods")
+    if profile.names != plan.names or profile.medians.shape != (len(about.stages.order) + 1, len(plan.names)):
+        raise ValueError("profile.json is of another model")
+    return Bundle(about, plan, model, reference, profile, calendar, rows, sha)
 
 
-def _about(told: dict[str, Any], folder: Path) -> About:
+def _about(told: Any, folder: Path) -> About:
+    """Read what a bundle is; raises BundleMismatchError where a value is missing or of another type."""
     try:
+        _check_types(told)
         schema = told["schema"]
         return About(
             **told
@@ -160,10 +198,31 @@ def _about(told: dict[str, Any], folder: Path) -> About:
                 "drop": tuple(told["drop"]),
             }
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ConfigError) as error:
         raise BundleMismatchError(
-            f"{folder.name}/{MANIFEST}: unexpected content ({error}); train and promote again"
+            f"{folder}/{MANIFEST}: unexpected content of about ({error}); train and promote again"
         ) from error
+
+
+def _check_types(told: Any) -> None:
+    """Raise TypeError or KeyError where `About` can't be made of what a manifest says."""
+    words = ("name", "target", "time_zone", "config_hash", "data_fingerprint", "plan_fingerprint")
+    lists = (told["groups"], told["drop"], told["schema"]["dimensions"], told["schema"]["numbers"])
+    stages = [told["stages"][part] for part in ("order", "won", "lost")]
+    right = {
+        **{name: isinstance(told[name], str) for name in words},
+        **{name: type(told[name]) is int for name in ("trained_as_of", "rows", "deals", "first_as_of")},
+        "shrink": type(told["shrink"]) in (int, float),
+        "groups, drop, schema, stages": all(map(_is_words, (*lists, *stages))),
+        "schema.target": isinstance(told["schema"]["target"], str) and told["schema"]["target"] in ALWAYS,
+    }
+    wrong = [name for name, good in right.items() if not good]
+    if wrong:
+        raise TypeError(f"{', '.join(wrong)} of another type")
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
 
 
 def _close_json(model: CloseModel) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -14,13 +15,15 @@ import numpy as np
 
 from configs.errors import InSampleError, StateError, UsageError
 from configs.schema import Config
-from features.asof import Requests
+from features.asof import Requests, known_before
 from features.record import Record
-from models.bundle import Bundle, load
-from models.store import bundle_folder
+from models.bundle import Bundle
+from models.store import writable_folder
 from serving.answers import EPOCH, MICROSECOND, PROBABILITY, iso
+from serving.facts import last_fact
+from serving.fits import load_fitting
 from serving.refresh import Sourced, sourced
-from serving.scoring import DealScore, reason_json, score
+from serving.scoring import DealScore, reason_json, scorable, score
 
 SCHEMA_VERSION = 1
 """Of the columns of a file of scores; goes up when a column is added, changed or removed."""
@@ -50,19 +53,14 @@ def open_deals(record: Record, as_of: int) -> Requests:
     """Return a request for every deal open at an as-of, in the record's order of deals."""
     every = np.arange(len(record.deal_ids), dtype=np.int64)
     asked = Requests(every, np.full(len(every), as_of, dtype=np.int64))
-    return asked.take(record.is_open(asked))
+    return asked.take(scorable(record, asked)[1])
 
 
-def load_model(config: Config, model: str) -> Bundle:
-    """Load ``live``, ``candidate`` or a run's bundle. Raises BundleError, or UsageError where it fits another."""
-    bundle = load(bundle_folder(config.state_dir, model))
-    if bundle.about.target != config.target or bundle.about.time_zone != config.time_zone:
-        got = f"a model for target {bundle.about.target} in {bundle.about.time_zone}"
-        expected = f"target {config.target} in {config.time_zone}"
-        raise UsageError.at(
-            "--model", got, expected=expected, remedy="use the config it was trained with, or train again"
-        )
-    return bundle
+def check_out(out: Path) -> None:
+    """Check, before any work, that a file can be written. Raises UsageError or StateError."""
+    if out.is_dir():
+        raise UsageError.at("--out", f"{out} is a folder", expected="the name of a file")
+    writable_folder(out.parent, f"--out {out}", UsageError)
 
 
 def check_as_of(bundle: Bundle, as_ofs: Sequence[int], in_sample: bool) -> None:
@@ -82,13 +80,15 @@ def check_as_of(bundle: Bundle, as_ofs: Sequence[int], in_sample: bool) -> None:
 def score_file(
     config: Config, as_ofs: Sequence[int], out: Path, model: str, in_sample: bool, progress: Progress
 ) -> Written:
-    """Score every deal open at each as-of and write the file, atomically.
+    """Score every deal open at each as-of and write the file, atomically; the same as-of twice counts once.
 
     Raises UsageError, InSampleError, a BundleError, a DataError or StateError; then no file is written.
     """
     if out.suffix not in SUFFIXES:
         raise UsageError.at("--out", repr(out.name), expected=f"a name that ends in {' or '.join(SUFFIXES)}")
-    bundle = load_model(config, model)
+    check_out(out)
+    as_ofs = tuple(dict.fromkeys(as_ofs))
+    bundle = load_fitting(config, model, progress)
     check_as_of(bundle, as_ofs, in_sample)
     progress(f"model {bundle.version}; reading the source")
     seen = sourced(config, bundle)
@@ -98,12 +98,16 @@ def score_file(
     names = columns(bundle.about.target)
     rows = (cells(one, config.time_zone, bundle.about.target) for listed in scores for one in listed)
     _write(out, names, rows)
-    return Written(out, tuple(as_ofs), tuple(map(len, scores)), bundle.version, bundle.sha)
+    return Written(out, as_ofs, tuple(map(len, scores)), bundle.version, bundle.sha)
 
 
 def score_open(seen: Sourced, bundle: Bundle, as_of: int) -> list[DealScore]:
-    """Score every deal open at an as-of, with reasons."""
-    return score(seen.record, open_deals(seen.record, as_of), bundle, True, seen.as_of)
+    """Score every deal open at an as-of, with reasons.
+
+    How fresh the rates are is told by the last fact before the as-of: what came later must not change a file.
+    """
+    asked = open_deals(seen.record, as_of)
+    return score(seen.record, asked, bundle, True, last_fact(known_before(seen.tables, as_of)))
 
 
 def columns(target: str) -> tuple[str, ...]:
@@ -144,11 +148,11 @@ def _atomically(out: Path, write: Callable[[Path], object]) -> None:
         write(half)
         half.replace(out)
     except OSError as error:
-        raise StateError.at(
-            str(out), f"cannot be written ({error.strerror})", remedy="check rights and space"
-        ) from error
+        said = str(error.strerror or error).replace(half.name, out.name)
+        raise StateError.at(str(out), f"cannot be written ({said})", remedy="check rights and space") from error
     finally:
-        half.unlink(missing_ok=True)
+        with suppress(OSError):  # it would name the half-written file, and hide what went wrong
+            half.unlink(missing_ok=True)
 
 
 def _write_csv(path: Path, names: Sequence[str], rows: Iterable[tuple[Cell, ...]]) -> None:

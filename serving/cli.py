@@ -60,7 +60,7 @@ def score(
         from serving.batch import score_file
 
         settings = _load(config, override)
-        instants = [parse_as_of(text, settings.time_zone) for text in dict.fromkeys(as_of)]
+        instants = [parse_as_of(text, settings.time_zone) for text in as_of]
         written = score_file(settings, instants, out, model, in_sample, say)
         say(f"{sum(written.rows):,} rows in {out}")
         return {
@@ -84,16 +84,15 @@ def serve(
 
     def work() -> dict[str, Any]:
         from configs.console import say
-        from models.bundle import load
-        from models.store import bundle_folder
         from serving.auth import keys_file, read_keys
         from serving.environment import refuse_taken_port, serve_command, worker_environment
+        from serving.fits import load_fitting
         from serving.refresh import refresh_reference
 
         said = [*(override or ()), *([f"serving.port={port}"] if port is not None else [])]
         settings = _load(config, said)
         refuse_taken_port(settings.serving.host, settings.serving.port)
-        bundle = load(bundle_folder(settings.state_dir))
+        bundle = load_fitting(settings, tell=say)
         facts = refresh_reference(settings, bundle, say)
         say(f"model {bundle.version}; reference facts of the {facts.origin}")
         now = datetime.now(UTC)
@@ -124,13 +123,15 @@ def example_request(
     def work() -> dict[str, Any]:
         from configs.console import say
         from features.periods import parse_as_of
-        from serving.batch import check_as_of, load_model, write_text
+        from serving.batch import check_as_of, check_out, write_text
         from serving.example import example_request as example
+        from serving.fits import load_fitting
         from serving.refresh import sourced
 
         settings = _load(config, override)
         instant = parse_as_of(as_of, settings.time_zone)
-        bundle = load_model(settings, model)
+        check_out(out)
+        bundle = load_fitting(settings, model, say)
         check_as_of(bundle, [instant], in_sample)
         body = example(sourced(settings, bundle), bundle, instant, deals, in_sample)
         write_text(out, json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

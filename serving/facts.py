@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from features.reference import Reference
 from features.tables import NAT, CrmTables
 from models.bundle import Bundle
 from models.reference_io import plain_json, read_reference, reference_files
-from models.store import FORMAT, MANIFEST, read_verified, sha256, sync
+from models.store import FORMAT, MANIFEST, read_verified, sha256, sync, write_folder
 
 SOURCE, BUNDLE = "source", "bundle"
 POINTER = "REFERENCE"
@@ -68,13 +67,8 @@ def write_snapshot(state_dir: Path, reference: Reference, as_of: int) -> Path:
     name = f"reference-{sha256(manifest)}"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        if not (root / name).is_dir():
-            half = Path(tempfile.mkdtemp(dir=root, prefix=".half-"))
-            for file, data in {**files, MANIFEST: manifest}.items():
-                (half / file).write_bytes(data)
-                sync(half / file)
-            half.chmod(0o755)
-            half.rename(root / name)
+        if not _whole(root / name):
+            write_folder(root / name, {**files, MANIFEST: manifest})
         before = _pointed(root).get("folder")
         _point(root, {"folder": name, "why": ""})
         for old in root.glob("reference-*"):
@@ -103,7 +97,7 @@ def load_facts(state_dir: Path, bundle: Bundle) -> Facts:
     if not isinstance(folder, str) or Path(folder).name != folder:
         return own_facts(bundle, str(pointed.get("why") or "no snapshot of the source was taken"))
     try:
-        manifest, files, _ = read_verified(root / folder)
+        manifest, files, _ = read_verified(root / folder, folder.partition("-")[2])
         about: dict[str, Any] = manifest["about"]
         schema, stages = bundle.about.schema, bundle.about.stages
         if tuple(about["dimensions"]) != schema.dimensions or about["stage_count"] != len(stages.order):
@@ -111,6 +105,15 @@ def load_facts(state_dir: Path, bundle: Bundle) -> Facts:
         return Facts(read_reference(files, schema.dimensions, len(stages.order)), int(about["as_of"]), SOURCE)
     except (BundleError, KeyError, TypeError, ValueError, OSError):
         return own_facts(bundle, "the snapshot of the source is damaged")
+
+
+def _whole(folder: Path) -> bool:
+    """Whether a snapshot is there and undamaged."""
+    try:
+        read_verified(folder, folder.name.partition("-")[2])
+    except BundleError:
+        return False
+    return True
 
 
 def _pointed(root: Path) -> dict[str, Any]:

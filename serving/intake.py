@@ -23,6 +23,7 @@ from features.settle import Dictionary, dictionary_of
 from models.bundle import Bundle
 from serving.facts import Facts
 from serving.schemas import MAX_FAULTS, deal_faults
+from serving.scoring import scorable
 
 _PLACE = re.compile(r"/deals/(\d+)(/[a-z_]+/\d+)?")
 _LISTS = ("history", "activities", "contacts")
@@ -92,15 +93,14 @@ def take_in(deals: Sequence[object], as_of: int, loaded: Loaded, limits: Serving
         keep_unknown_stages=loaded.keep_unknown,
     )
     for row, faults in inline.faults.items():
-        problems[good[row]] = _refusal(faults, good[row])
+        problems[good[row]] = _refusal(faults, deals[good[row]], good[row])
     record = build_record(
         inline.tables, about.stages, loaded.bundle.calendar, about.schema, reference=loaded.facts.reference
     )
     places = [int(name or 0) for name in record.deal_ids.strings()]
     every = np.arange(len(places), dtype=np.int64)
     asked = Requests(every, np.full(len(places), as_of, dtype=np.int64))
-    is_open = record.is_open(asked)
-    known = record.view(asked).exists()
+    known, is_open = scorable(record, asked)
     for row in np.flatnonzero(~is_open).tolist():
         problems[places[row]] = _not_open(f"/deals/{places[row]}", bool(known[row]))
     kept = asked.take(is_open)
@@ -143,23 +143,33 @@ def _flat(deal: Mapping[str, Any], place: int, attributes: Mapping[str, Attribut
     return own | {name: given[name] for name in given if name in attributes} | {"deal_id": str(place)}
 
 
-def _refusal(faults: Sequence[Fault], place: int) -> ForecastleError:
+def _refusal(faults: Sequence[Fault], deal: object, place: int) -> ForecastleError:
     """The error of a deal whose rows can't be used, its faults placed in the request and without the values."""
-    told = [_placed(fault, place) for fault in faults[:MAX_FAULTS]]
+    told = [_placed(fault, deal, place) for fault in faults[:MAX_FAULTS]]
     if len(faults) > MAX_FAULTS:
         told.append(Fault("more", "", f"{len(faults) - MAX_FAULTS} more faults", path=f"/deals/{place}"))
     stages_only = all(fault.code == "unknown_stage" for fault in faults)
     return UnknownStageError(faults=told) if stages_only else InvalidRequestError(faults=told)
 
 
-def _placed(fault: Fault, place: int) -> Fault:
+def _placed(fault: Fault, deal: object, place: int) -> Fault:
     found = _PLACE.match(fault.where)
     column = fault.path.partition(".")[2]
+    nested = (found[2] or "") if found else ""
     inside = f"/{column}" if column and column != "deal_id" else ""  # a deal_id stands for the whole row
-    path = f"/deals/{place}{(found[2] or '') if found else ''}{inside}"
+    path = f"/deals/{place}{nested or _part(deal, column)}{inside}"
     # Other remedies speak of mapping files, which a caller does not have.
     near = fault.remedy.partition("? ")[0] + "?" if fault.remedy.startswith("did you mean") else ""
     return Fault(fault.code, "", fault.code.replace("_", " "), fault.expected, near, path)
+
+
+def _part(deal: object, column: str) -> str:
+    """Where a value stood that `_flat` made the deal's own: ``/attributes``, ``/account``, or empty for the deal."""
+    for part in ("attributes", "account"):
+        given = deal.get(part) if isinstance(deal, dict) else None
+        if isinstance(given, dict) and column in given:
+            return f"/{part}"
+    return ""
 
 
 def _not_open(pointer: str, known: bool) -> ForecastleError:

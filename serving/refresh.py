@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from configs.errors import BundleMismatchError, ConfigError, DataError, UsageError
+from configs.errors import ConfigError, DataError, UsageError
 from configs.schema import Config
 from features.ingest import Ingest
 from features.record import Record, build_record
@@ -41,16 +41,8 @@ def read_source(config: Config) -> Ingest:
 
 
 def sourced(config: Config, bundle: Bundle) -> Sourced:
-    """Read the source and build the record that a bundle asks.
-
-    Raises BundleMismatchError where the mapping's stages are not those the model was trained with.
-    """
-    ingest = read_source(config)
-    about = bundle.about
-    if ingest.stages != about.stages:
-        raise BundleMismatchError(
-            "the mapping names other stages, or another order, than the model was trained with: train and promote again"
-        )
+    """Read the source and build the record that a bundle asks; the bundle fits the config (`serving.fits`)."""
+    ingest, about = read_source(config), bundle.about
     record = build_record(ingest.tables, about.stages, bundle.calendar, about.schema)
     return Sourced(ingest.tables, record, last_fact(ingest.tables))
 
@@ -62,7 +54,7 @@ def refresh_reference(config: Config, bundle: Bundle, progress: Callable[[str], 
     """
     try:
         seen = sourced(config, bundle)
-    except (DataError, ConfigError, BundleMismatchError) as error:
+    except (DataError, ConfigError) as error:
         why = _reason(error)
         progress(f"the source was not read, so rates stop at the model's trained_as_of: {error}")
         point_to_bundle(config.state_dir, why)
@@ -71,7 +63,7 @@ def refresh_reference(config: Config, bundle: Bundle, progress: Callable[[str], 
     return Facts(seen.record.reference, seen.as_of, SOURCE)
 
 
-def _reason(error: DataError | ConfigError | BundleMismatchError) -> str:
+def _reason(error: DataError | ConfigError) -> str:
     """Say in one line, without paths, why the source was not read; standard error has the whole message."""
     first = error.faults[0].got if error.faults and isinstance(error, UsageError) else error.message
-    return f"{error.title}{f': {first}' if isinstance(error, UsageError | BundleMismatchError) and first else ''}"
+    return f"{error.title}{f': {first}' if isinstance(error, UsageError) and first else ''}"

@@ -94,6 +94,13 @@ def score(record: Record, requests: Requests, bundle: Bundle, explained: bool, r
     ]
 
 
+def scorable(record: Record, requests: Requests) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return (known, scorable), bool[n] each: known and created before the as-of; and open as well."""
+    view = record.view(requests)
+    known = view.exists() & ~(view.days_since_created() <= 0)  # so that a missing created_at (NaN) is no objection
+    return known, known & record.is_open(requests)
+
+
 def _period_ends(record: Record, requests: Requests, target: str) -> list[date | None]:
     """Last day of each request's period, None for a head that knows no period."""
     if target != "in_period":

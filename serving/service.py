@@ -18,11 +18,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from configs.errors import ForecastleError
 from configs.load import load_config, mapping_of
 from configs.schema import Config
-from models.bundle import load
-from models.store import bundle_folder
 from serving.app import Api, create_app
 from serving.environment import CONFIG, OVERRIDES
 from serving.facts import load_facts
+from serving.fits import load_fitting
 from serving.frame import log_line
 from serving.intake import Loaded, ready
 
@@ -35,7 +34,7 @@ api: Api = app.state.api
 
 def load_model(config: Config) -> Loaded:
     """Load the live bundle, its reference facts and the words of the mapping. Raises BundleError or ConfigError."""
-    bundle = load(bundle_folder(config.state_dir))
+    bundle = load_fitting(config)
     return ready(bundle, load_facts(config.state_dir, bundle), mapping_of(config))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import typer
 
 from configs.console import say
-from configs.errors import GateRefused
+from configs.errors import BundleDamagedError, GateRefused, UsageError
 from configs.schema import Config
 from configs.vocab import Eligibility, Target
 from features.asof import known_before
@@ -24,7 +24,7 @@ from features.sources.base import open_source
 from features.stages import LOST, WON
 from models.bundle import Bundle, save
 from models.close import Shared
-from models.store import Store, bundle_folder, write_pointer
+from models.store import Store, bundle_folder, writable_folder, write_pointer
 from training.backtest import run_backtest
 from training.fit import fingerprint, fit_bundle
 from training.gates import judge, passed
@@ -80,6 +80,8 @@ def evaluate(prepared: Prepared, title: str, shared: Shared | None = None) -> tu
 
 def train(config: Config, as_of: int | None) -> dict[str, Any]:
     """Backtest, fit on everything told before `as_of`, save the bundle, tell MLflow, register the candidate."""
+    writable_folder(config.state_dir, f"state_dir {config.state_dir}")
+    Tracker(config.state_dir, config.name).check()
     ingest = ingest_of(config)
     prepared = prepare(config, ingest, as_of)
     shared = Shared()
@@ -120,6 +122,7 @@ def train(config: Config, as_of: int | None) -> dict[str, Any]:
 
 def backtest(config: Config, out: Path) -> dict[str, Any]:
     """Walk forward and write the report; an `eventual` head is shown with both kinds of training labels."""
+    writable_folder(out, f"--out {out}", UsageError)
     prepared = prepare(config, ingest_of(config))
     report, tested = evaluate(prepared, _title(config, config.training.eligibility))
     reports = [report]
@@ -137,7 +140,7 @@ def backtest(config: Config, out: Path) -> dict[str, Any]:
 def promote(config: Config) -> dict[str, Any]:
     """Publish the candidate for serving, if it passed its gates; raises GateRefused with the table where it did not."""
     folder = bundle_folder(config.state_dir, "candidate")
-    told = json.loads((folder.parent / f"{folder.name}.json").read_text())
+    told = _report_of(folder)
     verdicts = told["report"]["verdicts"]
     if not told["gates_passed"]:
         lines = [f"{v['gate']}: {v['value']}, must exceed {v['threshold']}" for v in verdicts if not v["passed"]]
@@ -153,6 +156,21 @@ def promote(config: Config) -> dict[str, Any]:
     store.point(sha)
     typer.echo(f"live: {told['model_version']} (version {version} in the registry)")
     return {"live": told["model_version"], "bundle_sha256": sha, "registry_version": version}
+
+
+def _report_of(folder: Path) -> dict[str, Any]:
+    """Return what `train` told of a candidate; raises BundleDamagedError where that is missing or another's."""
+    path = folder.parent / f"{folder.name}.json"
+    try:
+        told: dict[str, Any] = json.loads(path.read_bytes())
+        shown = all({"gate", "value", "threshold", "passed"} <= each.keys() for each in told["report"]["verdicts"])
+        types = isinstance(told["gates_passed"], bool) and isinstance(told["model_version"], str)
+        good = shown and types and told["bundle_sha256"] == folder.name
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleDamagedError(f"{path}: no report of a candidate ({type(error).__name__}); train again") from error
+    if not good:
+        raise BundleDamagedError(f"{path}: not the report of this candidate; train again")
+    return told
 
 
 def _title(config: Config, eligibility: Eligibility) -> str:

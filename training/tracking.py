@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from models.bundle import Bundle
 
 PYFUNC = Path(__file__).with_name("pyfunc_model.py")
+SAFE = "the bundle itself is safe, mend the store and train again"
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -57,6 +58,12 @@ class Tracker:
     def uri(self) -> str:
         """The tracking URI, as `mlflow ui --backend-store-uri` takes it."""
         return f"sqlite:///{self.root / 'mlflow.db'}"
+
+    def check(self) -> None:
+        """Open the store where there is one. Raises TrackingError, so that a fit is not in vain."""
+        if self.root.exists():
+            with self._client("move it away or mend it, then train again") as client:
+                client.search_experiments(max_results=1)
 
     def log(self, record: RunRecord, bundle: Bundle, folder: Path) -> str:
         """Log a run with its bundle as a pyfunc, register it and give it the alias `candidate`; returns the run id."""
@@ -126,9 +133,12 @@ class Tracker:
         return self.name
 
     @contextmanager
-    def _client(self) -> Iterator[MlflowClient]:
+    def _client(self, remedy: str = SAFE) -> Iterator[MlflowClient]:
         """Open the store quietly, confined to the state directory; errors of it become a TrackingError."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrackingError(f"{self.root}: cannot be made a folder ({error.strerror}); {remedy}") from error
         os.environ.update(QUIET | {"MLFLOW_TRACKING_URI": self.uri})
         with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
             warnings.simplefilter("ignore")
@@ -143,9 +153,7 @@ class Tracker:
                 yield mlflow.MlflowClient(self.uri)
             except (MlflowException, SQLAlchemyError) as error:
                 said = str(error).partition("\n")[0]  # the rest of a database's error is SQL
-                raise TrackingError(
-                    f"{self.uri}: {said}; the bundle itself is safe, mend the store and train again"
-                ) from error
+                raise TrackingError(f"{self.uri}: {said}; {remedy}") from error
 
 
 @contextmanager

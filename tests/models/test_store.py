@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import BundleDamagedError, BundleMismatchError, NotPromotedError, NotTrainedError, UsageError
-from models.store import MANIFEST, Store, bundle_folder, read_verified, sha256, write_pointer
+from configs.errors import (
+    BundleDamagedError,
+    BundleMismatchError,
+    NotPromotedError,
+    NotTrainedError,
+    StateError,
+    UsageError,
+)
+from models.store import MANIFEST, Store, bundle_folder, read_verified, sha256, writable_folder, write_pointer
 
 
 def bundle(folder: Path, content: bytes = b"content") -> Path:
@@ -74,6 +81,65 @@ def test_publishing_is_whole_and_may_be_repeated(tmp_path: Path) -> None:
     store.point(sha)
     assert store.current() == tmp_path / "bundles" / sha
     assert sorted(path.name for path in store.root.iterdir()) == sorted([sha, "CURRENT"])
+
+
+@pytest.mark.parametrize("damage", ["file.json", MANIFEST])
+def test_publishing_again_mends_a_damaged_copy(tmp_path: Path, damage: str) -> None:
+    store = Store(tmp_path / "bundles")
+    sha = store.publish(bundle(tmp_path / "b"))
+    (store.root / sha / damage).write_bytes(b"{")
+    with pytest.raises(BundleDamagedError, match="run `forecastle promote` again"):
+        read_verified(store.root / sha)
+    assert store.publish(tmp_path / "b") == sha
+    assert read_verified(store.root / sha)[2] == sha
+    assert [path.name for path in store.root.iterdir()] == [sha]
+
+
+def test_what_is_no_folder_is_replaced_too(tmp_path: Path) -> None:
+    sha = Store(tmp_path / "bundles").publish(bundle(tmp_path / "b"))
+    other = Store(tmp_path / "other" / "bundles")
+    other.root.mkdir(parents=True)
+    (other.root / sha).write_text("")
+    assert other.publish(tmp_path / "b") == sha
+    assert read_verified(other.root / sha)[2] == sha
+
+
+def test_a_manifest_must_be_the_one_that_names_the_folder(tmp_path: Path) -> None:
+    """A file and its line in the manifest changed together: only the name of the folder tells."""
+    sha = sha256((bundle(tmp_path / "b") / MANIFEST).read_bytes())
+    assert read_verified(tmp_path / "b", sha)[2] == sha
+    forged = bundle(tmp_path / "candidates" / sha, b"other content")
+    with pytest.raises(BundleDamagedError, match="run `forecastle train` again"):
+        read_verified(forged)
+    forged.rename(tmp_path / "artifact")
+    assert read_verified(tmp_path / "artifact")[2] != sha  # a copy elsewhere has no name to go by
+    with pytest.raises(BundleDamagedError, match="which names it"):
+        read_verified(tmp_path / "artifact", sha)
+
+
+def test_a_folder_that_can_be_written_is_left_alone(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "new", tmp_path / "new" / "deep"):
+        writable_folder(folder, "state_dir")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["file", "file/deep", "broken"])
+def test_a_file_is_no_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(StateError, match=r"state_dir x: .*is no folder"):
+        writable_folder(tmp_path / name, "state_dir x")
+    with pytest.raises(UsageError):
+        writable_folder(tmp_path / name, "--out", UsageError)
+
+
+def test_a_folder_without_rights_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("models.store.tempfile.TemporaryFile", refused)
+    with pytest.raises(StateError, match="cannot be written"):
+        writable_folder(tmp_path, "state_dir", UsageError)
 
 
 def test_a_damaged_bundle_is_not_published(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from configs.errors import InternalError
+from features.registry import Schema
 from serving.intake import Loaded
 from tests.served import World, posted
 from tests.service.conftest import Serve, Served
@@ -111,6 +113,12 @@ BAD_DEALS: dict[str, tuple[Callable[[Deal], object], str, str, str]] = {
         "deal_not_known",
         "",
     ),
+    "known before and created after": (
+        lambda deal: deal.update(created_at="2025-05-06T00:00:00Z", known_at="2025-01-06T00:00:00Z"),
+        "invalid_request",
+        "deal_not_known",
+        "",
+    ),
     "closed before created": (
         lambda deal: deal["history"].insert(0, {"known_at": "2020-05-01T00:00:00Z", "stage": "Closed Lost"}),
         "invalid_request",
@@ -155,6 +163,20 @@ def test_a_bad_deal_fails_alone(served: Served, world: World, ids: list[str], na
     assert problem["errors"][0]["pointer"].startswith("/deals/1")
     assert problem["errors"][0]["pointer"].endswith(field)
     assert "c4n4ry" not in got.text
+
+
+@pytest.mark.parametrize("part", ["attributes", "account"])
+def test_a_bad_attribute_is_found_where_it_stood(serve: Serve, world: World, ids: list[str], part: str) -> None:
+    loaded: Loaded = world.loaded
+    about = loaded.bundle.about
+    others = tuple(name for name in about.schema.dimensions if name != "region")
+    schema = Schema(about.schema.target, others, ("region",))  # a number, so that a word is a fault
+    asking = replace(loaded, bundle=replace(loaded.bundle, about=replace(about, schema=schema)))
+    body = world.body(ids[:1])
+    body["deals"][0] |= {"account": {}, "attributes": {}, part: {"region": "c4n4ry"}}
+    (result,) = serve(loaded=asking).score(posted(body)).json()["results"]
+    (fault,) = result["problem"]["errors"]
+    assert (fault["code"], fault["pointer"]) == ("wrong_type", f"/deals/0/{part}/region")
 
 
 def test_a_repeated_row_is_a_fault(served: Served, world: World, ids: list[str]) -> None:

@@ -13,8 +13,9 @@ import typer
 from typer.testing import CliRunner, Result
 
 from configs.errors import InSampleError, StateError
+from features.periods import DAY, parse_as_of
 from models.store import write_pointer
-from serving.batch import columns, guarded, score_file
+from serving.batch import columns, guarded, score_file, write_text
 from serving.cli import register
 from tests.served import AS_OF, World
 
@@ -99,7 +100,7 @@ def test_an_as_of_before_training_is_refused(world: World, tmp_path: Path) -> No
         (["--as-of", AS_OF, "--out", "x.csv", "--model", "0123abcd"], 1, "0123abcd"),
         (["--as-of", "2025-01-01", "--out", "x.csv"], 2, "trained_as_of"),
         (["--as-of", "1955-01-01", "--out", "x.csv"], 2, "calendar"),
-        (["--as-of", AS_OF, "--out", "x.csv", "--set", "target=eventual"], 2, "target"),
+        (["--as-of", AS_OF, "--out", "x.csv", "--set", "target=eventual"], 1, "target: eventual; expected in_period"),
         (["--as-of", AS_OF, "--out", "x.csv", "--set", "source.path=nowhere"], 4, "nowhere"),
         (["--as-of", AS_OF, "--out", "/proc/x.csv"], 1, "/proc/x.csv"),
     ],
@@ -155,6 +156,71 @@ def test_other_stages_than_the_models_are_refused(world: World, tmp_path: Path) 
     )  # fmt: skip
     assert got.exit_code == 1
     assert "stages" in got.stderr
+
+
+def test_one_instant_in_two_spellings_is_one_as_of(world: World, ids: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "x.csv"
+    spellings = (AS_OF, "2025-05-05T04:00:00Z", "2025-05-05T00:00:00-04:00")
+    got = run(world, "score", *(word for each in spellings for word in ("--as-of", each)), "--out", str(out), "--json")
+    assert json.loads(got.stdout.splitlines()[-1])["as_of"] == ["2025-05-05T04:00:00Z"]
+    assert sorted(row["deal_id"] for row in rows_of(out)) == ids
+
+
+@pytest.mark.parametrize(("quiet_days", "stale"), [(0, False), (10, True)])
+def test_what_is_told_later_leaves_a_file_as_it_is(world: World, tmp_path: Path, quiet_days: int, stale: bool) -> None:
+    """Byte for byte, with the rows at and after the as-of and without; also after days in which nothing was told."""
+    export = next((world.config.state_dir / "simulated").iterdir()) / "export"
+    quiet = world.as_of - quiet_days * DAY
+    written = []
+    for later in (True, False):
+        folder = tmp_path / f"export-{later}"
+        folder.mkdir()
+        gone: set[str] = set()  # deals that were told of in the quiet days, or too late
+        for path in sorted(export.iterdir(), key=lambda path: path.stem != "deals"):
+            rows = rows_of(path)
+            clocks = [name for name in ("known_at", "submitted_at", "created_at") if name in rows[0]][:1]
+            told = [parse_as_of(row[clock], "UTC") for row in rows for clock in clocks] or [0] * len(rows)
+            kept = [at < quiet or (later and at >= world.as_of) for at in told]
+            if path.stem == "deals":
+                gone = {row["deal_id"] for row, stays in zip(rows, kept, strict=True) if not stays}
+            with (folder / path.name).open("w", newline="") as file:
+                writer = csv.DictWriter(file, rows[0])
+                writer.writeheader()
+                pairs = zip(rows, kept, strict=True)
+                writer.writerows(row for row, stays in pairs if stays and row.get("deal_id") not in gone)
+        config = world.config.model_copy(update={"source": world.config.source.model_copy(update={"path": folder})})
+        score_file(config, [world.as_of], tmp_path / f"{later}.csv", "live", False, lambda _: None)
+        written.append((tmp_path / f"{later}.csv").read_bytes())
+    assert written[0] == written[1]
+    assert (b"stale_reference" in written[0]) is stale
+
+
+@pytest.mark.parametrize("command", ["score", "example-request"])
+def test_an_unusable_out_is_told_before_the_work(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("the source was read")
+
+    monkeypatch.setattr("serving.refresh.read_source", never)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.csv").mkdir()
+    for out in ("file/x.csv", "file/deep/x.csv", "folder.csv"):
+        got = run(world, command, "--as-of", AS_OF, "--out", out)
+        assert (got.exit_code, got.stdout) == (2, ""), got.output
+        assert f"{out}" in got.stderr
+        assert "folder" in got.stderr
+        assert "Traceback" not in got.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.csv"]
+
+
+def test_a_half_written_file_is_not_what_the_message_names(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError) as caught:
+        write_text(tmp_path / "file" / "x.json", "{}")
+    assert str(tmp_path / "file" / "x.json") in str(caught.value)
+    assert ".x.json." not in str(caught.value)
 
 
 def test_an_example_request_is_written(world: World, ids: list[str], tmp_path: Path) -> None:

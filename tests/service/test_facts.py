@@ -79,6 +79,13 @@ def test_a_damaged_snapshot_is_not_used(world: World, tmp_path: Path, file: str)
     assert facts.as_of == world.bundle.about.trained_as_of
 
 
+def test_a_damaged_snapshot_is_written_anew(world: World, tmp_path: Path) -> None:
+    folder = write_snapshot(tmp_path, world.seen.record.reference, world.seen.as_of)
+    (folder / "reference.npz").write_bytes(b"")
+    assert write_snapshot(tmp_path, world.seen.record.reference, world.seen.as_of) == folder
+    assert load_facts(tmp_path, world.bundle).origin == SOURCE
+
+
 @pytest.mark.parametrize("pointed", ['{"folder": "../x"}', '{"folder": "reference-0"}', "[]", "{", '{"folder": 3}'])
 def test_an_odd_pointer_is_not_followed(world: World, tmp_path: Path, pointed: str) -> None:
     serving_dir(tmp_path).mkdir()
