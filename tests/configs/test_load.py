@@ -146,7 +146,7 @@ def test_mapping_is_relative_to_the_config_or_to_where_set_is_typed(good: Path) 
 
 
 def test_overrides_apply_in_order_and_make_sections(good: Path) -> None:
-    config = load_config(good, ["model.seeds=3", "model.seeds=4", "source.path=/tmp/x=y", "source={kind: simulated}"])
+    config = load_config(good, ["model.seeds=3", "model.seeds=4", "source.path=data/x=y", "source={kind: simulated}"])
     assert config.model.seeds == 4
     assert (config.source.kind, config.source.path) == ("simulated", None)
 
