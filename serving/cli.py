@@ -51,7 +51,7 @@ def score(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Score every open deal: a row per deal and as-of, with reasons."""
+    """Score every open deal, with reasons. Writes a row per deal and as-of."""
 
     def work() -> dict[str, Any]:
         from configs.console import say
@@ -118,7 +118,7 @@ def example_request(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write a request for the service: some open deals of the source with all that was known of them."""
+    """Write a request body from the source. Holds some open deals with all that was known of them."""
 
     def work() -> dict[str, Any]:
         from configs.console import say

@@ -63,7 +63,7 @@ def simulate(
     wins: Annotated[int, typer.Option("--wins-per-period", min=30, max=1000)] = 300,
     debug: Debug = False,
 ) -> None:
-    """Write the history of a simulated company, and the truth about it in a folder of its own."""
+    """Write a simulated company and its truth. The export and the truth have a folder each."""
     from configs.console import plain_errors, say
     from configs.errors import UsageError
 
@@ -82,7 +82,7 @@ def simulate(
 
 
 def readiness(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Read the source and say what was kept, what was refused and why, and what is missing."""
+    """Say what the source is fit for. Names what was kept, what was refused and why, and what is missing."""
     from configs.console import answer, plain_errors
     from configs.load import load_config
 
@@ -102,7 +102,7 @@ def train(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Backtest, fit, log to MLflow, hold against the gates, register the candidate."""
+    """Backtest, fit, gate and register a model. It is logged to MLflow and becomes the candidate."""
     from configs.console import answer, plain_errors
     from configs.load import load_config
 
@@ -123,7 +123,7 @@ def backtest(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Walk forward through the past and write how right the model would have been, beside every baseline."""
+    """Write how right the model would have been. Walks forward through the past, beside every baseline."""
     from configs.console import answer, plain_errors
     from configs.load import load_config
 
@@ -137,7 +137,7 @@ def backtest(
 
 
 def promote(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Make the candidate live, if it passed its gates (exit code 3 if it did not)."""
+    """Make the candidate live. Ends with exit code 3 if it did not pass its gates."""
     from configs.console import answer, plain_errors
     from configs.load import load_config
 
