@@ -15,7 +15,12 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SERVE = PROJECT["project"]["dependencies"]
 REST = [*PROJECT["project"]["optional-dependencies"]["train"], *PROJECT["dependency-groups"]["dev"]]
-LOCKS = ("all", "serve", "uv")
+DASK = [
+    *SERVE,
+    *PROJECT["project"]["optional-dependencies"]["train"],
+    *PROJECT["project"]["optional-dependencies"]["dask"],
+]
+LOCKS = ("all", "serve", "dask", "uv")
 PLATFORMS = [
     {
         "python_version": python,
@@ -64,6 +69,9 @@ def test_lock_satisfies_pyproject(platform: dict[str, str]) -> None:
     assert unmet(SERVE, serving, platform) == []
     assert serving.items() <= everything.items()
     assert versions("uv", platform).items() <= everything.items()
+    cluster = versions("dask", platform)
+    assert unmet(DASK, cluster, platform) == []
+    assert {name: cluster[name] for name in cluster.keys() & everything.keys()}.items() <= everything.items()
 
 
 @pytest.mark.parametrize("name", LOCKS)
