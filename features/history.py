@@ -132,7 +132,7 @@ def history(view: AsOfView, context: Context) -> Columns:
     last = view.of("history")
     owner, stage, category = (_code(last.last(name)) for name in ("owner", "stage", "category"))
     company = view.about("company", np.zeros(n, dtype=np.int64))
-    base = shrunken(company.count("won") + PRIOR_WINS, company.count() + PRIOR_CLOSED, 0.0, base=None)
+    base = (company.count("won") + PRIOR_WINS) / (company.count() + PRIOR_CLOSED)
     rep, account = view.about("rep", owner), view.about("account", _fixed_code(view, "account"))
     team_rate = rate(view.about("team", view.team(owner)), base, m)
     return {
@@ -149,14 +149,9 @@ def history(view: AsOfView, context: Context) -> Columns:
     }
 
 
-def shrunken(won: Float, closed: Float, m: float, base: Float | None) -> Float:
-    """Return ``(won + m * base) / (closed + m)``; closed + m must be positive."""
-    return won / closed if base is None else (won + m * base) / (closed + m)
-
-
 def rate(seen: Seen, parent: Float, m: float) -> Float:
     """Return the as-of win rate of an entity, shrunken towards its parent's with the weight of `m` closed deals."""
-    return shrunken(seen.count("won"), seen.count(), m, parent)
+    return (seen.count("won") + m * parent) / (seen.count() + m)
 
 
 def lift(p: Float, base: Float) -> Float:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from configs.schema import Config
+from configs.options import ConfigPath, Debug, Json, Overrides, read_config, run
 
-ConfigPath = Annotated[Path, typer.Argument(help="Config file (YAML).", show_default=False)]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a value of the config.")]
+if TYPE_CHECKING:
+    pass
+
 AsOfs = Annotated[
     list[str],
     typer.Option(
@@ -26,8 +25,6 @@ AsOfs = Annotated[
 AsOf = Annotated[str, typer.Option("--as-of", help="Day or timestamp, as in `score`.", show_default=False)]
 Model = Annotated[str, typer.Option("--model", help="live, candidate, or a run id.")]
 InSample = Annotated[bool, typer.Option("--in-sample", help="Allow an as-of before the model's trained_as_of.")]
-Json = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Name = Annotated[str, typer.Option("--name", help="Who the key is for.", show_default=False)]
 
 keys_app = typer.Typer(no_args_is_help=True, help="API keys of the service.")
@@ -59,7 +56,7 @@ def score(
         from serving.answers import iso
         from serving.batch import score_file
 
-        settings = _load(config, override)
+        settings = read_config(config, override)
         instants = [parse_as_of(text, settings.time_zone) for text in as_of]
         written = score_file(settings, instants, out, model, in_sample, say)
         say(f"{sum(written.rows):,} rows in {out}")
@@ -71,7 +68,7 @@ def score(
             "bundle_sha256": written.bundle_sha256,
         }
 
-    _run(work, as_json, debug)
+    run(work, as_json, debug)
 
 
 def serve(
@@ -90,7 +87,7 @@ def serve(
         from serving.refresh import refresh_reference
 
         said = [*(override or ()), *([f"serving.port={port}"] if port is not None else [])]
-        settings = _load(config, said)
+        settings = read_config(config, said)
         refuse_taken_port(settings.serving.host, settings.serving.port)
         bundle = load_fitting(settings, tell=say)
         facts = refresh_reference(settings, bundle, say)
@@ -104,7 +101,7 @@ def serve(
         sys.stderr.flush()
         os.execve(command[0], command, environment)  # noqa: S606 -- the server takes this process over, signals included
 
-    _run(work, False, debug)
+    run(work, False, debug)
 
 
 def example_request(
@@ -128,7 +125,7 @@ def example_request(
         from serving.fits import load_fitting
         from serving.refresh import sourced
 
-        settings = _load(config, override)
+        settings = read_config(config, override)
         instant = parse_as_of(as_of, settings.time_zone)
         check_out(out)
         bundle = load_fitting(settings, model, say)
@@ -138,7 +135,7 @@ def example_request(
         say(f"{len(body['deals'])} deals in {out}")
         return {"out": str(out), "deals": len(body["deals"]), "as_of": body["as_of"]}
 
-    _run(work, as_json, debug)
+    run(work, as_json, debug)
 
 
 @keys_app.command("create")
@@ -156,7 +153,7 @@ def keys_create(
         from configs.console import say
         from serving.auth import create_key, keys_file
 
-        settings = _load(config, override)
+        settings = read_config(config, override)
         until = _expiry(expires, settings.time_zone) if expires is not None else None
         path = keys_file(settings)
         key = create_key(path, name, datetime.now(UTC), until)
@@ -165,7 +162,7 @@ def keys_create(
         say(f"key {name!r} is in {path} as a hash; the key itself is shown this once")
         return {"key": key, "name": name, "prefix": key.split("_")[1], "expires": until.isoformat() if until else None}
 
-    _run(work, as_json, debug)
+    run(work, as_json, debug)
 
 
 @keys_app.command("list")
@@ -179,7 +176,7 @@ def keys_list(config: ConfigPath, override: Overrides = None, as_json: Json = Fa
         now = datetime.now(UTC)
         listed = [
             {"prefix": k.prefix, "name": k.name, "created": k.created, "expires": k.expires, "state": k.state(now)}
-            for k in read_keys(keys_file(_load(config, override)))
+            for k in read_keys(keys_file(read_config(config, override)))
         ]
         if not as_json:
             for key in listed:
@@ -189,7 +186,7 @@ def keys_list(config: ConfigPath, override: Overrides = None, as_json: Json = Fa
                 say("there are no API keys")
         return {"keys": listed}
 
-    _run(work, as_json, debug)
+    run(work, as_json, debug)
 
 
 @keys_app.command("revoke")
@@ -206,17 +203,11 @@ def keys_revoke(
         from configs.console import say
         from serving.auth import keys_file, revoke_key
 
-        revoked = revoke_key(keys_file(_load(config, override)), key, datetime.now(UTC))
+        revoked = revoke_key(keys_file(read_config(config, override)), key, datetime.now(UTC))
         say(f"key {revoked.prefix} ({revoked.name!r}) is revoked")
         return {"prefix": revoked.prefix, "name": revoked.name, "revoked": revoked.revoked}
 
-    _run(work, as_json, debug)
-
-
-def _load(path: Path, overrides: list[str] | None) -> Config:
-    from configs.load import load_config
-
-    return load_config(path, overrides or ())
+    run(work, as_json, debug)
 
 
 def _expiry(text: str, zone: str) -> datetime:
@@ -229,13 +220,3 @@ def _expiry(text: str, zone: str) -> datetime:
         return EPOCH + parse_as_of(text, zone) * MICROSECOND
     except UsageError:
         raise UsageError.at("--expires", repr(text), expected="a day such as 2027-03-31, or a timestamp") from None
-
-
-def _run(work: Callable[[], dict[str, Any]], as_json: bool, debug: bool) -> None:
-    """Do the work of a command; what it returns is the one object of --json."""
-    from configs.console import answer, plain_errors
-
-    with plain_errors(debug):
-        told = work()
-        if as_json:
-            answer(told)

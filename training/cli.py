@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-ConfigPath = Annotated[Path, typer.Argument(help="Config file (YAML).", metavar="CONFIG")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a value: a.b=c. Repeatable.", metavar="A.B=C")
-]
-Json = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+from configs.options import ConfigPath, Debug, Json, Overrides, read_config, run
 
 
 def register(app: typer.Typer) -> None:
@@ -28,15 +23,15 @@ def register(app: typer.Typer) -> None:
 
 def check(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
     """Check a config and its mapping; every fault at once, with its place."""
-    from configs.commands import check as checked
-    from configs.commands import summary
-    from configs.console import answer, plain_errors
-    from configs.load import load_config
 
-    with plain_errors(debug):
+    def work() -> dict[str, Any]:
+        from configs.commands import check as checked
+        from configs.commands import summary
+
         typer.echo(checked(config, overrides or ()))
-        if as_json:
-            answer(summary(load_config(config, overrides or ())))
+        return dict(summary(read_config(config, overrides)))
+
+    run(work, as_json, debug)
 
 
 def show(config: ConfigPath, overrides: Overrides = None, debug: Debug = False) -> None:
@@ -83,16 +78,13 @@ def simulate(
 
 def readiness(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
     """Say what the source is fit for. Names what was kept, what was refused and why, and what is missing."""
-    from configs.console import answer, plain_errors
-    from configs.load import load_config
 
-    with plain_errors(debug):
-        read = load_config(config, overrides or ())
+    def work() -> dict[str, Any]:
         from training.commands import readiness as ready
 
-        told = ready(read)
-        if as_json:
-            answer(told)
+        return ready(read_config(config, overrides))
+
+    run(work, as_json, debug)
 
 
 def train(
@@ -103,17 +95,15 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Backtest, fit, gate and register a model. It is logged to MLflow and becomes the candidate."""
-    from configs.console import answer, plain_errors
-    from configs.load import load_config
 
-    with plain_errors(debug):
-        read = load_config(config, overrides or ())
+    def work() -> dict[str, Any]:
+        read = read_config(config, overrides)
         from features.periods import parse_as_of
         from training.commands import train as trained
 
-        told = trained(read, parse_as_of(as_of, read.time_zone) if as_of is not None else None)
-        if as_json:
-            answer(told)
+        return trained(read, parse_as_of(as_of, read.time_zone) if as_of is not None else None)
+
+    run(work, as_json, debug)
 
 
 def backtest(
@@ -124,27 +114,23 @@ def backtest(
     debug: Debug = False,
 ) -> None:
     """Write how right the model would have been. Walks forward through the past, beside every baseline."""
-    from configs.console import answer, plain_errors
-    from configs.load import load_config
 
-    with plain_errors(debug):
-        read = load_config(config, overrides or ())
+    def work() -> dict[str, Any]:
+        read = read_config(config, overrides)
         from training.commands import backtest as tested
 
-        told = tested(read, out)
-        if as_json:
-            answer(told)
+        return tested(read, out)
+
+    run(work, as_json, debug)
 
 
 def promote(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
     """Make the candidate live. Ends with exit code 3 if it did not pass its gates."""
-    from configs.console import answer, plain_errors
-    from configs.load import load_config
 
-    with plain_errors(debug):
-        read = load_config(config, overrides or ())
+    def work() -> dict[str, Any]:
+        read = read_config(config, overrides)
         from training.commands import promote as promoted
 
-        told = promoted(read)
-        if as_json:
-            answer(told)
+        return promoted(read)
+
+    run(work, as_json, debug)

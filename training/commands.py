@@ -57,13 +57,13 @@ def readiness(config: Config) -> dict[str, Any]:
         name: len(np.unique(deal[(codes >= 0) & (outcome[codes] == kind)]))
         for name, kind in (("won", WON), ("lost", LOST))
     }
-    print(f"{tables.deals.n:,} deals; {closed['won']:,} were won, {closed['lost']:,} lost at some time")
+    typer.echo(f"{tables.deals.n:,} deals; {closed['won']:,} were won, {closed['lost']:,} lost at some time")
     for name in ("amount", "close_date", "forecast_category", "owner_id", "next_step_set"):
         if not tables.deal_history.has(name):
-            print(f"deal_history has no {name}: features of it stay empty")
+            typer.echo(f"deal_history has no {name}: features of it stay empty")
     for name in ("activities", "contacts", "accounts", "reps"):
         if not tables[name].n:
-            print(f"no {name}: features of them stay empty")
+            typer.echo(f"no {name}: features of them stay empty")
     return {"report": ingest.report.to_json(), "deals": tables.deals.n, **closed}
 
 
