@@ -61,6 +61,15 @@ class TableName(StrEnum):
     REPS = "reps"
     QUOTAS = "quotas"
     CALLS = "calls"
+    LEADS = "leads"
+    LEAD_HISTORY = "lead_history"
+
+
+class LeadEvent(StrEnum):
+    """What becomes of a lead."""
+
+    CONVERTED = "converted"
+    DISQUALIFIED = "disqualified"
 
 
 class AccountField(StrEnum):

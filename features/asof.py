@@ -235,8 +235,7 @@ def look(timeline: Timeline, entity: Int, as_of: Int) -> Seen:
 def known_before(tables: CrmTables, cut: int) -> CrmTables:
     """Return the tables without any fact known at or after `cut`: what a model trained as of that instant may see.
 
-    Accounts and reps carry no clock; they are kept where a deal or a history row that is left names them. A quota is
-    known from its period's start, taken in UTC.
+    Accounts and reps carry no clock; they are kept where a deal or a history row that is left names them.
     """
     clocks = {
         "deals": "known_at",
@@ -244,14 +243,16 @@ def known_before(tables: CrmTables, cut: int) -> CrmTables:
         "activities": "known_at",
         "contacts": "known_at",
         "calls": "submitted_at",
+        "quotas": "known_at",
+        "leads": "known_at",
+        "lead_history": "known_at",
     }
     left = {name: _before(getattr(tables, name), clock, cut) for name, clock in clocks.items()}
     named = {
         "accounts": _named(tables.accounts, "account_id", left["deals"].coded("account_id")),
         "reps": _named(tables.reps, "rep_id", left["deal_history"].coded("owner_id")),
     }
-    begun = tables.quotas.ints("period_start") < -(-cut // DAY)
-    return replace(tables, **left, **named, quotas=compact(tables.quotas.take(np.flatnonzero(begun))))
+    return replace(tables, **left, **named)
 
 
 def _before(table: Table, clock: str, cut: int) -> Table:

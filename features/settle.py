@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.mapping import Mapping as MappingFile
-from configs.vocab import ActivityKind, AttributeKind, Direction, ForecastCategory
-from features.parsing import day_starts, fold_name, parse
+from configs.vocab import ActivityKind, AttributeKind, Direction, ForecastCategory, LeadEvent
+from features.parsing import day_starts, end_of_day, fold_name, parse
 from features.periods import DAY, HOUR, day_number
 from features.stages import StageMap
 from features.tables import (
@@ -43,8 +43,13 @@ WORDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("calls", "category"): CATEGORY_WORDS,
     ("activities", "kind"): KIND_WORDS,
     ("activities", "direction"): DIRECTION_WORDS,
+    ("lead_history", "event"): tuple(event.value for event in LeadEvent),
 }
-DEFAULTS = {("deals", "known_at"): "created_at", ("activities", "known_at"): "occurred_at"}
+DEFAULTS = {
+    ("deals", "known_at"): "created_at",
+    ("activities", "known_at"): "occurred_at",
+    ("leads", "known_at"): "created_at",
+}
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2100, 1, 1)  # half-open: times outside can't be meant
 _CALENDAR = (day_number(FIRST_DAY) * DAY, day_number(LAST_DAY) * DAY)
 _LONGEST_DAY = DAY + 2 * HOUR  # when the clocks are set back
@@ -172,6 +177,15 @@ def _bounded(ends: IntArray, deal: IntArray, at: IntArray, zone: ZoneInfo) -> In
     bounded = ends.copy()
     np.minimum.at(bounded, deal[rows], at[rows])
     return bounded
+
+
+def quotas_known(quotas: Table, zone: ZoneInfo) -> Table:
+    """Give every quota the instant from which it counts: its own known_at, but never before its period begins."""
+    days, said = quotas.ints("period_start"), quotas.ints("known_at")
+    sound = (days >= day_number(FIRST_DAY)) & (days < day_number(LAST_DAY))  # the checks name what is outside
+    begun = np.full(quotas.n, NAT, dtype=np.int64)
+    begun[sound] = end_of_day(days[sound] - 1, zone) + 1
+    return quotas.replace({"known_at": np.where(sound, np.maximum(said, begun), said)})
 
 
 def compact(table: Table) -> Table:

@@ -101,10 +101,13 @@ _SPECS = (
             Column("close_date", "date"),
             Column("forecast_category", "text"),
             Column("owner_id", "id"),
+            Column("edited_by", "id"),  # who saved the row, where the source tells
             Column("next_step_set", "bool"),
             Column("probability", "float"),
             Column("currency", "text"),
             Column("is_deleted", "bool"),
+            Column("merged_into", "id"),  # the deal that goes on in its place, from this row on
+            Column("assumed", "text"),  # names of columns whose value no history tells, comma-separated
         ),
         key=("deal_id", "known_at", "seq"),
         required=True,
@@ -160,7 +163,12 @@ _SPECS = (
     ),
     TableSpec(
         "quotas",
-        (_must("rep_id", "id"), _must("period_start", "date"), _must("amount", "money")),
+        (
+            _must("rep_id", "id"),
+            _must("period_start", "date"),
+            _must("amount", "money"),
+            Column("known_at", "time"),  # default, and at the earliest: the period's first instant
+        ),
         key=("rep_id", "period_start"),
     ),
     TableSpec(
@@ -173,6 +181,31 @@ _SPECS = (
             _must("amount", "money"),
         ),
         key=("rep_id", "submitted_at", "period_start", "category"),
+    ),
+    TableSpec(
+        "leads",
+        (
+            _must("lead_id", "id"),
+            _must("created_at", "time"),
+            Column("known_at", "time", nullable=False),  # default: created_at
+            Column("source", "text"),
+            Column("industry", "text"),
+            Column("size", "text"),
+            Column("region", "text"),
+            Column("opted_out", "bool"),  # honoured as it stands now
+        ),
+        key=("lead_id",),
+    ),
+    TableSpec(
+        "lead_history",
+        (
+            _must("lead_id", "id"),
+            _must("known_at", "time"),
+            Column("seq", "int", nullable=False),  # default: order of the rows in the source
+            _must("event", "text"),  # converted, or disqualified
+            Column("deal_id", "id"),
+        ),
+        key=("lead_id", "known_at", "seq"),
     ),
 )
 TABLES: dict[str, TableSpec] = {spec.name: spec for spec in _SPECS}
@@ -353,6 +386,8 @@ class CrmTables:
     reps: Table
     quotas: Table
     calls: Table
+    leads: Table
+    lead_history: Table
 
     @classmethod
     def of(cls, tables: Mapping[str, Table]) -> CrmTables:

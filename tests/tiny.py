@@ -17,7 +17,12 @@ from features.stages import StageMap
 from features.tables import NAT, TABLES, Coded, ColumnData, CrmTables, Kind, Table
 
 STAGES = StageMap(("Qualify", "Demo", "Propose"), ("Won",), ("Lost",))
-DEFAULTS = {"deals": {"known_at": "created_at"}, "activities": {"known_at": "occurred_at"}}
+DEFAULTS = {
+    "deals": {"known_at": "created_at"},
+    "activities": {"known_at": "occurred_at"},
+    "quotas": {"known_at": "period_start"},
+    "leads": {"known_at": "created_at"},
+}
 SHRINK = 20.0
 
 Row = Mapping[str, Any]
@@ -66,7 +71,7 @@ def _table(name: str, rows: Sequence[Row]) -> Table:
     for column, kind in kinds.items():
         default = DEFAULTS.get(name, {}).get(column)
         values = [row.get(column, row.get(default) if default else None) for row in rows]
-        if (name, column) == ("deal_history", "seq"):
+        if column == "seq":
             values = list(range(len(rows)))
         columns[column] = _encoded(kind, values)
     for column in extra:

@@ -22,6 +22,7 @@ from features.settle import (
     deal_rows,
     dictionary_of,
     known_stages,
+    quotas_known,
     settle,
 )
 from features.sources.frames import Stacked, merged
@@ -49,7 +50,14 @@ UNATTRIBUTED = "unattributed: its deal is not in deals"
 LEFT_OUT = "its deal is left out"
 FAR_FUTURE = "far in the future"
 FAR = 366 * DAY  # a fact this long after the last change of any deal is a slip of the pen
-KNOWN_BY = {"deals": "known_at", "activities": "known_at", "contacts": "known_at", "calls": "submitted_at"}
+KNOWN_BY = {
+    "deals": "known_at",
+    "activities": "known_at",
+    "contacts": "known_at",
+    "calls": "submitted_at",
+    "leads": "known_at",
+    "lead_history": "known_at",
+}
 MAX_SHARE, FEW = 0.2, 20  # so large a share of deals without history, unless they are fewer: the export lacks some
 
 
@@ -112,6 +120,8 @@ def assemble(
     strays, far = _refuse_far_future(tables, stages)
     _refuse_orphans(tables, gone | strays)
     own += [*far, *_settle_creation(tables, zone)]
+    if "quotas" in tables:
+        tables["quotas"].table = quotas_known(tables["quotas"].table, zone)
     crm = CrmTables.of({name: rows.table for name, rows in tables.items()})
     findings = check_tables(crm, stages, keep_unknown)
     faults += faults_of(findings, lambda table, row: tables[table].place(row))
