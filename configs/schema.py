@@ -41,6 +41,10 @@ class Period(Strict):
         "for 4-4-5 and other calendars; replaces the regular calendar when given",
     )
 
+    holidays: Annotated[tuple[date, ...], Distinct] = Field(
+        default=(), description="days on which nobody works, beside Saturdays and Sundays"
+    )
+
     @property
     def anchor(self) -> tuple[int, int]:
         """Month (1-12) and day (1-28) on which the fiscal year begins."""

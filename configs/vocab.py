@@ -115,9 +115,13 @@ class FeatureGroup(StrEnum):
     DEAL = "deal"
     CLOCK = "clock"
     VELOCITY = "velocity"
+    NORMS = "norms"
     ACTIVITY = "activity"
     ENGAGEMENT = "engagement"
+    PEOPLE = "people"
     HISTORY = "history"
+    HABITS = "habits"
+    TARGETS = "targets"
 
 
 class Baseline(StrEnum):

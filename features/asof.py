@@ -9,8 +9,9 @@ The laws (tests/pit): truncation, time travel, order, batch = one, oracle.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from features.timeline import timeline as sort_timeline
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float64]
+Shared = TypeVar("Shared")
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,20 @@ class Seen:
     high: Int
     _edges: dict[int, Int] = field(default_factory=dict, repr=False)
 
-    def count(self, where: str | None = None, within: int | None = None) -> Float:
-        """Return the number of visible rows, float64[n]; 0 where there are none."""
+    def count(self, where: str | None = None, within: int | None = None, since: Int | None = None) -> Float:
+        """Return the number of visible rows, float64[n]; 0 where there are none. since: int64[n], see `total`."""
         prefix = self.timeline.prefix_count(where)
-        return (prefix[self.high] - prefix[self._since(within)]).astype(np.float64)
+        return (prefix[self.high] - prefix[self._since(within, since)]).astype(np.float64)
 
-    def total(self, column: str, where: str | None = None, within: int | None = None) -> Float:
-        """Return the sum of an integer column over the visible rows, missing values as 0, float64[n]."""
+    def total(
+        self, column: str, where: str | None = None, within: int | None = None, since: Int | None = None
+    ) -> Float:
+        """Return the sum of an integer column over the visible rows, missing values as 0, float64[n].
+
+        since: int64[n], an instant per request; only rows with ``known_at >= since`` count.
+        """
         prefix = self.timeline.prefix_sum(column, where)
-        return (prefix[self.high] - prefix[self._since(within)]).astype(np.float64)
+        return (prefix[self.high] - prefix[self._since(within, since)]).astype(np.float64)
 
     def last(self, column: str, where: str | None = None) -> Int:
         """Return `column` at the last visible (matching) row, int64[n], NAT where there is none."""
@@ -136,7 +143,9 @@ class Seen:
         again = self.timeline.cached(("announced", column, where or "", str(before)), make)
         return look(again, self.entity, self.as_of + shift).count()
 
-    def _since(self, within: int | None) -> Int:
+    def _since(self, within: int | None, since: Int | None = None) -> Int:
+        if since is not None:
+            return np.minimum(np.maximum(_position(self.timeline, self.entity, since), self.low), self.high)
         if within is None:
             return self.low
         if within not in self._edges:
@@ -187,6 +196,7 @@ class AsOfView:
         self._timelines = timelines
         self._reference = reference
         self._seen: dict[str, Seen] = {}
+        self._shared: dict[str, object] = {}
         self._exists: Bool = deals.known_at[requests.deal] < requests.as_of
 
     def __len__(self) -> int:
@@ -201,6 +211,12 @@ class AsOfView:
     def about(self, name: str, entity: Int) -> Seen:
         """Return what is visible of reference timeline `name` for `entity` (int64[n]; negative: sees nothing)."""
         return look(self._reference[name], entity, self.as_of)
+
+    def shared(self, name: str, make: Callable[[], Shared]) -> Shared:
+        """Return what `make` gives, made once for this view: what several groups need."""
+        if name not in self._shared:
+            self._shared[name] = make()
+        return self._shared[name]  # type: ignore[return-value]
 
     def has(self, name: str) -> bool:
         """Whether reference timeline `name` exists."""
@@ -235,7 +251,8 @@ def look(timeline: Timeline, entity: Int, as_of: Int) -> Seen:
 def known_before(tables: CrmTables, cut: int) -> CrmTables:
     """Return the tables without any fact known at or after `cut`: what a model trained as of that instant may see.
 
-    Accounts and reps carry no clock; they are kept where a deal or a history row that is left names them.
+    Accounts and reps carry no clock; they are kept where a deal, a history row, a quota or a call that
+    is left names them.
     """
     clocks = {
         "deals": "known_at",
@@ -248,9 +265,10 @@ def known_before(tables: CrmTables, cut: int) -> CrmTables:
         "lead_history": "known_at",
     }
     left = {name: _before(getattr(tables, name), clock, cut) for name, clock in clocks.items()}
+    people = (left["deal_history"].coded("owner_id"), left["quotas"].coded("rep_id"), left["calls"].coded("rep_id"))
     named = {
         "accounts": _named(tables.accounts, "account_id", left["deals"].coded("account_id")),
-        "reps": _named(tables.reps, "rep_id", left["deal_history"].coded("owner_id")),
+        "reps": _named(tables.reps, "rep_id", *people),
     }
     return replace(tables, **left, **named)
 
@@ -260,8 +278,9 @@ def _before(table: Table, clock: str, cut: int) -> Table:
     return compact(table.take(np.flatnonzero(table.ints(clock) < cut)))
 
 
-def _named(table: Table, key: str, by: Coded) -> Table:
-    return compact(table.take(np.flatnonzero(table.coded(key).codes_in(by.values) >= 0)))
+def _named(table: Table, key: str, *by: Coded) -> Table:
+    ids = table.coded(key)
+    return compact(table.take(np.flatnonzero(np.any([ids.codes_in(named.values) >= 0 for named in by], axis=0))))
 
 
 def team_of(rep_team: Int, rep: Int) -> Int:

@@ -15,7 +15,9 @@ from features.record import Record
 from features.registry import GROUPS, Context, Plan, group_features
 
 # Order of groups is order of columns. A new group: its module here.
-GROUP_MODULES = ("deal", "clock", "velocity", "activity", "engagement", "history")
+GROUP_MODULES = (
+    "deal", "clock", "velocity", "norms", "activity", "engagement", "people", "history", "habits", "targets",
+)  # fmt: skip
 
 # What the stage x time table is made of: no plan is without them.
 ALWAYS = {"in_period": ("stage_rank", "days_left"), "eventual": ("stage_rank", "days_open")}

@@ -34,6 +34,7 @@ class Feature:
     targets: the heads it serves.
     factor: the reason it is told under, with the features that say much the same; its own name where empty.
     exp: a log is told as what it is the log of. words: a small whole number is told as the word in that place.
+    source: where the definition comes from; the group's where empty.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Feature:
     factor: str = ""
     exp: bool = False
     words: tuple[str, ...] = ()
+    source: str = ""
 
     def sentence(self, value: float, usual: float) -> str:
         """Return the plain sentence for a value beside the usual one; NaN is told as unknown."""

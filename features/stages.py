@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from configs.errors import ConfigError, Fault
 
 OPEN, WON, LOST, UNKNOWN = 0, 1, 2, -1
+MERGED = 3  # goes on as another deal: closed, but neither won nor lost
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ This module knows nothing of as-of instants; `features.asof` does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -59,6 +59,10 @@ class Timeline:
         if where.startswith("!"):
             return ~self.mask(where[1:])
         return self.columns[where].astype(bool, copy=False)
+
+    def with_columns(self, more: Mapping[str, Int | Bool]) -> Timeline:
+        """Return the same rows with further columns, in the order of the rows."""
+        return replace(self, columns={**self.columns, **more}, _cache={})
 
     def cached(self, name: tuple[str, ...], make: Callable[[], Cached]) -> Cached:
         """Return what `make` gives, computed once for this timeline."""

@@ -47,7 +47,8 @@ def make_bundle(prepared: Prepared, model: CloseModel, rows: Examples, data_fing
     )
     profile = profile_of(rows.matrix, rows.y, len(record.stages.order))
     golden = _golden(rows.matrix, config)
-    return Bundle(about, prepared.plan, model, record.reference, profile, record.calendar, golden)
+    reference = record.reference.before(prepared.until)  # not what a period that still runs has yielded so far
+    return Bundle(about, prepared.plan, model, reference, profile, record.calendar, golden)
 
 
 def _golden(matrix: FeatureMatrix, config: Config) -> FeatureMatrix:

@@ -56,7 +56,7 @@ class Prepared:
 def calendar_of(config: Config) -> Calendar:
     """Return the fiscal calendar of a config."""
     period = config.period
-    return fiscal_calendar(period.kind, period.fiscal_year_start, config.time_zone, period.table)
+    return fiscal_calendar(period.kind, period.fiscal_year_start, config.time_zone, period.table, period.holidays)
 
 
 def end_of(tables: CrmTables, zone: str) -> int:
