@@ -74,9 +74,10 @@ class Calendar:
 
         def before(day: Int) -> Int:
             weeks, weekday = np.divmod(day + 3, 7)
-            return np.asarray(weeks * 5 + np.minimum(weekday, 5) - np.searchsorted(free, day), dtype=np.int64)
+            return (weeks * 5 + np.minimum(weekday, 5) - np.searchsorted(free, day)).astype(np.int64)
 
-        return np.maximum(before(end) - before(first), 0)
+        days: Int = np.maximum(before(end) - before(first), 0)
+        return days
 
     def day(self, index: int) -> date:
         """First day of period `index`, local; this is the period's id."""

@@ -113,7 +113,8 @@ def _peers(won: Bool, coarse: Int, fine: Int) -> Float:
 
     def sums(cell: Int) -> tuple[Float, Float]:
         _, where = np.unique(cell, return_inverse=True)
-        return np.bincount(where, weights=outcome)[where], np.bincount(where).astype(np.float64)[where]
+        wins = np.bincount(where, weights=outcome).astype(np.float64)
+        return wins[where], np.bincount(where).astype(np.float64)[where]
 
     if not len(outcome):
         return outcome
