@@ -101,6 +101,9 @@ def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepare
     found = outcomes(record, asked)
     days = config.training.horizon_days or config.horizon_days
     labels = labels_of(config.target, config.training.eligibility, days, record, asked, found)
+    if found.merged.any():  # rows of a deal that ends in a merge are never told
+        kept = np.flatnonzero(~(found.merged & (labels.end == NEVER)))
+        asked, labels, found = asked.take(kept), labels.take(kept), found.take(kept)
     told = labels if config.target == Target.IN_PERIOD else resolved(found)
     examples = Examples(build_features(record, asked, plan), labels.y, asked.deal, asked.as_of, labels.end)
     created = np.asarray(record.deals.columns["created_at"], dtype=np.int64)[asked.deal]

@@ -33,7 +33,7 @@ def test_columns_stand_in_the_order_of_the_groups() -> None:
     plan = plan_features(CONTEXT, ("clock", "deal"))
     assert plan.groups == ("deal", "clock")
     assert plan.names[0] == "stage_rank"
-    assert plan.names[-1] == "close_date_in_period"
+    assert plan.names[-1] == "close_date_at_period_end"
 
 
 def test_dropped_features_are_gone() -> None:

@@ -37,7 +37,18 @@ def one(text: str, zone: ZoneInfo = AMSTERDAM, date_format: str | None = None) -
 
 
 def test_declared_tables_are_consistent() -> None:
-    assert [*TABLES] == ["deals", "deal_history", "activities", "contacts", "accounts", "reps", "quotas", "calls"]
+    assert [*TABLES] == [
+        "deals",
+        "deal_history",
+        "activities",
+        "contacts",
+        "accounts",
+        "reps",
+        "quotas",
+        "calls",
+        "leads",
+        "lead_history",
+    ]
     for spec in TABLES.values():
         assert set(spec.key) <= set(spec.names)
         assert len(set(spec.names)) == len(spec.names)
@@ -83,7 +94,7 @@ def test_tables_by_name() -> None:
     with pytest.raises(KeyError, match="no table 'by_name'"):
         tables["by_name"]
     with pytest.raises(TypeError):
-        CrmTables.of({"leads": tables.deals})
+        CrmTables.of({"nothing of ours": tables.deals})
 
 
 @given(st.lists(st.none() | st.sampled_from(["a", "b", "", "ß", "B"])))
