@@ -101,6 +101,7 @@ _SPECS = (
             Column("close_date", "date"),
             Column("forecast_category", "text"),
             Column("owner_id", "id"),
+            Column("edited_by", "id"),
             Column("next_step_set", "bool"),
             Column("probability", "float"),
             Column("currency", "text"),
