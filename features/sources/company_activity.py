@@ -198,7 +198,15 @@ class Diary:
         slot, at = slot[answered], at[answered]
         delay = self.rng.exponential(1.0, len(slot)) * self.people.reps.reply_hours[self.slots.rep[slot]]
         at = self.cal.next_office(self.rng, at + 300 + (delay * HOUR).astype(np.int64))
-        return self._mails(slot, at)
+        there = ~self._unattended(self.slots.deal[slot], local_day(self.cal, at))
+        return self._mails(slot[there], at[there])
+
+    def _unattended(self, deal: Ints, day: Ints) -> Bools:
+        """Whether the deal's seat is empty on the local day; False beyond the deal's weeks."""
+        week, weeks = (day - self.cal.day0) // 7, self.truth.weeks
+        row = self.truth.week_row(deal, week)
+        own = (row >= 0) & (weeks.week[row] == week)
+        return np.asarray(own & self.people.vacant[weeks.seat[row], weeks.week[row]], np.bool_)
 
     def _mails(self, slot: Ints, at: Ints) -> list[ActivityRows]:
         """Our mails, and the openings that the mail system of synced reps notices."""
@@ -256,8 +264,7 @@ class Diary:
         week = (day - self.cal.day0) // 7
         row = truth.week_row(deal, week)
         state = np.where(row >= 0, truth.weeks.state[np.maximum(row, 0)], 0)
-        empty = (row >= 0) & self.people.vacant[truth.weeks.seat[row], truth.weeks.week[row]]
-        off = (rng.random(n) < np.array(p.cancel)[state]) | empty
+        off = (rng.random(n) < np.array(p.cancel)[state]) | self._unattended(deal, day)
         happens = at + minutes * 60 < truth.closed_at[deal]
         done = ~off & happens
         held = self._block(slot[done], at[done], MEETING, MUTUAL, HELD, minutes[done])

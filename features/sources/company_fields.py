@@ -35,14 +35,14 @@ class RecordParams:
     snap_quarter: float = 0.50  # share of dates moved to the end of their quarter
     snap_month: float = 0.15  # share of dates moved to the end of their month
     snap_back_days: int = 12  # a date this far into a quarter goes back to the end of the previous one
-    late_start: float = 0.35  # under-callers: share of quarter-end dates put 3-20 days after it
-    drag_rate: float = 0.20  # over-callers: chance per session to pull a later date into the running quarter
+    late_start: float = 0.85  # under-callers: share of quarter-end dates put 3-20 days after it, per log of strength
+    drag_rate: float = 0.50  # over-callers: chance per session to pull in a later date, per log of strength
     drag_from: float = 0.45  # seen readiness from which they do, while 10 days or more of the quarter are left
     push_margin_days: float = 10.0  # expected overrun that makes a rep think of a push
     pull_rate: float = 0.40  # chance of a pull-in in a session where the deal looks well ahead
     belief_slope: float = 6.0  # logit per readiness unit around 0.75
     belief_state: tuple[float, ...] = (0.0, -0.6, -1.8, -3.0)  # logit, times the rep's awareness
-    calling_logit: float = 4.0  # logit on the belief of planted reps, per log of their strength
+    calling_logit: float = 2.0  # logit on the belief of planted reps, per log of their strength
     belief_noise_sd: float = 0.50  # logit, per session
     commit_at: float = 1.20  # belief needed for commit (close date in the running quarter)
     best_case_at: float = -0.20  # belief needed for best case

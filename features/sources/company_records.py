@@ -51,8 +51,9 @@ class Recorder:
         self.stage = ((rng.random(n) < 0.06) * 1).astype(np.int64)  # a few enter at Discover
         guess = facts.usual_cycle * 7 * np.exp(rng.normal(p.guess_log_mean, p.guess_log_sd, n))
         guess = guess * np.exp(self.reps.date_habit[rep] - 2.0 * self.reps.stage_optimism[rep])
-        under = self.reps.calling_in(rep, week) == UNDER
-        honest_day, self.close_day = self._snap(day, day + np.maximum(guess, 7), under)
+        calling = self.reps.calling_in(rep, week)
+        late = (calling == UNDER) * p.late_start * np.log(self.reps.call_strength[rep])
+        honest_day, self.close_day = self._snap(day, day + np.maximum(guess, 7), late)
         self.caller = Caller(rng, cal, people, honest_day, p)
         self.category = np.zeros(n, np.int64)
         self.owner = rep + self.first_index
@@ -237,17 +238,17 @@ class Recorder:
         noise = np.exp(self.rng.normal(0.0, 0.25, len(deal)))
         return np.asarray(7 * (np.maximum(1.03 - seen, 0.0) * self.truth.facts.usual_cycle[deal] * noise + 1.5))
 
-    def _snap(self, today: Ints, wanted: Floats | Ints, under: Bools) -> tuple[Ints, Ints]:
+    def _snap(self, today: Ints, wanted: Floats | Ints, lateness: Floats) -> tuple[Ints, Ints]:
         """Dates as reps enter them: ends of quarters and months are favourites; never on a weekend, never past.
 
-        Gives the honest date, and the one entered: under-callers put some quarter ends just after the end.
+        Gives the honest date, and the one entered: with chance `lateness` a quarter's end becomes a day just after it.
         """
         rng, p, n = self.rng, self.p, len(today)
         day = np.floor(wanted).astype(np.int64)
         start = self.cal.quarter_starts[self.cal.quarter(day)]
         end = np.where(day - start < p.snap_back_days, start - 1, self.cal.quarter_last_day(day))
         end = np.where(end <= today + 2, self.cal.quarter_last_day(day), end)
-        late = np.where(under & (rng.random(n) < p.late_start), rng.integers(3, 21, n), 0)
+        late = np.where(rng.random(n) < lateness, rng.integers(3, 21, n), 0)
         month = (day.astype("datetime64[D]").astype("datetime64[M]") + 1).astype("datetime64[D]").astype(np.int64) - 1
         u = rng.random(n)
 
@@ -265,7 +266,8 @@ class Recorder:
         date follows the same rep's rule without that, with the same chances.
         """
         rng, p, n = self.rng, self.p, len(deal)
-        plain, entered = self._snap(day, day + np.maximum(left, 5), calling == UNDER)
+        strength = np.log(self.reps.call_strength[rep])
+        plain, entered = self._snap(day, day + np.maximum(left, 5), (calling == UNDER) * p.late_start * strength)
         willing, eager = rng.random(n) < self.reps.push_habit[rep], rng.random(n) < p.pull_rate
         small, step = rng.random(n) < self.reps.small_push[rep], rng.integers(7, 22, n)
 
@@ -280,9 +282,8 @@ class Recorder:
         honest[deal] = moved(honest[deal], plain, np.zeros(n, np.bool_), np.ones(n, np.bool_))
         new = moved(self.close_day[deal], entered, calling == OVER, calling != UNDER)
         end = self.cal.quarter_last_day(day)
-        drag = (
-            (calling == OVER) & (new > end) & (end - day >= 10) & (seen > p.drag_from) & (rng.random(n) < p.drag_rate)
-        )
+        drag = (calling == OVER) & (new > end) & (end - day >= 10) & (seen > p.drag_from)
+        drag &= rng.random(n) < p.drag_rate * strength
         self.close_day[deal] = np.where(drag, _working(end), new)
 
     def _close(self, deal: Ints, week: int) -> None:

@@ -160,9 +160,11 @@ def _calls(cal: Calendar, people: People, n_deals: int, rows: DealCallRows) -> p
 def _territory_changes(cal: Calendar, people: People, truth: Truth) -> pd.DataFrame:
     """Accounts that changed hands, by week."""
     weeks = truth.weeks
-    before = np.concatenate([[-1], weeks.seat[:-1]])
-    moved = np.flatnonzero((weeks.seat != before) & (weeks.week > truth.facts.first_week[weeks.deal]))
-    account, week = truth.facts.account[weeks.deal[moved]], weeks.week[moved]
+    facts = truth.facts
+    first = weeks.week == facts.first_week[weeks.deal]
+    before = np.where(first, facts.seat[weeks.deal], np.concatenate([[-1], weeks.seat[:-1]]))
+    moved = np.flatnonzero(weeks.seat != before)
+    account, week = facts.account[weeks.deal[moved]], weeks.week[moved]
     parts = []
     for change in people.realignments:
         deals = np.bincount(account[week == change.week], minlength=people.n_accounts)[change.account]
