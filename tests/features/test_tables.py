@@ -328,15 +328,15 @@ def test_checks_name_their_rows() -> None:
     assert codes(record(forecast_category=Coded.of(["commit", "sure"])))["unknown_forecast_category"] == [1]
 
 
-def test_an_outcome_before_the_event_is_noticed_unless_planned() -> None:
+def test_an_outcome_before_the_event_is_noticed_unless_planned_or_called_off() -> None:
     base = record()
-    moments = np.array([20_001 * 24 * HOUR] * 3)
+    moments = np.array([20_001 * 24 * HOUR] * 5)
     columns = {
-        "deal_id": Coded.of(["D1"] * 3),
+        "deal_id": Coded.of(["D1"] * 5),
         "occurred_at": moments,
         "known_at": moments - 1,
-        "kind": Coded.of(["call"] * 3),
-        "outcome": Coded.of(["planned", "answered", None]),
+        "kind": Coded.of(["meeting"] * 5),
+        "outcome": Coded.of(["planned", "held", None, "cancelled", "no_show"]),
     }
     tables = CrmTables.of(base.by_name() | {"activities": Table.of("activities", columns)})
     assert codes(tables)["known_before_it_happened"] == [1]
