@@ -333,7 +333,8 @@ def facts_of(told: dict[str, list[Row]]) -> Counter[Fact]:
             else TASK_TYPES[row["Type"]]
         )
         length = str(int(row["CallDurationInSeconds"]) // 60) if calls else ""
-        facts.append((row["WhatId"], *said, row["CompletedDateTime"], row["ActivityDate"], length))
+        day = "" if said[2] == "opened" else row["ActivityDate"]
+        facts.append((row["WhatId"], *said, row["CompletedDateTime"], day, length))
     for row in told["EmailMessage"]:
         way = "inbound" if row["Incoming"] == "true" else "outbound"
         facts.append((row["RelatedToId"], "email", way, "", row["CreatedDate"], row["MessageDate"], ""))
