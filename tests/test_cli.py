@@ -261,7 +261,20 @@ def test_simulate_writes_export_and_truth_apart(tmp_path: Path) -> None:
     assert "is not empty" in again.stderr
 
 
+def test_simulate_writes_the_salesforce_shape(tmp_path: Path) -> None:
+    out = tmp_path / "company"
+    done = run("simulate", "--out", out, "--shape", "salesforce", "--periods", "10", "--wins-per-period", "30")
+    assert done.exit_code == 0, done.stderr
+    assert {path.name for path in out.iterdir()} == {"export", "truth"}
+    assert (out / "export" / "OpportunityHistory.csv").is_file()
+    assert "configs/salesforce.yaml" in done.stdout
+
+
 def test_simulate_knows_its_shapes(tmp_path: Path) -> None:
     done = run("simulate", "--out", tmp_path / "x", "--shape", "salesforse")
     assert done.exit_code == 2
-    assert "canonical" in done.stderr
+    assert "canonical or salesforce" in done.stderr
+    later = run("simulate", "--out", tmp_path / "x", "--shape", "hubspot")
+    assert later.exit_code == 2
+    assert "not written yet" in later.stderr
+    assert not (tmp_path / "x").exists()

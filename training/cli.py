@@ -9,6 +9,10 @@ import typer
 
 from configs.options import ConfigPath, Debug, Json, Overrides, read_config, run
 
+# What `simulate` writes, and the config whose source.path takes it where it is not any config's.
+SHAPES = {"canonical": "", "salesforce": " of configs/salesforce.yaml"}
+LATER_SHAPES = ("hubspot", "odoo")
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the front door."""
@@ -52,7 +56,7 @@ def schema() -> None:
 
 def simulate(
     out: Annotated[Path, typer.Option("--out", help="Folder: gets export/ and truth/.")],
-    shape: Annotated[str, typer.Option("--shape", help="Shape of the export: canonical.")] = "canonical",
+    shape: Annotated[str, typer.Option("--shape", help="Shape of the export: canonical, salesforce.")] = "canonical",
     seed: Annotated[int, typer.Option("--seed", min=0)] = 7,
     periods: Annotated[int, typer.Option("--periods", min=10, max=14, help="Quarters of history.")] = 12,
     wins: Annotated[int, typer.Option("--wins-per-period", min=30, max=1000)] = 300,
@@ -63,17 +67,25 @@ def simulate(
     from configs.errors import UsageError
 
     with plain_errors(debug):
-        if shape != "canonical":
-            raise UsageError.at("--shape", repr(shape), expected="canonical", remedy="other shapes are not written yet")
+        if shape not in SHAPES:
+            later = "not written yet" if shape in LATER_SHAPES else "there is no such shape"
+            raise UsageError.at("--shape", repr(shape), expected=" or ".join(SHAPES), remedy=later)
         if out.exists() and any(out.iterdir()):
             raise UsageError.at("--out", f"{out} is not empty", expected="a new or empty folder")
         from features.sources.company import CompanySettings, write
         from features.sources.company import simulate as simulated
 
-        company = simulated(CompanySettings(seed=seed, periods=periods, wins_per_period=wins))
-        write(company, out)
-        say("; ".join(f"{name}: {len(frame):,} rows" for name, frame in company.export.items()))
-        typer.echo(f"export: {out / 'export'} (source.path takes it); truth: {out / 'truth'}")
+        settings = CompanySettings(seed=seed, periods=periods, wins_per_period=wins)
+        company, taken_by = simulated(settings), SHAPES[shape]
+        if shape == "salesforce":
+            from features.sources.company_salesforce import write_salesforce
+
+            rows = write_salesforce(company, out, settings.time_zone)
+        else:
+            write(company, out)
+            rows = {name: len(frame) for name, frame in company.export.items()}
+        say("; ".join(f"{name}: {count:,} rows" for name, count in rows.items()))
+        typer.echo(f"export: {out / 'export'} (source.path{taken_by} takes it); truth: {out / 'truth'}")
 
 
 def readiness(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:

@@ -174,8 +174,18 @@ def _won_in_run(cal: Calendar, truth: Truth) -> Bools:
 
 def write(company: Company, out: Path) -> None:
     """Write `out/export/<table>.csv` and `out/truth/<table>.csv` with a README; existing files are replaced."""
-    for folder, frames in (("export", company.export), ("truth", company.truth)):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-        for name, frame in frames.items():
-            write_csv(frame, out / folder / f"{name}.csv")
+    _write_tables(company.export, out / "export")
+    write_truth(company, out)
+
+
+def write_truth(company: Company, out: Path) -> None:
+    """Write `out/truth/<table>.csv` with a README."""
+    _write_tables(company.truth, out / "truth")
     (out / "truth" / "README.md").write_text(TRUTH_README, encoding="utf-8")
+
+
+def _write_tables(frames: dict[str, pd.DataFrame], folder: Path) -> None:
+    """Write one CSV file a table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in frames.items():
+        write_csv(frame, folder / f"{name}.csv")
