@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from features.asof import AsOfView
 from features.periods import DAY
-from features.registry import Columns, Context, Feature, feature_group
+from features.registry import OWN, Columns, Context, Feature, feature_group
 
 SPECS = (
     Feature(
@@ -58,7 +58,7 @@ SPECS = (
 )
 
 
-@feature_group("activity", SPECS)
+@feature_group("activity", SPECS, source=OWN)
 def activity(view: AsOfView, context: Context) -> Columns:
     """Return the activity columns for every request; see the module docstring."""
     activities = view.of("activities")

@@ -11,7 +11,7 @@ import numpy as np
 from features.asof import AsOfView
 from features.columns import number
 from features.periods import DAY, local_days
-from features.registry import Columns, Context, Feature, feature_group
+from features.registry import OWN, Columns, Context, Feature, feature_group
 
 _PERIOD = ("in_period",)
 
@@ -65,7 +65,7 @@ SPECS = (
 )
 
 
-@feature_group("clock", SPECS)
+@feature_group("clock", SPECS, source=OWN)
 def clock(view: AsOfView, context: Context) -> Columns:
     """Return the clock columns for every request; see the module docstring."""
     calendar = view.calendar

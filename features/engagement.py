@@ -9,7 +9,7 @@ from __future__ import annotations
 from features.asof import AsOfView
 from features.columns import ratio
 from features.periods import DAY
-from features.registry import Columns, Context, Feature, feature_group
+from features.registry import OWN, Columns, Context, Feature, feature_group
 
 SPECS = (
     Feature(
@@ -101,7 +101,7 @@ SPECS = (
 )
 
 
-@feature_group("engagement", SPECS)
+@feature_group("engagement", SPECS, source=OWN)
 def engagement(view: AsOfView, context: Context) -> Columns:
     """Return the engagement columns for every request; see the module docstring."""
     activities = view.of("activities")

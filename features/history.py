@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from features.asof import AsOfView, Seen
 from features.columns import logit, ratio
 from features.reference import CATEGORY_COUNT
-from features.registry import Columns, Context, Feature, Schema, feature_group
+from features.registry import OWN, Columns, Context, Feature, Schema, feature_group
 from features.tables import NAT
 
 Int = NDArray[np.int64]
@@ -125,7 +125,7 @@ def _specs(schema: Schema) -> tuple[Feature, ...]:
     )
 
 
-@feature_group("history", _specs)
+@feature_group("history", _specs, source=f"{OWN}; shrunken as in Efron & Morris 1975")
 def history(view: AsOfView, context: Context) -> Columns:
     """Return the history columns for every request; see the module docstring."""
     n, m = len(view), context.shrink
