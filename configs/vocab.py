@@ -133,6 +133,14 @@ class Baseline(StrEnum):
     RIDGE = "ridge"
 
 
+class Ablation(StrEnum):
+    """What a backtest fits beside the close model to show what its features are worth."""
+
+    GROUPS = "groups"  # the close model without each feature group in turn
+    REP_ID = "rep_id"  # one seed with the raw rep id among the features, beside one seed without
+    REP_ID_ONLY = "rep_id_only"  # the same with the id in place of the facts about the rep
+
+
 class Offset(StrEnum):
     """The model that the trees start from."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from features.asof import AsOfView, Seen
 from features.columns import number, ratio
 from features.periods import DAY
-from features.registry import Columns, Context, Feature, Float, feature_group
+from features.registry import OWN, Columns, Context, Feature, Float, feature_group
 
 SECONDS_PER_HOUR = 3_600.0
 
@@ -106,7 +106,7 @@ SPECS = (
 )
 
 
-@feature_group("activity", SPECS)
+@feature_group("activity", SPECS, source=OWN)
 def activity(view: AsOfView, context: Context) -> Columns:
     """Return the activity columns for every request; see the module docstring."""
     seen = view.of("activities")

@@ -11,7 +11,7 @@ import numpy as np
 from features.asof import AsOfView
 from features.columns import number
 from features.periods import DAY, Calendar, local_days
-from features.registry import Columns, Context, Feature, Float, feature_group
+from features.registry import OWN, Columns, Context, Feature, Float, feature_group
 from features.tables import NAT
 
 _PERIOD = ("in_period",)
@@ -83,7 +83,7 @@ SPECS = (
 )
 
 
-@feature_group("clock", SPECS)
+@feature_group("clock", SPECS, source=OWN)
 def clock(view: AsOfView, context: Context) -> Columns:
     """Return the clock columns for every request; see the module docstring."""
     calendar = view.calendar

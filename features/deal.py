@@ -125,7 +125,7 @@ def _specs(schema: Schema) -> tuple[Feature, ...]:
     return _FIXED + numbers
 
 
-@feature_group("deal", _specs)
+@feature_group("deal", _specs, source="Salesforce Opportunity and OpportunityHistory")
 def deal(view: AsOfView, context: Context) -> Columns:
     """Return the deal columns for every request; see the module docstring."""
     history = view.of("history")

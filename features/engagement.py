@@ -11,7 +11,7 @@ import numpy as np
 from features.asof import AsOfView, Seen
 from features.columns import ratio
 from features.periods import DAY
-from features.registry import Columns, Context, Feature, Float, feature_group
+from features.registry import OWN, Columns, Context, Feature, Float, feature_group
 
 SECONDS_PER_HOUR = 3_600.0
 
@@ -116,7 +116,7 @@ SPECS = (
 )
 
 
-@feature_group("engagement", SPECS)
+@feature_group("engagement", SPECS, source=OWN)
 def engagement(view: AsOfView, context: Context) -> Columns:
     """Return the engagement columns for every request; see the module docstring."""
     activities = view.of("activities")

@@ -14,7 +14,7 @@ from features.asof import AsOfView, Seen
 from features.columns import ratio
 from features.rates import Standing, lift, pair, rate, standing
 from features.reference import CATEGORY_COUNT, MILLION
-from features.registry import Columns, Context, Feature, Float, feature_group
+from features.registry import OWN, Columns, Context, Feature, Float, feature_group
 
 SECONDS_PER_DAY = 86_400.0
 MONTH_S = 30 * SECONDS_PER_DAY
@@ -101,7 +101,7 @@ SPECS = (
 )
 
 
-@feature_group("habits", SPECS)
+@feature_group("habits", SPECS, source=f"{OWN}; shrunken as in Efron & Morris 1975")
 def habits(view: AsOfView, context: Context) -> Columns:
     """Return the habit columns for every request; see the module docstring."""
     now, m = standing(view), context.shrink

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from features.asof import AsOfView
 from features.rates import fixed_code, lift, rate, standing
-from features.registry import Columns, Context, Feature, Schema, feature_group
+from features.registry import OWN, Columns, Context, Feature, Schema, feature_group
 
 LIFT = "log-odds"
 
@@ -80,7 +80,7 @@ def _specs(schema: Schema) -> tuple[Feature, ...]:
     )
 
 
-@feature_group("history", _specs)
+@feature_group("history", _specs, source=f"{OWN}; shrunken as in Efron & Morris 1975")
 def history(view: AsOfView, context: Context) -> Columns:
     """Return the history columns for every request; see the module docstring."""
     m, now = context.shrink, standing(view)

@@ -13,7 +13,7 @@ from features.columns import ratio
 from features.periods import DAY
 from features.rates import Standing, lift, rate, standing
 from features.reference import MILLION
-from features.registry import Columns, Context, Feature, Float, feature_group
+from features.registry import OWN, Columns, Context, Feature, Float, feature_group
 from features.tables import NAT
 
 SECONDS_PER_DAY = 86_400.0
@@ -49,7 +49,7 @@ SPECS = (
         sign=-1,
         style=".1f",
         factor="buyer_engagement",
-        source="survival of an exponential gap; DESIGN section 5, Kooti et al. 2015",
+        source="survival of an exponential gap; reply gaps of persons: Kooti et al. 2015",
     ),
     Feature(
         "category_vs_stage",
@@ -81,7 +81,7 @@ SPECS = (
 )
 
 
-@feature_group("norms", SPECS)
+@feature_group("norms", SPECS, source=OWN)
 def norms(view: AsOfView, context: Context) -> Columns:
     """Return the norm columns for every request; see the module docstring."""
     now, m = standing(view), context.shrink

@@ -11,7 +11,7 @@ import numpy as np
 from features.asof import AsOfView
 from features.columns import number
 from features.periods import DAY
-from features.registry import Columns, Context, Feature, feature_group
+from features.registry import OWN, Columns, Context, Feature, feature_group
 
 SPECS = (
     Feature(
@@ -56,7 +56,7 @@ SPECS = (
 )
 
 
-@feature_group("people", SPECS)
+@feature_group("people", SPECS, source=OWN)
 def people(view: AsOfView, context: Context) -> Columns:
     """Return the people columns for every request; see the module docstring."""
     contacts, activities = view.of("contacts"), view.of("activities")

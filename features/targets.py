@@ -12,7 +12,7 @@ from features.asof import AsOfView, Seen
 from features.columns import number, ratio
 from features.rates import standing
 from features.reference import MILLION
-from features.registry import Columns, Context, Feature, Float, feature_group
+from features.registry import OWN, Columns, Context, Feature, Float, feature_group
 from features.timeline import Int
 
 _PERIOD = ("in_period",)
@@ -70,7 +70,7 @@ SPECS = (
 )
 
 
-@feature_group("targets", SPECS)
+@feature_group("targets", SPECS, source=f"{OWN}; Salesforce ForecastingQuota")
 def targets(view: AsOfView, context: Context) -> Columns:
     """Return the columns about the rep's targets for every request; see the module docstring."""
     now = standing(view)

@@ -96,7 +96,7 @@ SPECS = (
 )
 
 
-@feature_group("velocity", SPECS)
+@feature_group("velocity", SPECS, source="Salesforce OpportunityHistory; Gong help 7251552457101")
 def velocity(view: AsOfView, context: Context) -> Columns:
     """Return the velocity columns for every request; see the module docstring."""
     history = view.of("history")

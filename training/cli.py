@@ -1,9 +1,12 @@
-"""The training half of the command line: config, simulate, readiness, train, backtest, promote. Heavy imports wait."""
+"""The training half of the command line: config, features, simulate, readiness, train, backtest, promote.
+
+Heavy imports wait.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +16,14 @@ from configs.options import ConfigPath, Debug, Json, Overrides, read_config, run
 SHAPES = {"canonical": "", "salesforce": " of configs/salesforce.yaml"}
 LATER_SHAPES = ("hubspot", "odoo")
 
+if TYPE_CHECKING:
+    from configs.schema import Config
+
+Ablate = Annotated[
+    bool,
+    typer.Option("--ablate", help="Also without each feature group, and with raw rep ids. Takes many times longer."),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the front door."""
@@ -21,7 +32,7 @@ def register(app: typer.Typer) -> None:
     config.command("show")(show)
     config.command("schema")(schema)
     app.add_typer(config, name="config")
-    for command in (simulate, readiness, train, backtest, promote):
+    for command in (features, simulate, readiness, train, backtest, promote):
         app.command()(command)
 
 
@@ -52,6 +63,26 @@ def schema() -> None:
     from configs.commands import schema as described
 
     typer.echo(described(), nl=False)
+
+
+def features(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    describe: Annotated[bool, typer.Option("--describe", help="A row for every feature, as a Markdown table.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say which features a config asks for. Reads the config and its mapping, not the data."""
+
+    def work() -> dict[str, Any]:
+        read = read_config(config, overrides)
+        from training.catalogue import describe_features
+
+        text, told = describe_features(read, describe)
+        typer.echo(text)
+        return told
+
+    run(work, as_json, debug)
 
 
 def simulate(
@@ -103,13 +134,14 @@ def train(
     config: ConfigPath,
     overrides: Overrides = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="Nothing known at or after it is seen.")] = None,
+    ablate: Ablate = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Backtest, fit, gate and register a model. It is logged to MLflow and becomes the candidate."""
 
     def work() -> dict[str, Any]:
-        read = read_config(config, overrides)
+        read = _ablated(read_config(config, overrides), ablate)
         from features.periods import parse_as_of
         from training.commands import train as trained
 
@@ -122,18 +154,28 @@ def backtest(
     config: ConfigPath,
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
     overrides: Overrides = None,
+    ablate: Ablate = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Write how right the model would have been. Walks forward through the past, beside every baseline."""
 
     def work() -> dict[str, Any]:
-        read = read_config(config, overrides)
+        read = _ablated(read_config(config, overrides), ablate)
         from training.commands import backtest as tested
 
         return tested(read, out)
 
     run(work, as_json, debug)
+
+
+def _ablated(config: Config, ablate: bool) -> Config:
+    """Return the config with every ablation asked for, where the flag was given; the model and its hash stay."""
+    from configs.vocab import Ablation
+
+    if not ablate:
+        return config
+    return config.model_copy(update={"backtest": config.backtest.model_copy(update={"ablations": tuple(Ablation)})})
 
 
 def promote(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:

@@ -83,6 +83,30 @@ def test_the_fingerprint_changes_with_whatever_gives_columns_meaning() -> None:
     assert plan_features(CONTEXT).fingerprint() == plain.fingerprint()
 
 
+def test_a_feature_without_a_source_has_that_of_its_group() -> None:
+    own = Feature("a", "days", "{value}", source="a paper")
+
+    def specs(schema: Schema) -> tuple[Feature, ...]:
+        return (own, replace(own, name=f"b_{schema.target}", source=""))
+
+    feature_group("again", specs, source="an article")(lambda view, context: {})
+    found = GROUPS.pop("again").specs(Schema("eventual"))
+    assert [(f.name, f.source) for f in found] == [("a", "a paper"), ("b_eventual", "an article")]
+
+
+def test_the_fingerprint_does_not_change_with_whose_definition_it_is() -> None:
+    plain = plan_features(CONTEXT)
+    cited = replace(plain, features=tuple(replace(f, source="somebody") for f in plain.features))
+    assert cited.fingerprint() == plain.fingerprint()
+
+
+def test_members_are_the_features_by_group() -> None:
+    plan = plan_features(CONTEXT, ("clock", "deal"), drop=("amount_cuts",))
+    assert list(plan.members()) == ["deal", "clock"]
+    assert sum(plan.members().values(), ()) == plan.names
+    assert "amount_cuts" not in plan.members()["deal"]
+
+
 def test_only_some_features() -> None:
     plan = plan_features(CONTEXT).only(("days_left", "stage_rank"))
     assert plan.names == ("stage_rank", "days_left")
