@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.sources.salesforce.columns import among, first_filled, renamed
-from features.sources.salesforce.deals import Deals, History
+from features.sources.salesforce.deal_history import History
+from features.sources.salesforce.deals import Deals
 from features.sources.salesforce.ids import LONG, SHORT
 from features.sources.salesforce.reading import Rows
 from features.tables import Coded, IntArray

@@ -111,21 +111,16 @@ def state(
     log: Log,
     name: str,
     changes: Changes | None,
-    current: ColumnData | None,
-    usable: Mask | None = None,
+    current: ColumnData,
+    usable: Mask,
 ) -> State:
-    """One field on every row. current: value of each deal now, where nothing tells the field; None: left missing.
+    """One field on every row.
 
-    usable: bool[deals], where the current value may stand in; default: everywhere.
+    current: value of each deal now; usable: bool[deals], where it may stand in if nothing tells the field.
     """
     pool, told = _Pool(), np.full(len(rows.deal), -1, dtype=np.int64)
-    before = np.full(rows.deals, -1, dtype=np.int64)
-    guessed = np.zeros(rows.deals, dtype=bool)
-    if current is not None:
-        start = pool.add(current)
-        may = np.ones(rows.deals, dtype=bool) if usable is None else usable
-        before = np.where(may, start + np.arange(rows.deals), -1)
-        guessed = may & ~is_missing(current)
+    before = np.where(usable, pool.add(current) + np.arange(rows.deals), -1)
+    guessed = usable & ~is_missing(current)
     if name in log.columns:
         before, guessed = _from_log(rows, log, name, pool, told, before, guessed)
     if changes is not None:

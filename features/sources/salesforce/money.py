@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 
 from configs.errors import Fault
 from configs.salesforce import Currency
-from features.sources.salesforce.fields import FieldLog
+from features.sources.salesforce.fields import FIELD_HISTORY, FieldLog
 from features.sources.salesforce.reading import Export
 from features.tables import NAT, Coded, IntArray
 
@@ -17,37 +17,38 @@ CODE = "CurrencyIsoCode"
 IN_CURRENCY = ("Opportunity", "OpportunityHistory", "ForecastingQuota")
 
 
-def currencies(export: Export, log: FieldLog) -> set[str]:
-    """Every currency that the export names."""
-    named = {value for name in IN_CURRENCY for value in export[name].coded(CODE).values}
-    changes = log.by_field.get("currency")
-    for data in (changes.old, changes.new) if changes is not None else ():
-        named |= set(data.values) if isinstance(data, Coded) else set()
+def currencies(export: Export, log: FieldLog) -> dict[str, str]:
+    """Every currency that the export names, and where it does so first."""
+    named: dict[str, str] = {}
+    columns = [(export[name], export[name].coded(CODE), np.arange(export[name].n)) for name in IN_CURRENCY]
+    if changes := log.by_field.get("currency"):
+        sides = (data for data in (changes.old, changes.new) if isinstance(data, Coded))
+        columns += [(export[FIELD_HISTORY], data, changes.rows) for data in sides]
+    for rows, data, where in columns:
+        for code, first in zip(*np.unique(data.codes, return_index=True), strict=True):
+            if code >= 0:
+                named.setdefault(data.values[code], rows.place(int(where[first])))
     return named
 
 
-def currency_faults(export: Export, named: set[str], currency: Currency | None) -> Iterator[Fault]:
+def currency_faults(named: Mapping[str, str], currency: Currency | None) -> Iterator[Fault]:
     """Why amounts can't be brought into one currency."""
     if currency is None:
         if len(named) > 1:
+            codes = sorted(named)
             yield Fault(
                 "several_currencies",
-                export["Opportunity"].label,
-                f"amounts in {', '.join(sorted(named)[:10])}",
+                named[codes[0]],
+                f"amounts in {', '.join(codes[:10])}",
                 "one currency, or rates",
                 "add currency: {base: ..., rates: {...}} to the mapping",
-                f"Opportunity.{CODE}",
+                CODE,
             )
         return
-    for code in sorted(named - {currency.base, *currency.rates}):
-        for name in IN_CURRENCY:
-            rows = np.flatnonzero(export[name].coded(CODE).codes == export[name].coded(CODE).code_of(code))
-            if code in export[name].coded(CODE).values and len(rows):
-                known = ", ".join([currency.base, *currency.rates])
-                remedy = f"add its rate to the mapping under currency.rates (there are: {known})"
-                where = export[name].place(int(rows[0]))
-                yield Fault("unknown_currency", where, repr(code), "a currency with a rate", remedy, f"{name}.{CODE}")
-                break
+    for code in sorted(set(named) - {currency.base, *currency.rates}):
+        known = ", ".join([currency.base, *currency.rates])
+        remedy = f"add its rate to the mapping under currency.rates (there are: {known})"
+        yield Fault("unknown_currency", named[code], repr(code), "a currency with a rate", remedy, CODE)
 
 
 def in_base(cents: IntArray, code: Coded, currency: Currency | None) -> IntArray:

@@ -21,7 +21,8 @@ from features.sources.base import source
 from features.sources.frames import Stacked
 from features.sources.salesforce.activities import activity_table
 from features.sources.salesforce.attribution import Attribution, People
-from features.sources.salesforce.deals import Deals, deal_table, history_codes, history_table, incomplete
+from features.sources.salesforce.deal_history import history_table
+from features.sources.salesforce.deals import Deals, deal_table, history_codes, incomplete
 from features.sources.salesforce.fields import FIELD_HISTORY, field_log
 from features.sources.salesforce.ids import circles, masters, unify
 from features.sources.salesforce.money import currencies, currency_faults
@@ -66,11 +67,12 @@ class Salesforce:
         deal, more = history_codes(deals, "OpportunityHistory")
         told, some = history_codes(deals, FIELD_HISTORY)
         fields = field_log(export, told, self.mapping, self.zone, shorten)
+        named = currencies(export, fields)
         faults += [*more, *some, *incomplete(deals, deal), *fields.faults]
-        faults += currency_faults(export, currencies(export, fields), self.mapping.currency)
+        faults += currency_faults(named, self.mapping.currency)
         if faults:
             raise refusal_of(faults)
-        history = history_table(deals, deal, fields)
+        history = history_table(deals, deal, fields, len(named) > 1)
         tables = {"deals": deal_table(deals, fields), "deal_history": history.stacked}
         people = People(
             frozenset(export["Contact"].coded("Id").values),
