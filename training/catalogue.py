@@ -19,10 +19,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from configs.errors import ForecastleError, error_classes
-from configs.mapping import EventLogMapping, FilesMapping
+from configs.load import MAPPINGS
 from configs.schema import Config
+from configs.vocab import SourceKind
 from features.build import GROUP_MODULES, load_groups
 from features.registry import Context, Feature, Schema, group_features
+from features.sources.salesforce.objects import OBJECTS, Field
 from features.tables import TABLES, Column
 
 NAME = "NAME"  # stands for what a company declares: a dimension, an attribute, a key of a mapping
@@ -85,8 +87,23 @@ def config_table() -> str:
 
 
 def mapping_table(kind: str) -> str:
-    """Return a row per key of a mapping file of a source kind: ``files`` (and ``simulated``) or ``event_log``."""
-    return _keys(EventLogMapping if kind == "event_log" else FilesMapping)
+    """Return a row per key of a mapping file of a source kind; ``simulated`` has that of ``files``."""
+    return _keys(MAPPINGS[SourceKind(kind)])
+
+
+def salesforce_table() -> str:
+    """Return a row per object of a Salesforce export: its columns that are read, and when a row of it is known."""
+    rows = []
+    for spec in OBJECTS.values():
+        must = ", ".join(f"`{field.name}`" for field in spec.fields if field.required)
+        may = ", ".join(f"`{field.name}`" for field in spec.fields if not field.required and not field.ours)
+        ours = ", ".join(_by_mapping(field) for field in spec.fields if field.ours)
+        rows.append((f"`{spec.name}`", spec.feeds, must, may, ours, spec.clock))
+    return _table(("object", "becomes", "required", "read where there", "by mapping (default)", "known at"), rows)
+
+
+def _by_mapping(field: Field) -> str:
+    return f"{field.name} ({' or '.join(f'`{name}`' for name in field.names)})" if field.names else field.name
 
 
 def _keys(model: type[BaseModel]) -> str:
@@ -202,6 +219,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "config": config_table,
     "mapping-files": lambda: mapping_table("files"),
     "mapping-event-log": lambda: mapping_table("event_log"),
+    "mapping-salesforce": lambda: mapping_table("salesforce"),
+    "salesforce": salesforce_table,
 }
 """Every table by the name of its block."""
 
