@@ -24,7 +24,7 @@ from configs.schema import Config
 from configs.vocab import SourceKind
 from features.build import GROUP_MODULES, load_groups
 from features.registry import Context, Feature, Schema, group_features
-from features.sources.salesforce.objects import OBJECTS, Field
+from features.sources.salesforce.objects import NOT_STANDARD, OBJECTS, TRACKED, Field, ObjectSpec
 from features.tables import TABLES, Column
 
 NAME = "NAME"  # stands for what a company declares: a dimension, an attribute, a key of a mapping
@@ -92,14 +92,14 @@ def mapping_table(kind: str) -> str:
 
 
 def salesforce_table() -> str:
-    """Return a row per object of a Salesforce export: its columns that are read, and when a row of it is known."""
+    """Return a row per object of a Salesforce export: what it must have, and when a row of it is known."""
     rows = []
     for spec in OBJECTS.values():
         must = ", ".join(f"`{field.name}`" for field in spec.fields if field.required)
-        may = ", ".join(f"`{field.name}`" for field in spec.fields if not field.required and not field.ours)
         ours = ", ".join(_by_mapping(field) for field in spec.fields if field.ours)
-        rows.append((f"`{spec.name}`", spec.feeds, must, may, ours, spec.clock))
-    return _table(("object", "becomes", "required", "read where there", "by mapping (default)", "known at"), rows)
+        rows.append((f"`{spec.name}`", "yes" if spec.required else "no", spec.feeds, must, ours, spec.clock))
+    head = ("object", "must exist", "becomes", "required columns", "by mapping (default)", "a row is known at")
+    return _table(head, rows)
 
 
 def _by_mapping(field: Field) -> str:
@@ -212,6 +212,23 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
+def salesforce_queries() -> str:
+    """Return the SOQL that exports each object, as a block of code."""
+    listed = [spec for spec in OBJECTS.values() if spec.name not in NOT_STANDARD]
+    whole = [_query(spec) for spec in listed if spec.deleted]
+    rest = [_query(spec) for spec in listed if not spec.deleted]
+    lines = ["# with --all-rows: deleted and archived rows count", *whole, "# without", *rest]
+    return "\n".join(["```sql", *lines, "```"]) + "\n"
+
+
+def _query(spec: ObjectSpec) -> str:
+    named = [field.names if field.ours else (field.name,) for field in spec.fields]
+    fields = ", ".join(name for names in named for name in names)
+    words = ", ".join(f"'{name}'" for name in TRACKED)
+    where = f" WHERE Field IN ({words})" if spec.name == "OpportunityFieldHistory" else ""
+    return f"SELECT {fields} FROM {spec.name}{where}"  # noqa: S608  text for people, of our own names
+
+
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "features": lambda: feature_table(ANY_COMPANY),
     "errors": error_table,
@@ -221,6 +238,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "mapping-event-log": lambda: mapping_table("event_log"),
     "mapping-salesforce": lambda: mapping_table("salesforce"),
     "salesforce": salesforce_table,
+    "salesforce-soql": salesforce_queries,
 }
 """Every table by the name of its block."""
 

@@ -22,6 +22,7 @@ from features.parsing import EXPECTED, REMEDY
 from features.settle import ATTRIBUTE_KINDS, read_coded, translated
 from features.sources.salesforce.columns import among, renamed
 from features.sources.salesforce.ids import Shorten, is_user
+from features.sources.salesforce.objects import TRACKED
 from features.sources.salesforce.reading import ATTRIBUTE, Export, Rows, folded
 from features.tables import Coded, Column, ColumnData, IntArray, Kind
 
@@ -32,23 +33,11 @@ UNREAD = "a field that is not read"
 BY_NAME = "a lookup told by its id as well"
 NAME_ALONE = "a lookup told by a name that no id goes with"
 
-FIELDS = {
-    "stagename": "stage",
-    "amount": "amount",
-    "closedate": "close_date",
-    "probability": "probability",
-    "forecastcategoryname": "forecast_category",
+FIELDS = {folded(name): ours for name, ours in TRACKED.items()} | {
     "forecastcategory": "forecast_category",
-    "nextstep": "next_step_set",
-    "owner": "owner_id",
     "ownerid": "owner_id",
-    "recordtype": "record_type",
     "recordtypeid": "record_type",
-    "currencyisocode": "currency",
-    "account": "account_id",
     "accountid": "account_id",
-    "type": "type",
-    "leadsource": "source",
 }
 MARKERS = ("created", "opportunitycreatedfromlead")
 KINDS: dict[str, Kind] = {"amount": "money", "close_date": "date", "probability": "float"}

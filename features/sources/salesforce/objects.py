@@ -15,7 +15,8 @@ from features.tables import Kind
 class Field:
     """One column. ``required``: the file must have it; ``filled``: it must hold a value; ``raw``: never decoded.
 
-    names: the columns it is looked for under; empty and ours: only where the mapping names one.
+    ours: something that Salesforce has no field for, looked for under `names`, or only where the mapping says.
+    aliases: other names that exports give to the column.
     """
 
     name: str
@@ -25,11 +26,12 @@ class Field:
     raw: bool = False
     names: tuple[str, ...] = ()
     ours: bool = False
+    aliases: tuple[str, ...] = ()
 
     @property
     def candidates(self) -> tuple[str, ...]:
         """Columns to look for, in order."""
-        return self.names or (() if self.ours else (self.name,))
+        return (*(self.names or (() if self.ours else (self.name,))), *self.aliases)
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ _SPECS = (
             _may("Amount", "money"),
             _may("CloseDate", "date"),
             _may("Probability", "float"),
-            _may("ForecastCategoryName", "text", "ForecastCategoryName", "ForecastCategory"),
+            Field("ForecastCategoryName", "text", aliases=("ForecastCategory",)),
             _may("NextStep", "text"),
             _may("OwnerId", "id"),
             _may("CurrencyIsoCode", "text"),
@@ -115,7 +117,7 @@ _SPECS = (
             _may("Amount", "money"),
             _may("CloseDate", "date"),
             _may("Probability", "float"),
-            _may("ForecastCategory", "text", "ForecastCategory", "ForecastCategoryName"),
+            Field("ForecastCategory", "text", aliases=("ForecastCategoryName",)),
             _may("CurrencyIsoCode", "text"),
             _may("PrevAmount", "money"),
             _may("PrevCloseDate", "date"),
@@ -306,3 +308,22 @@ _SPECS = (
     ),
 )
 OBJECTS: dict[str, ObjectSpec] = {spec.name: spec for spec in _SPECS}
+
+TRACKED = {
+    "StageName": "stage",
+    "Amount": "amount",
+    "CloseDate": "close_date",
+    "Probability": "probability",
+    "ForecastCategoryName": "forecast_category",
+    "NextStep": "next_step_set",
+    "Owner": "owner_id",
+    "RecordType": "record_type",
+    "CurrencyIsoCode": "currency",
+    "Account": "account_id",
+    "Type": "type",
+    "LeadSource": "source",
+}
+"""Fields of Opportunity whose history is read, as OpportunityFieldHistory.Field names them."""
+
+NOT_STANDARD = ("ForecastCall",)
+"""Objects that a company keeps itself: Salesforce holds the current call only."""
