@@ -24,7 +24,7 @@ def check(path: Path, overrides: Sequence[str] = ()) -> str:
     digest = config_hash(config, mapping)[:8]
     return (
         f"{path}: good. {config.name} {digest}: {config.source.kind} source, target {config.target}, "
-        f"periods by {config.period.kind} in {config.time_zone}, {len(mapping.stages.order)} open stages."
+        f"periods by {config.period.kind} in {config.time_zone}, {sum(map(len, mapping.stage_orders()))} open stages."
     )
 
 

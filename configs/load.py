@@ -17,11 +17,19 @@ from configs.document import Document, KeyPath, override, read_document
 from configs.errors import ConfigError
 from configs.faults import schema_faults
 from configs.mapping import EventLogMapping, FilesMapping, Mapping
+from configs.salesforce import SalesforceMapping
 from configs.schema import Config
 from configs.vocab import SourceKind
 
 CANONICAL_MAPPING = Path(__file__).parent / "mappings" / "canonical.yaml"
 """The mapping of a simulated source that names none."""
+
+MAPPINGS: dict[SourceKind, type[Mapping]] = {
+    SourceKind.FILES: FilesMapping,
+    SourceKind.EVENT_LOG: EventLogMapping,
+    SourceKind.SIMULATED: FilesMapping,
+    SourceKind.SALESFORCE: SalesforceMapping,
+}
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -52,9 +60,8 @@ def trace_config(path: Path, overrides: Sequence[str] = ()) -> Traced:
 
 
 def load_mapping(path: Path, kind: SourceKind | str) -> Mapping:
-    """Read the mapping file of a source of ``kind``: a ``FilesMapping``, or an ``EventLogMapping`` for event_log."""
-    document = read_document(path, "mapping")
-    return _validate(EventLogMapping if kind == SourceKind.EVENT_LOG else FilesMapping, document)
+    """Read the mapping file of a source of ``kind``, as the class that ``MAPPINGS`` names."""
+    return _validate(MAPPINGS[SourceKind(kind)], read_document(path, "mapping"))
 
 
 def mapping_of(config: Config) -> Mapping:

@@ -1,7 +1,8 @@
 """The schema of a mapping file: how one source's words and columns become ours.
 
-``FilesMapping`` serves the kinds ``files`` and ``simulated``, ``EventLogMapping`` the kind ``event_log``. Words are
-compared exactly, except categories and activity kinds, which ignore case, spaces, underscores and dashes.
+``FilesMapping`` serves the kinds ``files`` and ``simulated``, ``EventLogMapping`` the kind ``event_log``; that of
+``salesforce`` is in ``configs.salesforce``. Words are compared exactly, except categories and activity kinds, which
+ignore case, spaces, underscores and dashes.
 """
 
 import re
@@ -29,7 +30,7 @@ COLUMN_NAME = r"^[a-z][a-z0-9_]{0,62}$"
 CanonicalName = Annotated[str, Field(pattern=COLUMN_NAME)]
 
 
-def _inside_the_folder(name: str) -> str:
+def inside_the_folder(name: str) -> str:
     """Refuse a file name that leads out of the source's folder."""
     for path in (PurePosixPath(name), PureWindowsPath(name)):
         if path.is_absolute() or path.drive or ".." in path.parts or not path.parts:
@@ -68,12 +69,12 @@ def _index(words: MappingOf[str, Iterable[str]]) -> dict[str, str]:
     index: dict[str, str] = {}
     for key, listed in words.items():
         for word in listed:
-            if index.setdefault(_fold(word), key) != key:
+            if index.setdefault(fold(word), key) != key:
                 refuse("repeated", got=f"{word!r} under two names", expected="each word under one", field=key)
-    return {**{_fold(key): key for key in words}, **index}
+    return {**{fold(key): key for key in words}, **index}
 
 
-def _fold(word: str) -> str:
+def fold(word: str) -> str:
     """Return ``word`` without case, spaces, underscores and dashes: best_case = Best Case = BestCase."""
     return re.sub(r"[\s_-]+", "", word).casefold()
 
@@ -93,7 +94,7 @@ class Categories(Strict):
 
     def of(self, word: str) -> ForecastCategory | None:
         """Return the category that ``word`` stands for, or None."""
-        return self.index().get(_fold(word))
+        return self.index().get(fold(word))
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -117,7 +118,7 @@ class ActivityKinds(Strict):
 
     def of(self, word: str) -> ActivityKind | None:
         """Return the kind that ``word`` stands for, or None."""
-        return self.index().get(_fold(word))
+        return self.index().get(fold(word))
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -150,11 +151,19 @@ class Mapping(Strict):
         "holds current values only, so a field that is not declared is no feature",
     )
 
+    def stage_orders(self) -> tuple[tuple[str, ...], ...]:
+        """Return the open stages of each sales process; every kind but salesforce has one."""
+        return (self.stages.order,)
+
+    def closing_stages(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the won and the lost stages of all processes."""
+        return self.stages.won, self.stages.lost
+
 
 class Part(Strict):
     """One file that gives rows to a table. Several parts are stacked in their order."""
 
-    file: Annotated[str, AfterValidator(_inside_the_folder)] = Field(
+    file: Annotated[str, AfterValidator(inside_the_folder)] = Field(
         description="file below source.path: .csv, .csv.gz or .parquet"
     )
     columns: dict[CanonicalName, str] = Field(

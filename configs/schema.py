@@ -102,7 +102,15 @@ class SimulatedSource(Strict):
     simulate: Simulate = Field(default_factory=Simulate, description="the company to generate when there is no path")
 
 
-Source = Annotated[FilesSource | EventLogSource | SimulatedSource, Field(discriminator="kind")]
+class SalesforceSource(Strict):
+    """A folder of object exports of Salesforce, one file an object."""
+
+    kind: Literal[SourceKind.SALESFORCE] = Field(description="salesforce")
+    path: Path = Field(description="folder of the exports; relative to the working directory")
+    mapping: Path = Field(description="mapping file; relative to the config file")
+
+
+Source = Annotated[FilesSource | EventLogSource | SimulatedSource | SalesforceSource, Field(discriminator="kind")]
 
 
 class Snapshots(Strict):

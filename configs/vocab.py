@@ -93,6 +93,40 @@ class SourceKind(StrEnum):
     FILES = "files"
     EVENT_LOG = "event_log"
     SIMULATED = "simulated"
+    SALESFORCE = "salesforce"
+
+
+class SalesforceObject(StrEnum):
+    """The objects of a Salesforce export."""
+
+    OPPORTUNITY = "Opportunity"
+    OPPORTUNITY_HISTORY = "OpportunityHistory"
+    OPPORTUNITY_FIELD_HISTORY = "OpportunityFieldHistory"
+    TASK = "Task"
+    EVENT = "Event"
+    EMAIL_MESSAGE = "EmailMessage"
+    OPPORTUNITY_CONTACT_ROLE = "OpportunityContactRole"
+    CONTACT = "Contact"
+    ACCOUNT = "Account"
+    USER = "User"
+    FORECASTING_QUOTA = "ForecastingQuota"
+    PERIOD = "Period"
+    LEAD = "Lead"
+    FORECAST_CALL = "ForecastCall"
+
+
+class DealField(StrEnum):
+    """Fields of a deal that a mapping may declare constant."""
+
+    TYPE = "type"
+    SOURCE = "source"
+
+
+class ContactField(StrEnum):
+    """Fields of a person on a deal that a mapping may declare constant."""
+
+    ROLE = "role"
+    SENIORITY = "seniority"
 
 
 class PeriodKind(StrEnum):

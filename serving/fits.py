@@ -94,8 +94,8 @@ def _words(bundle: Bundle, mapping: Mapping) -> Compared:
     A column of ours, and an account field declared fixed, is in a schema only where the data held values; so a field
     that is declared and was empty is no difference.
     """
-    stages, schema = mapping.stages, bundle.about.schema
-    yield "stages", _staged(StageMap(stages.order, stages.won, stages.lost)), _staged(bundle.about.stages)
+    schema = bundle.about.schema
+    yield "stages", _staged(StageMap.of(mapping)), _staged(bundle.about.stages)
     declared = {name: attribute.kind for name, attribute in mapping.attributes.items() if name not in OWN}
     accounts = [name for name in _others(schema) if name in mapping.fixed_account_fields and name not in declared]
     trained = dict.fromkeys((name for name in _others(schema) if name not in accounts), AttributeKind.CATEGORY)
@@ -112,7 +112,8 @@ def _kinds(attributes: dict[str, AttributeKind]) -> str:
 
 
 def _staged(stages: StageMap) -> str:
-    return f"{' > '.join(stages.order)}; won {_listed(stages.won)}; lost {_listed(stages.lost)}"
+    orders = " | ".join(" > ".join(order) for order in stages.processes or (stages.order,))
+    return f"{orders}; won {_listed(stages.won)}; lost {_listed(stages.lost)}"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -20,12 +20,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from configs.errors import ForecastleError, error_classes
-from configs.load import mapping_of
-from configs.mapping import EventLogMapping, FilesMapping
+from configs.load import MAPPINGS, mapping_of
 from configs.schema import Config
+from configs.vocab import SourceKind
 from features.build import GROUP_MODULES, load_groups, plan_features
 from features.registry import Context, Feature, Schema, group_features
 from features.schema import declared_schema
+from features.sources.salesforce.objects import NOT_STANDARD, OBJECTS, TRACKED, Field, ObjectSpec
 from features.tables import TABLES, Column
 
 NAME = "NAME"  # stands for what a company declares: a dimension, an attribute, a key of a mapping
@@ -129,8 +130,23 @@ def config_table() -> str:
 
 
 def mapping_table(kind: str) -> str:
-    """Return a row per key of a mapping file of a source kind: ``files`` (and ``simulated``) or ``event_log``."""
-    return _keys(EventLogMapping if kind == "event_log" else FilesMapping)
+    """Return a row per key of a mapping file of a source kind; ``simulated`` has that of ``files``."""
+    return _keys(MAPPINGS[SourceKind(kind)])
+
+
+def salesforce_table() -> str:
+    """Return a row per object of a Salesforce export: what it must have, and when a row of it is known."""
+    rows = []
+    for spec in OBJECTS.values():
+        must = ", ".join(f"`{field.name}`" for field in spec.fields if field.required)
+        ours = ", ".join(_by_mapping(field) for field in spec.fields if field.ours)
+        rows.append((f"`{spec.name}`", "yes" if spec.required else "no", spec.feeds, must, ours, spec.clock))
+    head = ("object", "must exist", "becomes", "required columns", "by mapping (default)", "a row is known at")
+    return _table(head, rows)
+
+
+def _by_mapping(field: Field) -> str:
+    return f"{field.name} ({' or '.join(f'`{name}`' for name in field.names)})" if field.names else field.name
 
 
 def _keys(model: type[BaseModel]) -> str:
@@ -239,6 +255,23 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
+def salesforce_queries() -> str:
+    """Return the SOQL that exports each object, as a block of code."""
+    listed = [spec for spec in OBJECTS.values() if spec.name not in NOT_STANDARD]
+    whole = [_query(spec) for spec in listed if spec.deleted]
+    rest = [_query(spec) for spec in listed if not spec.deleted]
+    lines = ["# with --all-rows: deleted and archived rows count", *whole, "# without", *rest]
+    return "\n".join(["```sql", *lines, "```"]) + "\n"
+
+
+def _query(spec: ObjectSpec) -> str:
+    named = [field.names if field.ours else (field.name,) for field in spec.fields]
+    fields = ", ".join(name for names in named for name in names)
+    words = ", ".join(f"'{name}'" for name in TRACKED)
+    where = f" WHERE Field IN ({words})" if spec.name == "OpportunityFieldHistory" else ""
+    return f"SELECT {fields} FROM {spec.name}{where}"  # noqa: S608  text for people, of our own names
+
+
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "features": lambda: feature_table(ANY_COMPANY),
     "errors": error_table,
@@ -246,6 +279,9 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "config": config_table,
     "mapping-files": lambda: mapping_table("files"),
     "mapping-event-log": lambda: mapping_table("event_log"),
+    "mapping-salesforce": lambda: mapping_table("salesforce"),
+    "salesforce": salesforce_table,
+    "salesforce-soql": salesforce_queries,
 }
 """Every table by the name of its block."""
 

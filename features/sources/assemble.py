@@ -93,24 +93,19 @@ class _Rows:
         return TableReport(self.table.name, files, self.stacked.rows_in, self.table.n, merged(self.refused))
 
 
-def stage_map(mapping: MappingFile) -> StageMap:
-    """The stages that a mapping names."""
-    return StageMap(mapping.stages.order, mapping.stages.won, mapping.stages.lost)
-
-
 def assemble(
     stacked: Mapping[str, Stacked],
     mapping: MappingFile,
     zone: ZoneInfo,
     *,
-    events: TableReport | None = None,
+    events: TableReport | tuple[TableReport, ...] = (),
     notices: Sequence[Notice] = (),
 ) -> Ingest:
     """Settle, check and account. Raises a DataError with every fault of every table at once.
 
-    events: the report of a table that is no canonical one (an event log), put first.
+    events: the reports of tables that are no canonical ones (an event log, the objects of a CRM), put first.
     """
-    stages, dictionary = stage_map(mapping), dictionary_of(mapping)
+    stages, dictionary = StageMap.of(mapping), dictionary_of(mapping)
     keep_unknown = mapping.stages.unknown is UnknownStage.KEEP
     tables = {name: _Rows(rows, dictionary) for name, rows in stacked.items()}
     faults = [fault for rows in stacked.values() for fault in rows.faults()]
@@ -129,9 +124,8 @@ def assemble(
         raise refusal_of(faults)
     found = [_notice(finding, tables[finding.table]) for finding in findings]
     reports = [rows.report() for rows in tables.values()]
-    report = IngestReport(
-        (*((events,) if events else ()), *reports), (*notices, *own, *found, *_file_notices(stacked.values()))
-    )
+    first = (events,) if isinstance(events, TableReport) else events
+    report = IngestReport((*first, *reports), (*notices, *own, *found, *_file_notices(stacked.values())))
     return Ingest(
         CrmTables.of({name: compact(rows.table) for name, rows in tables.items()}),
         report,

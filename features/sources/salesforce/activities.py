@@ -1,0 +1,346 @@
+"""From Task, Event and EmailMessage to `activities`: each record as the facts that it tells, each with its own clock.
+
+A Task is planned when it is entered and done when it is completed; an Event is upcoming, then held or cancelled; a mail
+is known when it is logged, its first opening when that happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from configs.mapping import fold
+from configs.salesforce import SalesforceMapping, TaskRule
+from configs.vocab import PLANNED, ActivityKind, Direction
+from features.ingest import Notice
+from features.settle import DIRECTION_WORDS, KIND_WORDS
+from features.sources.frames import Stacked
+from features.sources.salesforce.attribution import REASONS, Attribution, Named
+from features.sources.salesforce.columns import at, joined
+from features.sources.salesforce.ids import shortened
+from features.sources.salesforce.reading import Export, Rows
+from features.tables import NAT, Coded, ColumnData, FloatArray, IntArray, Table
+
+Mask = NDArray[np.bool_]
+DELETED = "deleted"
+NO_ACTIVITY = "a to-do that is no activity: the mapping lists no such Type under task_types"
+INTERNAL = "an internal call"
+NO_TIME = "closed or deleted at a time that the export does not tell"
+TWICE = "told by its EmailMessage"
+COPY = "a copy for an invitee"
+PATTERN = "the pattern of a series; its occurrences count"
+BACKWARDS = "ends before it begins"
+UNFINISHED = "ends after the export, and was never upcoming"
+DRAFT = "a draft"
+MINUTE = 60_000_000
+OUTCOMES = (PLANNED, "held", "cancelled", "opened")
+DONE_WORDS = ("completed",)
+DRAFTS = ("5", "draft")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts of one object. rows: the row of each; kind, direction: codes in the settled words."""
+
+    rows: IntArray
+    known_at: IntArray
+    occurred_at: IntArray
+    kind: IntArray
+    direction: IntArray
+    outcome: Coded
+    minutes: FloatArray
+    with_contact: bool = True
+
+
+def activity_table(
+    export: Export, mapping: SalesforceMapping, attribution: Attribution, until: int
+) -> tuple[Stacked, list[Notice]]:
+    """All activities that belong to a deal. until: the last instant that the export tells of."""
+    told = [
+        (export["Task"], task_facts(export, mapping), ("WhatId", "WhoId", "AccountId")),
+        (export["Event"], event_facts(export["Event"], until), ("WhatId", "WhoId", "AccountId")),
+        (export["EmailMessage"], mail_facts(export["EmailMessage"]), ("RelatedToId", "contact_id", None)),
+    ]
+    blocks, notices = [], []
+    for rows, listed, (what, who, account) in told:
+        if not rows.n:
+            continue
+        named = attribution.named(rows, what, who, account)
+        lost = 0
+        found = [_attributed(rows, facts, named, attribution) for facts in listed]
+        kept = np.zeros(rows.n, dtype=bool)
+        for block in found:
+            kept[block.facts.rows[block.deal >= 0]] = True
+        for block in found:
+            gone = block.deal < 0
+            lost += int(np.count_nonzero(kept[block.facts.rows[gone]]))
+            for code, reason in enumerate(REASONS):
+                mask = np.zeros(rows.n, dtype=bool)
+                mask[block.facts.rows[block.reason == code]] = True
+                rows.refuse(mask & ~kept, reason)
+        if lost:
+            message = "facts without a deal, of records whose other facts have one (planned, and later done)"
+            notices.append(Notice("unattributed_facts", rows.name, lost, message))
+        blocks += [_kept(block) for block in found]
+    return _stacked(blocks, attribution), notices
+
+
+@dataclass(frozen=True)
+class _Block:
+    rows: Rows
+    facts: Facts
+    deal: IntArray
+    reason: IntArray
+    contact: Coded
+
+
+def _attributed(rows: Rows, facts: Facts, named: Named, attribution: Attribution) -> _Block:
+    deal, reason = attribution.at(named, facts.rows, facts.known_at)
+    return _Block(rows, facts, deal, reason, named.contact)
+
+
+def _kept(block: _Block) -> _Block:
+    """The facts that have a deal."""
+    has = np.flatnonzero(block.deal >= 0)
+    facts = block.facts
+    some = Facts(
+        facts.rows[has],
+        facts.known_at[has],
+        facts.occurred_at[has],
+        facts.kind[has],
+        facts.direction[has],
+        facts.outcome.take(has),
+        facts.minutes[has],
+    )
+    return replace(
+        block, facts=some, deal=block.deal[has], reason=block.reason[has], contact=block.contact.take(some.rows)
+    )
+
+
+def _stacked(blocks: Sequence[_Block], attribution: Attribution) -> Stacked:
+    n = sum(len(block.deal) for block in blocks)
+    if not n:
+        return Stacked(Table.empty("activities"), str, (), 0)
+
+    def whole(parts: Sequence[ColumnData]) -> ColumnData:
+        return joined(parts)
+
+    ids = attribution.deals.ids
+    columns: dict[str, ColumnData] = {
+        "deal_id": at(ids, np.concatenate([block.deal for block in blocks])),
+        "occurred_at": whole([block.facts.occurred_at for block in blocks]),
+        "known_at": whole([block.facts.known_at for block in blocks]),
+        "kind": _words([block.facts.kind for block in blocks], KIND_WORDS),
+        "direction": _words([block.facts.direction for block in blocks], DIRECTION_WORDS),
+        "outcome": whole([block.facts.outcome for block in blocks]),
+        "minutes": whole([block.facts.minutes for block in blocks]),
+        "contact_id": whole([block.contact for block in blocks]),
+    }
+    ends = np.cumsum([len(block.deal) for block in blocks])
+
+    def place(row: int) -> str:
+        i = int(np.searchsorted(ends, row, side="right"))
+        block = blocks[i]
+        return block.rows.place(int(block.facts.rows[row - int(ends[i]) + len(block.deal)]))
+
+    files = tuple(dict.fromkeys(block.rows.label for block in blocks))
+    return Stacked(Table.of("activities", columns, n), place, files, n)
+
+
+def _words(codes: Sequence[IntArray], words: Sequence[str]) -> Coded:
+    return Coded(np.concatenate(codes).astype(np.int32), tuple(words))
+
+
+def _same(word: str, n: int) -> Coded:
+    return Coded(np.full(n, OUTCOMES.index(word), dtype=np.int32), OUTCOMES)
+
+
+def task_facts(export: Export, mapping: SalesforceMapping) -> list[Facts]:
+    """Tasks as planned and done. What is no activity is refused."""
+    rows = export["Task"]
+    if not rows.n:
+        return []
+    kind, direction, outcome = _meaning(rows, mapping)
+    rows.refuse(rows.true("IsDeleted"), DELETED)
+    rows.refuse(_told_by_mail(export), TWICE)
+    rows.refuse(kind < 0, NO_ACTIVITY)
+    rows.refuse(direction < 0, INTERNAL)
+    created, completed = rows.ints("CreatedDate"), rows.ints("CompletedDateTime")
+    closed = _closed(rows, completed)
+    done_at = np.where(completed != NAT, completed, rows.ints("LastModifiedDate"))
+    rows.refuse(closed & (done_at == NAT), NO_TIME)
+    done_at = np.maximum(done_at, created)
+    due = rows.ints("ActivityDate")
+    planned = np.flatnonzero(rows.live & (~closed | (created < done_at)))
+    done = np.flatnonzero(rows.live & closed)
+    minutes = rows.floats("CallDurationInSeconds") / 60
+    return [
+        Facts(
+            planned,
+            created[planned],
+            np.where(due != NAT, due, created)[planned],
+            kind[planned],
+            direction[planned]
+            if not rows.has("CallType")
+            else np.where(
+                kind[planned] == KIND_WORDS.index(ActivityKind.CALL),
+                DIRECTION_WORDS.index(Direction.OUTBOUND),
+                direction[planned],
+            ),
+            _same(PLANNED, len(planned)),
+            np.full(len(planned), np.nan),
+        ),
+        Facts(
+            done,
+            done_at[done],
+            np.where(due != NAT, np.minimum(due, done_at), done_at)[done],
+            kind[done],
+            direction[done],
+            outcome.take(done),
+            minutes[done],
+        ),
+    ]
+
+
+def _meaning(rows: Rows, mapping: SalesforceMapping) -> tuple[IntArray, IntArray, Coded]:
+    """Kind and direction of each Task (-1: none), and the outcome that it has once it is done."""
+    rules = mapping.index_of_types()
+    call, mail = TaskRule(kind=ActivityKind.CALL), TaskRule(kind=ActivityKind.EMAIL)
+    by_subtype = {"call": call, "email": mail, "listemail": mail}
+    subtype, named = rows.coded("TaskSubtype"), rows.coded("Type")
+    first = [by_subtype.get(fold(value)) for value in subtype.values]
+    second = [rules.get(fold(value)) for value in named.values]
+    listed = [call, mail, *rules.values()]
+    index = {id(rule): code for code, rule in enumerate(listed)}
+    one, two = (
+        np.array([*(-1 if rule is None else index[id(rule)] for rule in found), -1], dtype=np.int64)
+        for found in (first, second)
+    )
+    rule = np.where(one[subtype.codes] >= 0, one[subtype.codes], two[named.codes])
+    kind = np.array([*(KIND_WORDS.index(rule.kind) for rule in listed), -1], dtype=np.int64)[rule]
+    direction = np.array([*(DIRECTION_WORDS.index(rule.direction) for rule in listed), -1], dtype=np.int64)[rule]
+    is_call = kind == KIND_WORDS.index(ActivityKind.CALL)
+    direction = np.where(is_call, _call_direction(rows, direction), direction)
+    direction[kind < 0] = DIRECTION_WORDS.index(Direction.OUTBOUND)  # refused for its kind, not for this
+    said = Coded.of([rule.outcome for rule in listed]).take(rule) if listed else Coded.missing(rows.n)
+    said = Coded(np.where(rule >= 0, said.codes, -1).astype(np.int32), said.values)
+    disposition = rows.coded("CallDisposition")
+    plain = {value for value in disposition.values if fold(value) == PLANNED}  # says nothing of what came of it
+    codes = np.array([*(-1 if value in plain else code for code, value in enumerate(disposition.values)), -1])
+    told = Coded(codes[disposition.codes].astype(np.int32), disposition.values)
+    both = joined([said, told])
+    if not isinstance(both, Coded):
+        raise TypeError("outcomes are text")
+    n = rows.n
+    use = is_call & (both.codes[n:] >= 0)
+    return kind, direction, Coded(np.where(use, both.codes[n:], both.codes[:n]).astype(np.int32), both.values)
+
+
+def _call_direction(rows: Rows, otherwise: IntArray) -> IntArray:
+    """Direction of calls by CallType: -1 for internal ones, the rule's where it is empty or another word."""
+    call_type = rows.coded("CallType")
+    words = {"inbound": DIRECTION_WORDS.index(Direction.INBOUND), "outbound": DIRECTION_WORDS.index(Direction.OUTBOUND)}
+    codes = np.array([*({**words, "internal": -1}.get(fold(value), -2) for value in call_type.values), -2])
+    told = codes[call_type.codes]
+    return np.where(told == -2, otherwise, told)
+
+
+def _closed(rows: Rows, completed: IntArray) -> Mask:
+    """bool[n]: the Task is closed, by IsClosed, else by Status, else by a time of completion."""
+    status = rows.coded("Status")
+    by_status = np.array([*(fold(value) in DONE_WORDS for value in status.values), False], dtype=bool)[status.codes]
+    said = rows.ints("IsClosed")
+    mask: Mask = np.where(said != NAT, said == 1, by_status | (completed != NAT))
+    return mask
+
+
+def _told_by_mail(export: Export) -> Mask:
+    """bool[n]: Tasks for mails that an EmailMessage tells as well."""
+    rows, mails = export["Task"], export["EmailMessage"]
+    mask = np.zeros(rows.n, dtype=bool)
+    subtype = rows.coded("TaskSubtype")
+    words = np.array([*(fold(value) in ("email", "listemail") for value in subtype.values), False], dtype=bool)
+    some = np.flatnonzero(words[subtype.codes])
+    if "Id" not in rows.raw or "ActivityId" not in mails.raw or not len(some):
+        return mask
+    ids, named = rows.raw["Id"].take(pa.array(some)), mails.raw["ActivityId"]
+    kept = mails.live & ~mails.true("IsDeleted")
+    named = named.filter(pa.array(kept))
+    same = pc.is_in(shortened(ids), value_set=shortened(named).drop_null())
+    mask[some] = same.to_numpy(zero_copy_only=False).astype(bool)
+    return mask
+
+
+def event_facts(rows: Rows, until: int) -> list[Facts]:
+    """Events as upcoming, held and cancelled. An Event that ends after the export has only been upcoming."""
+    if not rows.n:
+        return []
+    created, start, touched = rows.ints("CreatedDate"), rows.ints("StartDateTime"), rows.ints("LastModifiedDate")
+    length = rows.floats("DurationInMinutes")
+    end = rows.ints("EndDateTime")
+    by_length = start + np.where(np.isnan(length), 0, length * MINUTE).astype(np.int64)
+    end = np.where(end != NAT, end, by_length)
+    length = np.where(np.isnan(length), (end - start) / MINUTE, length)
+    gone = rows.true("IsDeleted")
+    rows.refuse(rows.true("IsChild"), COPY)
+    rows.refuse(rows.true("IsRecurrence"), PATTERN)
+    rows.refuse(end < start, BACKWARDS)
+    rows.refuse(gone & (touched == NAT), NO_TIME)
+    rows.refuse(~gone & (created >= start) & (end > until), UNFINISHED)
+    live = rows.live
+    upcoming = np.flatnonzero(live & (created < start))
+    held = np.flatnonzero(live & ~gone & (end <= until))
+    off = np.flatnonzero(live & gone)
+    return [
+        _meetings(upcoming, created, start, PLANNED, np.full(rows.n, np.nan)),
+        _meetings(held, np.maximum.reduce([end, created, touched]), start, "held", length),
+        _meetings(off, np.maximum(touched, created), start, "cancelled", np.full(rows.n, np.nan)),
+    ]
+
+
+def _meetings(rows: IntArray, known_at: IntArray, start: IntArray, outcome: str, minutes: FloatArray) -> Facts:
+    n = len(rows)
+    kind = np.full(n, KIND_WORDS.index(ActivityKind.MEETING))
+    mutual = np.full(n, DIRECTION_WORDS.index(Direction.MUTUAL))
+    return Facts(rows, known_at[rows], start[rows], kind, mutual, _same(outcome, n), minutes[rows])
+
+
+def mail_facts(rows: Rows) -> list[Facts]:
+    """Mails, and the first opening of each."""
+    if not rows.n:
+        return []
+    status = rows.coded("Status")
+    drafts = np.array([*(fold(value) in DRAFTS for value in status.values), False], dtype=bool)[status.codes]
+    rows.refuse(rows.true("IsDeleted"), DELETED)
+    rows.refuse(drafts, DRAFT)
+    created, sent, opened = rows.ints("CreatedDate"), rows.ints("MessageDate"), rows.ints("FirstOpenedDate")
+    mails = np.flatnonzero(rows.live)
+    direction = np.where(
+        rows.true("Incoming"), DIRECTION_WORDS.index(Direction.INBOUND), DIRECTION_WORDS.index(Direction.OUTBOUND)
+    )
+    first = Facts(
+        mails,
+        created[mails],
+        np.where(sent != NAT, np.minimum(sent, created), created)[mails],
+        np.full(len(mails), KIND_WORDS.index(ActivityKind.EMAIL)),
+        direction[mails],
+        Coded.missing(len(mails)),
+        np.full(len(mails), np.nan),
+    )
+    read = np.flatnonzero(rows.live & (opened != NAT))
+    when = np.maximum(opened, created)[read]
+    opening = Facts(
+        read,
+        when,
+        when,
+        np.full(len(read), KIND_WORDS.index(ActivityKind.CONTENT)),
+        np.full(len(read), DIRECTION_WORDS.index(Direction.INBOUND)),
+        _same("opened", len(read)),
+        np.full(len(read), np.nan),
+    )
+    return [first, opening]
