@@ -70,7 +70,7 @@ class Seen:
     def count(self, where: str | None = None, within: int | None = None, since: Int | None = None) -> Float:
         """Return the number of visible rows, float64[n]; 0 where there are none."""
         marked = self.timeline.marked(where)
-        return (self._until(where, marked) - self._from(where, marked, within, since)).astype(np.float64)
+        return _difference(self._until(where, marked), self._from(where, marked, within, since))
 
     def total(
         self, column: str, where: str | None = None, within: int | None = None, since: Int | None = None
@@ -78,7 +78,7 @@ class Seen:
         """Return the sum of an integer column over the visible rows, missing values as 0, float64[n]."""
         marked, prefix = self.timeline.marked(where), self.timeline.prefix_sum(column, where)
         until, begin = self._until(where, marked), self._from(where, marked, within, since)
-        return (prefix.take(until) - prefix.take(begin)).astype(np.float64)
+        return _difference(prefix.take(until), prefix.take(begin))
 
     def last(self, column: str, where: str | None = None) -> Int:
         """Return `column` at the last visible (matching) row, int64[n], NAT where there is none."""
@@ -96,7 +96,7 @@ class Seen:
         """Return the largest visible value of `column`, int64[n], NAT where there is none."""
         marked = self.timeline.marked(where)
         until = self._until(where, marked)
-        return _where_found(
+        return _at(
             self.timeline.running_max(column, where), until - 1, until > self._from(where, marked), np.int64(NAT)
         )
 
@@ -113,7 +113,7 @@ class Seen:
         """Return how many distinct values of `column` the visible rows hold, float64[n]; missing ones do not count."""
         held, before, firsts = self.timeline.repeats(column, where)
         if within is None:
-            return (firsts.before(self._edge("high")) - firsts.before(self._edge("low"))).astype(np.float64)
+            return _difference(firsts.before(self._edge("high")), firsts.before(self._edge("low")))
         begin, until = held.before(self._window(within)), held.before(self._edge("high"))
         if _many(begin, until):
             return self._distinct_by_pair(column, where, within)
@@ -127,7 +127,7 @@ class Seen:
         until = self._until(where, marked)
         found = until > self._from(where, marked)
         at = self._gather("known_at", marked, until - 1, found)
-        fresh = _where_found(self.timeline.decaying(half_life, where), until - 1, found, np.float64(0.0))
+        fresh = _at(self.timeline.decaying(half_life, where), until - 1, found, np.float64(0.0))
         return fresh * np.exp2(-np.where(found, self.as_of - at, 0) / half_life)
 
     def upcoming(self, column: str, where: str | None = None, within: int | None = None) -> Float:
@@ -152,7 +152,7 @@ class Seen:
         """
         if before is None:
             held = self.timeline.marked(where, having=column)
-            return (held.before(self._edge("high")) - held.before(self._edge("low"))).astype(np.float64)
+            return _difference(held.before(self._edge("high")), held.before(self._edge("low")))
 
         def make() -> Timeline:
             base, rows = self.timeline, self.timeline.marked(where, having=column).rows
@@ -202,10 +202,7 @@ class Seen:
         return self._kept[name]  # type: ignore[no-any-return]
 
     def _gather(self, column: str, marked: Marked, rank: Int, found: Bool) -> Int:
-        if not marked.size:
-            return np.full(len(rank), NAT, dtype=np.int64)
-        row = marked.row(np.where(found, rank, 0))
-        return np.where(found, self.timeline.values(column).take(row), NAT)
+        return _at(self.timeline.values(column), marked.row(rank), found, np.int64(NAT))
 
 
 @dataclass(frozen=True)
@@ -286,7 +283,7 @@ class AsOfView:
 
 def look(timeline: Timeline, entity: Int, as_of: Int) -> Seen:
     """Return the rows of each entity with ``known_at < as_of``, strictly; a negative entity sees nothing."""
-    order = np.argsort(entity * timeline.instants.width + timeline.instants.digit(as_of)) if len(entity) > FEW else None
+    order = _unless_sorted(timeline.instants.key(entity, as_of)) if len(entity) > FEW else None
     low = timeline.start.take(np.maximum(entity, 0))
     return Seen(timeline, entity, as_of, low, _position(timeline, entity, as_of, order), order)
 
@@ -330,8 +327,9 @@ def team_of(rep_team: Int, rep: Int) -> Int:
 
 def days_between(earlier: Int, later: Int) -> Float:
     """Return (later - earlier) in days of 86,400 s, float64; NaN where either is missing."""
-    missing = (earlier == NAT) | (later == NAT)
-    return np.where(missing, np.nan, (later - np.where(missing, later, earlier)) / DAY)
+    days = (later - earlier) / DAY
+    np.copyto(days, np.nan, where=(earlier == NAT) | (later == NAT))  # there the difference has wrapped around
+    return days
 
 
 def _position(timeline: Timeline, entity: Int, instant: Int, order: Int | None) -> Int:
@@ -347,6 +345,10 @@ def _position(timeline: Timeline, entity: Int, instant: Int, order: Int | None) 
     return out
 
 
+def _unless_sorted(key: Int) -> Int | None:
+    return None if bool((key[1:] >= key[:-1]).all()) else np.argsort(key)
+
+
 def _many(begin: Int, until: Int) -> bool:
     """Whether the ranges hold so many rows that looking at each is not the quicker way."""
     return int(until.sum()) - int(begin.sum()) > FEW + ROWS_EACH * len(begin)
@@ -359,7 +361,14 @@ def _spread(begin: Int, until: Int) -> tuple[Int, Int]:
     return which, np.arange(len(which)) + np.repeat(until - np.cumsum(size), size)
 
 
-def _where_found(values: NDArray[Number], rank: Int, found: Bool, missing: Number) -> NDArray[Number]:
+def _difference(left: Int, right: Int) -> Float:
+    return np.subtract(left, right, out=np.empty(len(left)))
+
+
+def _at(values: NDArray[Number], row: Int, found: Bool, missing: Number) -> NDArray[Number]:
+    """Return values[row] where `found`, else `missing`; elsewhere `row` may be anything."""
     if not len(values):
-        return np.full(len(rank), missing)
-    return np.where(found, values.take(np.where(found, rank, 0)), missing)
+        return np.full(len(row), missing)
+    out = values.take(row, mode="clip")
+    np.copyto(out, missing, where=~found)
+    return out
