@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -113,8 +114,8 @@ class Seen:
         """Return how many distinct values of `column` the visible rows hold, float64[n]; missing ones do not count."""
         held, before, firsts = self.timeline.repeats(column, where)
         if within is None:
-            return _difference(firsts.before(self._edge("high")), firsts.before(self._edge("low")))
-        begin, until = held.before(self._window(within)), held.before(self._edge("high"))
+            return _difference(firsts.before(self._stop), firsts.before(self._start))
+        begin, until = held.before(self._window(within)), held.before(self._stop)
         if _many(begin, until):
             return self._distinct_by_pair(column, where, within)
         request, rank = _spread(begin, until)
@@ -136,7 +137,7 @@ class Seen:
         column: the announced instant, int64 UTC microseconds.
         """
         held = self.timeline.marked(where, having=column)
-        begin, until = held.before(self._edge("low")), held.before(self._edge("high"))
+        begin, until = held.before(self._start), held.before(self._stop)
         if _many(begin, until):
             return self._announced(column, where, within) - self._announced(column, where, 0)
         request, rank = _spread(begin, until)
@@ -152,7 +153,7 @@ class Seen:
         """
         if before is None:
             held = self.timeline.marked(where, having=column)
-            return _difference(held.before(self._edge("high")), held.before(self._edge("low")))
+            return _difference(held.before(self._stop), held.before(self._start))
 
         def make() -> Timeline:
             base, rows = self.timeline, self.timeline.marked(where, having=column).rows
@@ -171,10 +172,13 @@ class Seen:
         seen = look(pairs, pair, self.as_of[request])
         return np.bincount(request[seen.count(where, within) > 0], minlength=len(known)).astype(np.float64)
 
-    def _edge(self, name: str) -> Edge:
-        """Return the requests' own first ("low") or past-the-last ("high") row."""
-        position = self.low if name == "low" else self.high
-        return self._keep((name,), lambda: Edge.of(position, len(self.timeline)))
+    @cached_property
+    def _start(self) -> Edge:
+        return Edge.of(self.low, len(self.timeline))
+
+    @cached_property
+    def _stop(self) -> Edge:
+        return Edge.of(self.high, len(self.timeline))
 
     def _window(self, within: int) -> Edge:
         def make() -> Edge:
@@ -184,7 +188,7 @@ class Seen:
 
     def _until(self, where: str | None, marked: Marked) -> Int:
         """Return the number of matching rows before the as-of, of this entity and all before it."""
-        return self._keep(("until", where or ""), lambda: marked.before(self._edge("high")))
+        return self._keep(("until", where or ""), lambda: marked.before(self._stop))
 
     def _from(self, where: str | None, marked: Marked, within: int | None = None, since: Int | None = None) -> Int:
         """Return the number of matching rows before the first one that is asked about."""
@@ -194,7 +198,7 @@ class Seen:
             return marked.before(Edge.of(at, len(self.timeline)))
         if within is not None:
             return marked.before(self._window(within))
-        return self._keep(("from", where or ""), lambda: marked.before(self._edge("low")))
+        return self._keep(("from", where or ""), lambda: marked.before(self._start))
 
     def _keep(self, name: tuple[str, ...], make: Callable[[], Kept]) -> Kept:
         if name not in self._kept:
@@ -339,9 +343,9 @@ def _position(timeline: Timeline, entity: Int, instant: Int, order: Int | None) 
     """
     key = timeline.instants.key(entity, instant)
     if order is None:
-        return np.searchsorted(timeline.key, key).astype(np.int64, copy=False)
+        return timeline.key.searchsorted(key).astype(np.int64, copy=False)
     out = np.empty(len(key), dtype=np.int64)
-    out[order] = np.searchsorted(timeline.key, key.take(order))
+    out[order] = timeline.key.searchsorted(key.take(order))
     return out
 
 

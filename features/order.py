@@ -98,7 +98,7 @@ class Instants:
     def digit(self, instant: Int) -> Int:
         """Return the least digit that no row known before `instant` has, int64[n]."""
         if self.distinct is not None:
-            return np.searchsorted(self.distinct, instant).astype(np.int64, copy=False)
+            return self.distinct.searchsorted(instant).astype(np.int64, copy=False)
         # Bounded first: what is missing or absurd must not overflow.
         since = np.maximum(instant, self.origin)
         np.minimum(since, self.last + 1, out=since)
@@ -107,6 +107,8 @@ class Instants:
 
     def key(self, entity: Int, instant: Int) -> Int:
         """Return entity * width + digit, int64[n]; a negative entity's key is below that of every row."""
+        if len(entity) <= STEP:
+            return self.digit(instant) + entity * self.width
         key = np.empty(len(entity), dtype=np.int64)
         for rows in steps(len(entity)):
             np.multiply(entity[rows], self.width, out=key[rows])

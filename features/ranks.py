@@ -39,7 +39,7 @@ class Marked:
 
     def __init__(self, mask: Bool) -> None:
         self._bits: tuple[Int, NDArray[np.uint64]] | None = None
-        self.rows: NDArray[np.int32] | Int = np.flatnonzero(mask)
+        self.rows: NDArray[np.int32] | Int = mask.nonzero()[0]
         self.size = len(self.rows)
         if len(mask) > FEW:
             if len(mask) < 2**31:
@@ -53,7 +53,7 @@ class Marked:
     def before(self, edge: Edge) -> Int:
         """Return how many marked rows lie before each position, int64[n]."""
         if self._bits is None or edge.word is None or edge.below is None:
-            return np.searchsorted(self.rows, edge.position).astype(np.int64, copy=False)
+            return self.rows.searchsorted(edge.position).astype(np.int64, copy=False)
         counted, words = self._bits
         found = counted.take(edge.word)
         found += np.bitwise_count(words.take(edge.word) & edge.below)

@@ -13,14 +13,16 @@ from tests.bench.export import write_export
 from tests.bench.measure import held, say
 
 ROOT = Path(__file__).parents[2]
+MAPPING = ROOT / "configs" / "mappings" / "canonical.yaml"
 ACTIVITIES = 10_000_000
 pytestmark = [pytest.mark.timeout(1800)]
 
 READ = """
-import json, resource, sys, time
+import json, pathlib, resource, sys, time
 from configs.load import load_config
 from features.sources.base import open_source
-config = load_config("configs/maven.yaml", ["source.path=" + sys.argv[1], "source.mapping=mappings/canonical.yaml"])
+sets = ["source.path=" + sys.argv[1], "source.mapping=" + sys.argv[2]]
+config = load_config(pathlib.Path("configs/maven.yaml"), sets)
 start = time.perf_counter()
 tables = open_source(config).read().tables
 seconds = time.perf_counter() - start
@@ -31,7 +33,7 @@ print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 
 def test_ten_million_activities(tmp_path: Path) -> None:
     size = write_export(tmp_path, ACTIVITIES)
     run = subprocess.run(
-        [sys.executable, "-c", READ, str(tmp_path)], cwd=ROOT, check=True, capture_output=True, text=True
+        [sys.executable, "-c", READ, str(tmp_path), str(MAPPING)], cwd=ROOT, check=True, capture_output=True, text=True
     )
     seconds, peak, rows = json.loads(run.stdout)
     assert rows == ACTIVITIES
