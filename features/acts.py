@@ -27,6 +27,7 @@ SENIORITY_RANKS = {
 }
 SENIOR = 2  # director and above
 DECIDES = ("decision_maker", "economic_decision_maker", "economic_buyer", "executive_sponsor", "budget_holder")
+OPENED = "opened"
 MICRO = 1_000_000
 
 
@@ -50,7 +51,8 @@ def activities_of(table: Table, deals: Table, contacts: Table) -> Timeline:
     connected = _one_of(table.coded("outcome"), CONNECTED)
     planned = _one_of(table.coded("outcome"), (PLANNED,)) | ((occurred_at > known_at) & ~cancelled)
     done = ~planned & ~cancelled
-    inbound, outbound = direction("inbound") & done, direction("outbound") & ~planned
+    opened = _one_of(table.coded("outcome"), (OPENED,))  # content was seen; machines open mails too, so it is no act
+    inbound, outbound = direction("inbound") & done & ~opened, direction("outbound") & ~planned
     meeting = kind("meeting")
     # What the buyer did: replied, met, took the call. Our own mails and unanswered calls are not engagement.
     buyer = inbound | (meeting & done) | (kind("call") & done & connected)
@@ -66,7 +68,7 @@ def activities_of(table: Table, deals: Table, contacts: Table) -> Timeline:
         "call_connected": outbound & kind("call") & connected,
         "email_in": inbound & kind("email"),
         "email_out": outbound & kind("email"),
-        "content": done & (kind("content") | kind("web")),
+        "content": done & (kind("content") | kind("web") | opened),
         "contract_in": inbound & kind("contract"),
         "contract_out": outbound & kind("contract"),
         "meeting_held": meeting & done,

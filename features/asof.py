@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -71,7 +72,7 @@ class Seen:
     def count(self, where: str | None = None, within: int | None = None, since: Int | None = None) -> Float:
         """Return the number of visible rows, float64[n]; 0 where there are none."""
         marked = self.timeline.marked(where)
-        return (self._until(where, marked) - self._from(where, marked, within, since)).astype(np.float64)
+        return _difference(self._until(where, marked), self._from(where, marked, within, since))
 
     def total(
         self, column: str, where: str | None = None, within: int | None = None, since: Int | None = None
@@ -82,7 +83,7 @@ class Seen:
         """
         marked, prefix = self.timeline.marked(where), self.timeline.prefix_sum(column, where)
         until, begin = self._until(where, marked), self._from(where, marked, within, since)
-        return (prefix.take(until) - prefix.take(begin)).astype(np.float64)
+        return _difference(prefix.take(until), prefix.take(begin))
 
     def last(self, column: str, where: str | None = None) -> Int:
         """Return `column` at the last visible (matching) row, int64[n], NAT where there is none."""
@@ -100,7 +101,7 @@ class Seen:
         """Return the largest visible value of `column`, int64[n], NAT where there is none."""
         marked = self.timeline.marked(where)
         until = self._until(where, marked)
-        return _where_found(
+        return _at(
             self.timeline.running_max(column, where), until - 1, until > self._from(where, marked), np.int64(NAT)
         )
 
@@ -117,8 +118,8 @@ class Seen:
         """Return how many distinct values of `column` the visible rows hold, float64[n]; missing ones do not count."""
         held, before, firsts = self.timeline.repeats(column, where)
         if within is None:
-            return (firsts.before(self._edge("high")) - firsts.before(self._edge("low"))).astype(np.float64)
-        begin, until = held.before(self._window(within)), held.before(self._edge("high"))
+            return _difference(firsts.before(self._stop), firsts.before(self._start))
+        begin, until = held.before(self._window(within)), held.before(self._stop)
         if _many(begin, until):
             return self._distinct_by_pair(column, where, within)
         request, rank = _spread(begin, until)
@@ -131,7 +132,7 @@ class Seen:
         until = self._until(where, marked)
         found = until > self._from(where, marked)
         at = self._gather("known_at", marked, until - 1, found)
-        fresh = _where_found(self.timeline.decaying(half_life, where), until - 1, found, np.float64(0.0))
+        fresh = _at(self.timeline.decaying(half_life, where), until - 1, found, np.float64(0.0))
         return fresh * np.exp2(-np.where(found, self.as_of - at, 0) / half_life)
 
     def upcoming(self, column: str, where: str | None = None, within: int | None = None) -> Float:
@@ -140,7 +141,7 @@ class Seen:
         column: the announced instant, int64 UTC microseconds.
         """
         held = self.timeline.marked(where, having=column)
-        begin, until = held.before(self._edge("low")), held.before(self._edge("high"))
+        begin, until = held.before(self._start), held.before(self._stop)
         if _many(begin, until):
             return self._announced(column, where, within) - self._announced(column, where, 0)
         request, rank = _spread(begin, until)
@@ -156,7 +157,7 @@ class Seen:
         """
         if before is None:
             held = self.timeline.marked(where, having=column)
-            return (held.before(self._edge("high")) - held.before(self._edge("low"))).astype(np.float64)
+            return _difference(held.before(self._stop), held.before(self._start))
 
         def make() -> Timeline:
             base, rows = self.timeline, self.timeline.marked(where, having=column).rows
@@ -175,10 +176,13 @@ class Seen:
         seen = look(pairs, pair, self.as_of[request])
         return np.bincount(request[seen.count(where, within) > 0], minlength=len(known)).astype(np.float64)
 
-    def _edge(self, name: str) -> Edge:
-        """Return the requests' own first ("low") or past-the-last ("high") row."""
-        position = self.low if name == "low" else self.high
-        return self._keep((name,), lambda: Edge.of(position, len(self.timeline)))
+    @cached_property
+    def _start(self) -> Edge:
+        return Edge.of(self.low, len(self.timeline))
+
+    @cached_property
+    def _stop(self) -> Edge:
+        return Edge.of(self.high, len(self.timeline))
 
     def _window(self, within: int) -> Edge:
         def make() -> Edge:
@@ -188,7 +192,7 @@ class Seen:
 
     def _until(self, where: str | None, marked: Marked) -> Int:
         """Return the number of matching rows before the as-of, of this entity and all before it."""
-        return self._keep(("until", where or ""), lambda: marked.before(self._edge("high")))
+        return self._keep(("until", where or ""), lambda: marked.before(self._stop))
 
     def _from(self, where: str | None, marked: Marked, within: int | None = None, since: Int | None = None) -> Int:
         """Return the number of matching rows before the first one that is asked about."""
@@ -198,7 +202,7 @@ class Seen:
             return marked.before(Edge.of(at, len(self.timeline)))
         if within is not None:
             return marked.before(self._window(within))
-        return self._keep(("from", where or ""), lambda: marked.before(self._edge("low")))
+        return self._keep(("from", where or ""), lambda: marked.before(self._start))
 
     def _keep(self, name: tuple[str, ...], make: Callable[[], Kept]) -> Kept:
         if name not in self._kept:
@@ -206,10 +210,7 @@ class Seen:
         return self._kept[name]  # type: ignore[no-any-return]
 
     def _gather(self, column: str, marked: Marked, rank: Int, found: Bool) -> Int:
-        if not marked.size:
-            return np.full(len(rank), NAT, dtype=np.int64)
-        row = marked.row(np.where(found, rank, 0))
-        return np.where(found, self.timeline.values(column).take(row), NAT)
+        return _at(self.timeline.values(column), marked.row(rank), found, np.int64(NAT))
 
 
 @dataclass(frozen=True)
@@ -297,7 +298,7 @@ class AsOfView:
 
 def look(timeline: Timeline, entity: Int, as_of: Int) -> Seen:
     """Return the rows of each entity with ``known_at < as_of``, strictly; a negative entity sees nothing."""
-    order = np.argsort(entity * timeline.instants.width + timeline.instants.digit(as_of)) if len(entity) > FEW else None
+    order = _unless_sorted(timeline.instants.key(entity, as_of)) if len(entity) > FEW else None
     low = timeline.start.take(np.maximum(entity, 0))
     return Seen(timeline, entity, as_of, low, _position(timeline, entity, as_of, order), order)
 
@@ -345,8 +346,9 @@ def team_of(rep_team: Int, rep: Int) -> Int:
 
 def days_between(earlier: Int, later: Int) -> Float:
     """Return (later - earlier) in days of 86,400 s, float64; NaN where either is missing."""
-    missing = (earlier == NAT) | (later == NAT)
-    return np.where(missing, np.nan, (later - np.where(missing, later, earlier)) / DAY)
+    days = (later - earlier) / DAY
+    np.copyto(days, np.nan, where=(earlier == NAT) | (later == NAT))  # there the difference has wrapped around
+    return days
 
 
 def _position(timeline: Timeline, entity: Int, instant: Int, order: Int | None) -> Int:
@@ -356,10 +358,14 @@ def _position(timeline: Timeline, entity: Int, instant: Int, order: Int | None) 
     """
     key = timeline.instants.key(entity, instant)
     if order is None:
-        return np.searchsorted(timeline.key, key).astype(np.int64, copy=False)
+        return timeline.key.searchsorted(key).astype(np.int64, copy=False)
     out = np.empty(len(key), dtype=np.int64)
-    out[order] = np.searchsorted(timeline.key, key.take(order))
+    out[order] = timeline.key.searchsorted(key.take(order))
     return out
+
+
+def _unless_sorted(key: Int) -> Int | None:
+    return None if bool((key[1:] >= key[:-1]).all()) else np.argsort(key)
 
 
 def _many(begin: Int, until: Int) -> bool:
@@ -374,7 +380,14 @@ def _spread(begin: Int, until: Int) -> tuple[Int, Int]:
     return which, np.arange(len(which)) + np.repeat(until - np.cumsum(size), size)
 
 
-def _where_found(values: NDArray[Number], rank: Int, found: Bool, missing: Number) -> NDArray[Number]:
+def _difference(left: Int, right: Int) -> Float:
+    return np.subtract(left, right, out=np.empty(len(left)))
+
+
+def _at(values: NDArray[Number], row: Int, found: Bool, missing: Number) -> NDArray[Number]:
+    """Return values[row] where `found`, else `missing`; elsewhere `row` may be anything."""
     if not len(values):
-        return np.full(len(rank), missing)
-    return np.where(found, values.take(np.where(found, rank, 0)), missing)
+        return np.full(len(row), missing)
+    out = values.take(row, mode="clip")
+    np.copyto(out, missing, where=~found)
+    return out

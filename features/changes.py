@@ -25,12 +25,14 @@ def history_of(table: Table, deals: Table, stages: StageMap, reps: tuple[str, ..
     category = table.coded("forecast_category")
     ranks = np.array([CATEGORY_RANKS.get(value, NAT) for value in category.values], dtype=np.int64)
     rank = per_row(stages.ranks(stage.values), stage.codes, -1)
+    share = np.append(np.round(np.nan_to_num(stages.shares(stage.values)) * MILLION), NAT).astype(np.int64)[stage.codes]
     probability = table.floats("probability")
     owner = table.coded("owner_id").codes_in(reps).astype(np.int64)
     editor = table.coded("edited_by")
     state = {
         "outcome": outcome,
         "stage": np.where((outcome == OPEN) & (rank >= 0), rank, NAT),
+        "stage_share_ppm": np.where((outcome == OPEN) & (rank >= 0), share, NAT),
         "amount": table.ints("amount"),
         "close_date": table.ints("close_date"),
         "close_period": _period(table.ints("close_date"), calendar),

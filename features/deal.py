@@ -18,6 +18,15 @@ _FIXED = (
         "stage_rank", "rank", "in stage number {value} (first is 0)", missing="stage not known", factor="stage_and_time"
     ),
     Feature(
+        "stage_share",
+        "share 0-1",
+        "it is {value} of the way through its sales process; deals like this usually {usual}",
+        missing="stage not known",
+        unknown="the stage is not known",
+        style=".0%",
+        factor="stage_and_time",
+    ),
+    Feature(
         "log_amount",
         "log money",
         "the amount is {value}; deals like this usually {usual}",
@@ -132,6 +141,7 @@ def deal(view: AsOfView, context: Context) -> Columns:
     amount = log_money(history.last("amount"))
     return {
         "stage_rank": number(history.last("stage")),
+        "stage_share": number(history.last("stage_share_ppm")) / MILLION,
         "log_amount": amount,
         "amount_vs_first": amount - log_money(history.first("amount")),
         "amount_changes": history.count("amount_changed"),

@@ -38,9 +38,9 @@ class Marked:
     """The rows that carry a mark. size: how many there are."""
 
     def __init__(self, mask: Bool) -> None:
-        self.rows: NDArray[np.int32] | Int = np.flatnonzero(mask)
-        self.size = len(self.rows)
         self._bits: tuple[Int, NDArray[np.uint64]] | None = None
+        self.rows: NDArray[np.int32] | Int = mask.nonzero()[0]
+        self.size = len(self.rows)
         if len(mask) > FEW:
             if len(mask) < 2**31:
                 self.rows = self.rows.astype(np.int32)
@@ -53,14 +53,17 @@ class Marked:
     def before(self, edge: Edge) -> Int:
         """Return how many marked rows lie before each position, int64[n]."""
         if self._bits is None or edge.word is None or edge.below is None:
-            return np.searchsorted(self.rows, edge.position).astype(np.int64, copy=False)
+            return self.rows.searchsorted(edge.position).astype(np.int64, copy=False)
         counted, words = self._bits
-        found: Int = counted.take(edge.word) + np.bitwise_count(words.take(edge.word) & edge.below)
+        found = counted.take(edge.word)
+        found += np.bitwise_count(words.take(edge.word) & edge.below)
         return found
 
     def row(self, rank: Int) -> Int:
-        """Return the row of the marked row number `rank` (0 is the first), int64[n]; every rank must exist."""
-        return self.rows.take(rank).astype(np.int64, copy=False)
+        """Return the row of the marked row number `rank` (0 is the first), int64[n]; of the nearest where none is."""
+        if not self.size:
+            return np.zeros(len(rank), dtype=np.int64)
+        return self.rows.take(rank, mode="clip").astype(np.int64, copy=False)
 
     def pick(self, values: NDArray[np.int64]) -> Int:
         """Return a column of all rows at the marked ones, int64[size]."""

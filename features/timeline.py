@@ -19,14 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.fading import fading_sums
-from features.order import Instants, total_order
-from features.ranks import Everyone, Marked
+from features.order import Instants, steps, total_order
+from features.ranks import FEW, Everyone, Marked
 from features.tables import NAT
 
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float64]
 Cached = TypeVar("Cached")
+
+_BITS = np.arange(8, dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -210,18 +212,38 @@ def timeline(
         entity, known_at, seq = entity[kept], known_at[kept], None if seq is None else seq[kept]
     order = total_order(entities, entity, known_at, seq)
     source = order if kept is None else kept[order]
-    entity, known_at = entity[order].astype(np.int64, copy=False), known_at[order]
+    known_at = known_at.take(order)
+    size = np.bincount(entity, minlength=entities)
+    entity = np.repeat(np.arange(entities), size)  # sorted, and cheaper than to gather it
     instants = Instants.of(entities, known_at)
     return Timeline(
         name=name,
         entities=entities,
         entity=entity,
         known_at=known_at,
-        columns={n: c.take(source) for n, c in columns.items()},
-        start=np.searchsorted(entity, np.arange(entities + 1)).astype(np.int64, copy=False),
+        columns=_taken(columns, source),
+        start=_prefix(size),
         instants=instants,
         key=instants.key(entity, known_at),
     )
+
+
+def _taken(columns: Mapping[str, Int | Bool], rows: Int) -> dict[str, Int | Bool]:
+    """Return the columns at `rows`. Many masks travel as the bits of one integer: one gather instead of one each."""
+    masks = [name for name, column in columns.items() if column.dtype == bool]
+    if len(rows) <= FEW or len(masks) < 3:
+        return {name: column.take(rows) for name, column in columns.items()}
+    out: dict[str, Int | Bool] = {name: column.take(rows) for name, column in columns.items() if name not in masks}
+    for start in range(0, len(masks), 8):
+        some = {bit: columns[name].view(np.uint8) for bit, name in zip(_BITS, masks[start : start + 8], strict=False)}
+        byte = np.zeros(len(columns[masks[start]]), dtype=np.uint8)
+        for part in steps(len(byte)):
+            for bit, mask in some.items():
+                byte[part] |= mask[part] << bit
+        byte = byte.take(rows)
+        for bit, name in zip(_BITS, masks[start : start + 8], strict=False):
+            out[name] = (byte & (_BITS[1] << bit)).astype(bool)
+    return {name: out[name] for name in columns}
 
 
 def _largest_so_far(entity: Int, digit: Int, width: int) -> Int:

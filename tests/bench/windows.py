@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.asof import look
+from features.build import CHUNK
+from features.order import total_order
 from features.periods import DAY
 from features.timeline import timeline
 
@@ -49,16 +51,21 @@ def asked(activities: int, requests: int, resolution: int = SECOND, seed: int = 
 
 
 def ours(a: Asked) -> Columns:
-    """The public API of the as-of core, as a feature group uses it."""
+    """The public API of the as-of core, asked as `build_features` asks it: in order, a chunk at a time."""
     masks = {f"{k}{d}": (a.kind == k) & (a.direction == d) for k, d in PARTS}
-    seen = look(timeline("activities", a.deals, a.deal, a.known_at, masks), a.request, a.as_of)
-    out = {}
-    for name in masks:
-        for days in WINDOWS:
-            out[f"n{name}_{days}"] = seen.count(name, within=days * DAY)
-        out[f"n{name}_ever"] = seen.count(name)
-        out[f"since{name}"] = seen.days_since(name)
-    return out
+    activities = timeline("activities", a.deals, a.deal, a.known_at, masks)
+    names = [f"{what}{m}" for m in masks for what in (*(f"n{days}_" for days in WINDOWS), "ever_", "since_")]
+    values = np.empty((len(a.request), len(names)))
+    order = total_order(a.deals, a.request, a.as_of, None)
+    for start in range(0, len(order), CHUNK):
+        rows = order[start : start + CHUNK]
+        seen = look(activities, a.request[rows], a.as_of[rows])
+        columns: list[np.ndarray] = []
+        for mask in masks:
+            columns += [seen.count(mask, within=days * DAY) for days in WINDOWS]
+            columns += [seen.count(mask), seen.days_since(mask)]
+        values[rows] = np.array(columns).T
+    return {name: values[:, j] for j, name in enumerate(names)}
 
 
 def duckdb_sql() -> str:
@@ -68,9 +75,9 @@ def duckdb_sql() -> str:
         this = f"kind = {k} AND direction = {d}"
         for days in WINDOWS:
             recent = f"known_at >= as_of - {days * DAY}"
-            columns.append(f"count(*) FILTER ({this} AND {recent}) AS n{k}{d}_{days}")
-        columns.append(f"count(*) FILTER ({this}) AS n{k}{d}_ever")
-        columns.append(f"(as_of - max(known_at) FILTER ({this})) / {float(DAY)} AS since{k}{d}")
+            columns.append(f"count(*) FILTER ({this} AND {recent}) AS n{days}_{k}{d}")
+        columns.append(f"count(*) FILTER ({this}) AS ever_{k}{d}")
+        columns.append(f"(as_of - max(known_at) FILTER ({this})) / {float(DAY)} AS since_{k}{d}")
     return (
         f"SELECT {', '.join(columns)} FROM requests LEFT JOIN activities "
         "ON requests.deal = activities.deal AND known_at < as_of GROUP BY id, as_of ORDER BY id"
@@ -124,16 +131,16 @@ def with_polars(a: Asked) -> Columns:
 
     counts, lasts = [f"c{n}" for n in marks], [f"k{n}" for n in marks]
     now = at(pl.col("key"), counts + lasts)
-    edges = {f"{days}": at(pl.max_horizontal("begin", ceil_of(days)), counts) for days in WINDOWS}
-    edges["ever"] = at(pl.col("begin"), counts)
+    edges = {f"n{days}_": at(pl.max_horizontal("begin", ceil_of(days)), counts) for days in WINDOWS}
+    edges["ever_"] = at(pl.col("begin"), counts)
     out = {}
     frame = pl.concat([asks, now], how="horizontal")
     for name in marks:
         for label, edge in edges.items():
-            out[f"n{name}_{label}"] = frame[f"c{name}"].fill_null(0) - edge[f"c{name}"].fill_null(0)
+            out[f"{label}{name}"] = frame[f"c{name}"].fill_null(0) - edge[f"c{name}"].fill_null(0)
         last = frame[f"k{name}"]
         at_us = (last - frame["begin"]) * SECOND
-        out[f"since{name}"] = frame.select(
+        out[f"since_{name}"] = frame.select(
             pl.when(last >= frame["begin"]).then((pl.col("as_of") - at_us) / float(DAY)).otherwise(float("nan"))
         ).to_series()
     back = pl.DataFrame(out).with_columns(id=asks["id"]).sort("id")
