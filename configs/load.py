@@ -72,9 +72,11 @@ def mapping_of(config: Config) -> Mapping:
 def config_hash(config: Config, mapping: Mapping | None = None) -> str:
     """Return the SHA-256 (hex) of everything in a config that changes a model, and of its mapping where given.
 
-    Left out: ``Config.NOT_HASHED`` and the paths of the source, so that the same data elsewhere has the same hash.
+    Left out: ``Config.NOT_HASHED``, the paths of the source, so that the same data elsewhere has the same hash, and
+    what is fitted for comparison only.
     """
     said = config.model_dump(mode="json", exclude=set(Config.NOT_HASHED) | {"source"})
+    said["backtest"].pop("ablations")
     said["source"] = config.source.model_dump(mode="json", exclude={"path", "mapping"})
     said["mapping"] = mapping.model_dump(mode="json") if mapping is not None else None
     return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

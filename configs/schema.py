@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from configs.base import Distinct, Duration, FiscalStart, Strict, TimeZone, refuse
 from configs.vocab import (
+    Ablation,
     Baseline,
     Calibrate,
     Eligibility,
@@ -39,6 +40,10 @@ class Period(Strict):
         default=None,
         description="first day of every period, ascending, the last one ending the period before it; "
         "for 4-4-5 and other calendars; replaces the regular calendar when given",
+    )
+
+    holidays: Annotated[tuple[date, ...], Distinct] = Field(
+        default=(), description="days on which nobody works, beside Saturdays and Sundays"
     )
 
     @property
@@ -201,6 +206,11 @@ class Backtest(Strict):
         "created after it; a timestamp with its offset, such as 2012-01-31T17:58:00Z",
     )
     bootstrap: int = Field(default=500, ge=0, le=100_000, description="draws of deals for the intervals; 0: none")
+    ablations: Annotated[tuple[Ablation, ...], Distinct] = Field(
+        default=(Ablation.REP_ID,),
+        description="fits for comparison, never shipped. rep_id: one seed with the raw rep id; rep_id_only: the id in "
+        "place of the facts about the rep; groups: a whole backtest without each group; `--ablate` asks for all",
+    )
 
 
 class Gates(Strict):
@@ -261,7 +271,7 @@ class Config(Strict):
     """A whole config file."""
 
     NOT_HASHED: ClassVar[frozenset[str]] = frozenset({"name", "state_dir", "serving", "gates"})
-    """Sections that change no model and so are no part of its hash; nor are the paths of the source."""
+    """Sections that change no model and so are no part of its hash; nor are the paths of the source, and ablations."""
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",

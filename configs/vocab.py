@@ -149,9 +149,13 @@ class FeatureGroup(StrEnum):
     DEAL = "deal"
     CLOCK = "clock"
     VELOCITY = "velocity"
+    NORMS = "norms"
     ACTIVITY = "activity"
     ENGAGEMENT = "engagement"
+    PEOPLE = "people"
     HISTORY = "history"
+    HABITS = "habits"
+    TARGETS = "targets"
 
 
 class Baseline(StrEnum):
@@ -161,6 +165,14 @@ class Baseline(StrEnum):
     STAGE_RATE = "stage_rate"
     STAGE_TIME_LEFT = "stage_time_left"
     RIDGE = "ridge"
+
+
+class Ablation(StrEnum):
+    """What a backtest fits beside the close model to show what its features are worth."""
+
+    GROUPS = "groups"  # the close model without each feature group in turn
+    REP_ID = "rep_id"  # one seed with the raw rep id among the features, beside one seed without
+    REP_ID_ONLY = "rep_id_only"  # the same with the id in place of the facts about the rep
 
 
 class Offset(StrEnum):

@@ -1,21 +1,21 @@
 """Activity: what our side does on the deal. Windows run over when the CRM learnt of it (``known_at``).
 
-A row that announces something (planned) is not yet done; a cancelled one never was.
+A row that announces something (planned) is not yet done; a cancelled one never was. A dial is a call of ours, a connect
+one that was answered.
 """
 
 from __future__ import annotations
 
-from features.asof import AsOfView
+import numpy as np
+
+from features.asof import AsOfView, Seen
+from features.columns import number, ratio
 from features.periods import DAY
-from features.registry import Columns, Context, Feature, feature_group
+from features.registry import OWN, Columns, Context, Feature, Float, feature_group
+
+SECONDS_PER_HOUR = 3_600.0
 
 SPECS = (
-    Feature(
-        "outbound_7d",
-        "activities",
-        "{value} outbound activities in 7 days; deals like this usually {usual}",
-        factor="our_activity",
-    ),
     Feature(
         "outbound_30d",
         "activities",
@@ -23,9 +23,17 @@ SPECS = (
         factor="our_activity",
     ),
     Feature(
-        "calls_out_30d",
-        "calls",
-        "{value} calls made in 30 days; deals like this usually {usual}",
+        "outbound_fading_7d",
+        "activities",
+        "our activity, fading by half in 7 days, stands at {value}; usually {usual}",
+        style=".1f",
+        factor="our_activity",
+    ),
+    Feature(
+        "outbound_fading_30d",
+        "activities",
+        "our activity, fading by half in 30 days, stands at {value}; usually {usual}",
+        style=".1f",
         factor="our_activity",
     ),
     Feature(
@@ -37,16 +45,56 @@ SPECS = (
         factor="our_activity",
     ),
     Feature(
-        "activities_90d",
-        "activities",
-        "{value} activities in 90 days; deals like this usually {usual}",
+        "owed_days",
+        "days",
+        "the buyer has waited {value} days for our answer; usually {usual}",
         factor="our_activity",
+    ),
+    Feature(
+        "answer_hours",
+        "hours",
+        "we answered the buyer's mails after {value} hours; deals like this usually {usual}",
+        missing="no answered mail yet",
+        unknown="there was no mail of the buyer to answer",
+        factor="our_activity",
+    ),
+    Feature(
+        "calls_out_30d",
+        "calls",
+        "{value} calls made in 30 days; deals like this usually {usual}",
+        factor="our_activity",
+    ),
+    Feature(
+        "connect_rate_90d",
+        "share 0-1",
+        "{value} of our calls in 90 days were answered; deals like this usually {usual}",
+        missing="no calls in 90 days",
+        unknown="we made no call in 90 days",
+        style=".0%",
+        factor="our_activity",
+    ),
+    Feature(
+        "meetings_per_connect",
+        "meetings / call",
+        "{value} meetings for every answered call; deals like this usually {usual}",
+        missing="no answered calls",
+        unknown="no call of ours was answered yet",
+        style=".1f",
+        factor="meetings",
     ),
     Feature(
         "meetings_ahead",
         "meetings",
         "{value} meetings are booked ahead; deals like this usually {usual}",
         sign=1,
+        factor="meetings",
+    ),
+    Feature(
+        "days_to_meeting",
+        "days",
+        "the meeting that was booked last is {value} days away; usually {usual}",
+        missing="no meeting ahead",
+        unknown="no meeting is booked",
         factor="meetings",
     ),
     Feature(
@@ -58,18 +106,35 @@ SPECS = (
 )
 
 
-@feature_group("activity", SPECS)
+@feature_group("activity", SPECS, source=OWN)
 def activity(view: AsOfView, context: Context) -> Columns:
     """Return the activity columns for every request; see the module docstring."""
-    activities = view.of("activities")
-    booked = activities.upcoming("occurred_at", "meeting_planned")
-    called_off = activities.upcoming("occurred_at", "meeting_cancelled")
+    seen = view.of("activities")
+    month, quarter = 30 * DAY, 90 * DAY
+    ahead = seen.upcoming("occurred_at", "meeting_planned") - seen.upcoming("occurred_at", "meeting_cancelled")
     return {
-        "outbound_7d": activities.count("outbound", within=7 * DAY),
-        "outbound_30d": activities.count("outbound", within=30 * DAY),
-        "calls_out_30d": activities.count("call_out", within=30 * DAY),
-        "days_since_outbound": activities.days_since("outbound"),
-        "activities_90d": activities.count("done", within=90 * DAY),
-        "meetings_ahead": booked - called_off,
-        "meetings_cancelled": activities.count("meeting_cancelled"),
+        "outbound_30d": seen.count("outbound", within=month),
+        "outbound_fading_7d": seen.decayed(7 * DAY, "outbound"),
+        "outbound_fading_30d": seen.decayed(month, "outbound"),
+        "days_since_outbound": seen.days_since("outbound"),
+        "owed_days": _owed(seen),
+        "answer_hours": ratio(seen.total("answer_s", "answer"), seen.count("answer")) / SECONDS_PER_HOUR,
+        "calls_out_30d": seen.count("call_out", within=month),
+        "connect_rate_90d": ratio(seen.count("call_connected", within=quarter), seen.count("call_out", within=quarter)),
+        "meetings_per_connect": ratio(seen.count("meeting_held"), seen.count("call_connected")),
+        "meetings_ahead": ahead,
+        "days_to_meeting": _days_to_meeting(view, seen, ahead),
+        "meetings_cancelled": seen.count("meeting_cancelled"),
     }
+
+
+def _owed(seen: Seen) -> Float:
+    """Return the days since the buyer's last word if we have neither written, called nor met since, else 0."""
+    waiting = np.nan_to_num(seen.days_since("inbound"), nan=0.0)
+    return np.where(seen.days_since("reached") <= waiting, 0.0, waiting)
+
+
+def _days_to_meeting(view: AsOfView, seen: Seen, ahead: Float) -> Float:
+    """Return the days to the meeting that was booked last, NaN where it is over or everything ahead was called off."""
+    days = (number(seen.last("occurred_at", "meeting_planned")) - view.as_of) / DAY
+    return np.where((ahead > 0) & (days >= 0), days, np.nan)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +12,21 @@ from numpy.typing import NDArray
 
 from configs.errors import ConfigError
 from features.asof import Requests
+from features.order import total_order
 from features.record import Record
 from features.registry import GROUPS, Context, Plan, group_features
 
 # Order of groups is order of columns. A new group: its module here.
-GROUP_MODULES = ("deal", "clock", "velocity", "activity", "engagement", "history")
+GROUP_MODULES = (
+    "deal", "clock", "velocity", "norms", "activity", "engagement", "people", "history", "habits", "targets",
+)  # fmt: skip
 
 # What the stage x time table is made of: no plan is without them.
 ALWAYS = {"in_period": ("stage_rank", "days_left"), "eventual": ("stage_rank", "days_open")}
 
-CHUNK = 250_000  # requests at a time: bounds the working memory, changes no value (the law batch = one)
+Around = Callable[[str], AbstractContextManager[object]]
+
+CHUNK = 2**16  # requests at a time: bounds the working memory, changes no value (the law batch = one)
 
 
 @dataclass(frozen=True)
@@ -62,23 +68,37 @@ def load_groups() -> None:
         importlib.import_module(f"features.{name}")
 
 
-def build_features(record: Record, requests: Requests, plan: Plan) -> FeatureMatrix:
-    """Return the plan's columns for every request, in the requests' order; see `FeatureMatrix`."""
+def _nothing(_: str) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+def build_features(record: Record, requests: Requests, plan: Plan, around: Around = _nothing) -> FeatureMatrix:
+    """Return the plan's columns for every request, in the requests' order; see `FeatureMatrix`.
+
+    around: gives for a group's name what is entered while its columns are computed: training's stopwatch.
+    """
     load_groups()
+    if len(requests) == 0:
+        return FeatureMatrix(plan.names, np.empty((0, len(plan.features))))
     values = np.empty((len(requests), len(plan.features)), dtype=np.float64)
+    # Deal after deal: what one request reads lies beside what the last one read.
+    order = total_order(len(record.deal_ids), requests.deal, requests.as_of, None)
     for start in range(0, len(requests), CHUNK):
-        rows = slice(start, start + CHUNK)
-        _fill(values[rows], record, requests.take(rows), plan)
+        rows = order[start : start + CHUNK]
+        columns = np.empty((len(plan.features), len(rows)))
+        _fill(columns, record, requests.take(rows), plan, around)
+        values[rows] = columns.T
     return FeatureMatrix(plan.names, values)
 
 
-def _fill(out: NDArray[np.float64], record: Record, requests: Requests, plan: Plan) -> None:
+def _fill(out: NDArray[np.float64], record: Record, requests: Requests, plan: Plan, around: Around) -> None:
     view = record.view(requests)
     place = {name: j for j, name in enumerate(plan.names)}
     for group in plan.groups:
         expected = {f.name for f in GROUPS[group].specs(plan.context.schema)}
-        columns = GROUPS[group].compute(view, plan.context)
+        with around(group):
+            columns = GROUPS[group].compute(view, plan.context)
         if set(columns) != expected:
             raise ValueError(f"group {group!r} gave {sorted(set(columns) ^ expected)} more or fewer than it declares")
         for name in columns.keys() & place.keys():
-            out[:, place[name]] = columns[name]
+            out[place[name]] = columns[name]

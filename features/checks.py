@@ -20,6 +20,12 @@ from features.stages import LOST, WON, StageMap, unknown_name
 from features.tables import NAT, PLANNED, TABLES, Coded, CrmTables, IntArray, Table, is_missing
 
 MAX_AMOUNT_CENTS = 10**14  # a million million
+NOT_HAPPENED = (
+    "cancelled",
+    "canceled",
+    "no_show",
+    "declined",
+)  # a CRM keeps the scheduled start of what was called off
 EXAMPLES = 3  # faults shown of one finding; the rest are counted
 _DAYS = (day_number(FIRST_DAY), day_number(LAST_DAY))
 
@@ -156,7 +162,8 @@ def _activities(table: Table) -> Iterator[Finding]:
     below = _rows(minutes < 0)
     yield Finding("negative_minutes", table.name, "minutes", below, _value(table, "minutes"), "0 or more", "correct it")
     outcome = table.coded("outcome")
-    said = (outcome.codes >= 0) & (outcome.codes != (outcome.code_of(PLANNED) if PLANNED in outcome.values else -2))
+    silent = np.array([*(value in (PLANNED, *NOT_HAPPENED) for value in outcome.values), True], dtype=bool)
+    said = ~silent[outcome.codes]
     known_at, occurred_at = table.ints("known_at"), table.ints("occurred_at")
     early = _rows(said & (known_at != NAT) & (occurred_at != NAT) & (known_at < occurred_at))
 

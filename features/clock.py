@@ -10,13 +10,21 @@ import numpy as np
 
 from features.asof import AsOfView
 from features.columns import number
-from features.periods import DAY, local_days
-from features.registry import Columns, Context, Feature, feature_group
+from features.periods import DAY, Calendar, local_days
+from features.registry import OWN, Columns, Context, Feature, Float, feature_group
+from features.tables import NAT
 
 _PERIOD = ("in_period",)
 
 SPECS = (
     Feature("days_left", "days", "{value} days of the period are left", targets=_PERIOD, factor="stage_and_time"),
+    Feature(
+        "workdays_left",
+        "working days",
+        "{value} working days of the period are left",
+        targets=_PERIOD,
+        factor="stage_and_time",
+    ),
     Feature(
         "period_share",
         "share 0-1",
@@ -62,10 +70,20 @@ SPECS = (
         targets=_PERIOD,
         factor="close_date",
     ),
+    Feature(
+        "close_date_at_period_end",
+        "0 or 1",
+        "the close date is the last working day of a period, as placeholders are: {value}; usually {usual}",
+        missing="no close date",
+        unknown="no close date is set",
+        words=("no", "yes"),
+        targets=_PERIOD,
+        factor="close_date",
+    ),
 )
 
 
-@feature_group("clock", SPECS)
+@feature_group("clock", SPECS, source=OWN)
 def clock(view: AsOfView, context: Context) -> Columns:
     """Return the clock columns for every request; see the module docstring."""
     calendar = view.calendar
@@ -73,11 +91,24 @@ def clock(view: AsOfView, context: Context) -> Columns:
     start, end = calendar.starts[period], calendar.starts[period + 1]
     due = number(view.of("history").last("close_date"))
     past_period = due - (calendar.days[period + 1] - 1)
+    today = local_days(view.as_of, calendar.zone)
     return {
         "days_left": (end - view.as_of) / DAY,
+        "workdays_left": calendar.workdays(today, calendar.days[period + 1]).astype(np.float64),
         "period_share": (view.as_of - start) / (end - start),
         "days_open": view.days_since_created(),
-        "days_to_close_date": due - local_days(view.as_of, calendar.zone),
+        "days_to_close_date": due - today,
         "close_date_past_period": past_period,
         "close_date_in_period": np.where(np.isnan(due), np.nan, (past_period <= 0).astype(np.float64)),
+        "close_date_at_period_end": _at_period_end(view, calendar),
     }
+
+
+def _at_period_end(view: AsOfView, calendar: Calendar) -> Float:
+    """Return 1 where no working day lies between the close date and the end of its period, NaN without a date."""
+    due = view.of("history").last("close_date")
+    known = due != NAT
+    day = np.where(known, due, 0)
+    period = np.clip(np.searchsorted(calendar.days, day, side="right") - 1, 0, len(calendar.days) - 2)
+    last = calendar.workdays(day + 1, calendar.days[period + 1]) == 0
+    return np.where(known, last.astype(np.float64), np.nan)

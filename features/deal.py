@@ -10,11 +10,21 @@ import numpy as np
 
 from features.asof import AsOfView
 from features.columns import log_money, number
+from features.reference import MILLION
 from features.registry import Columns, Context, Feature, Schema, feature_group
 
 _FIXED = (
     Feature(
         "stage_rank", "rank", "in stage number {value} (first is 0)", missing="stage not known", factor="stage_and_time"
+    ),
+    Feature(
+        "stage_share",
+        "share 0-1",
+        "it is {value} of the way through its sales process; deals like this usually {usual}",
+        missing="stage not known",
+        unknown="the stage is not known",
+        style=".0%",
+        factor="stage_and_time",
     ),
     Feature(
         "log_amount",
@@ -42,6 +52,16 @@ _FIXED = (
         "amount was changed {value} times; deals like this usually {usual}",
         factor="amount",
     ),
+    Feature(
+        "amount_last_step",
+        "log ratio",
+        "the amount's last change made it {value} times what it was",
+        missing="never changed",
+        unknown="the amount was never changed",
+        style=".2f",
+        exp=True,
+        factor="amount",
+    ),
     Feature("amount_cuts", "changes", "amount was cut {value} times; deals like this usually {usual}", factor="amount"),
     Feature(
         "category_rank",
@@ -54,10 +74,33 @@ _FIXED = (
         factor="rep_call",
     ),
     Feature(
-        "category_changes",
+        "category_raised",
         "changes",
-        "forecast category was moved {value} times; deals like this usually {usual}",
+        "the call was raised {value} times; deals like this usually {usual}",
         factor="rep_call",
+    ),
+    Feature(
+        "category_lowered",
+        "changes",
+        "the call was lowered {value} times; deals like this usually {usual}",
+        factor="rep_call",
+    ),
+    Feature(
+        "days_since_category_change",
+        "days",
+        "the call was last changed {value} days ago; usually {usual}",
+        missing="never changed",
+        unknown="the call was never changed",
+        factor="rep_call",
+    ),
+    Feature(
+        "crm_probability",
+        "share 0-1",
+        "the CRM's own probability is {value}; deals like this usually {usual}",
+        missing="not recorded",
+        style=".0%",
+        factor="rep_call",
+        source="Salesforce Opportunity.Probability",
     ),
     Feature(
         "next_step_set",
@@ -66,6 +109,12 @@ _FIXED = (
         missing="not recorded",
         words=("no", "yes"),
         factor="rep_call",
+    ),
+    Feature(
+        "owner_changes",
+        "changes",
+        "the deal changed hands {value} times; deals like this usually {usual}",
+        factor="pace",
     ),
 )
 
@@ -85,19 +134,25 @@ def _specs(schema: Schema) -> tuple[Feature, ...]:
     return _FIXED + numbers
 
 
-@feature_group("deal", _specs)
+@feature_group("deal", _specs, source="Salesforce Opportunity and OpportunityHistory")
 def deal(view: AsOfView, context: Context) -> Columns:
     """Return the deal columns for every request; see the module docstring."""
     history = view.of("history")
     amount = log_money(history.last("amount"))
     return {
         "stage_rank": number(history.last("stage")),
+        "stage_share": number(history.last("stage_share_ppm")) / MILLION,
         "log_amount": amount,
         "amount_vs_first": amount - log_money(history.first("amount")),
         "amount_changes": history.count("amount_changed"),
+        "amount_last_step": number(history.last("amount_step_ppm", "amount_changed")) / MILLION,
         "amount_cuts": history.count("amount_cut"),
         "category_rank": number(history.last("category")),
-        "category_changes": history.count("category_changed"),
+        "category_raised": history.count("category_raised"),
+        "category_lowered": history.count("category_lowered"),
+        "days_since_category_change": history.days_since("category_changed"),
+        "crm_probability": number(history.last("probability_ppm")) / MILLION,
         "next_step_set": number(history.last("next_step")),
+        "owner_changes": history.count("owner_changed"),
         **{f"attr_{name}": np.asarray(view.fixed(name), dtype=np.float64) for name in context.schema.numbers},
     }

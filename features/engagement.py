@@ -1,4 +1,4 @@
-"""Engagement: what the buyer does: replies, meetings held, calls taken, content opened, people involved.
+"""Engagement: what the buyer does: replies and how fast, meetings held, calls taken, content opened.
 
 ``buyer`` rows are inbound activities, meetings held and calls that connected. Times since use when it happened
 (``occurred_at``) among the rows the CRM already knew.
@@ -6,10 +6,14 @@
 
 from __future__ import annotations
 
-from features.asof import AsOfView
+import numpy as np
+
+from features.asof import AsOfView, Seen
 from features.columns import ratio
 from features.periods import DAY
-from features.registry import Columns, Context, Feature, feature_group
+from features.registry import OWN, Columns, Context, Feature, Float, feature_group
+
+SECONDS_PER_HOUR = 3_600.0
 
 SPECS = (
     Feature(
@@ -19,12 +23,6 @@ SPECS = (
         missing="the buyer has not acted yet",
         unknown="no sign from the buyer so far",
         sign=-1,
-        factor="buyer_engagement",
-    ),
-    Feature(
-        "buyer_14d",
-        "activities",
-        "the buyer acted {value} times in 14 days; deals like this usually {usual}",
         factor="buyer_engagement",
     ),
     Feature(
@@ -46,12 +44,6 @@ SPECS = (
         missing="no buyer activity in 42 days",
         unknown="no sign from the buyer in 42 days",
         style=".0%",
-        factor="buyer_engagement",
-    ),
-    Feature(
-        "replies_30d",
-        "mails",
-        "{value} mails from the buyer in 30 days; deals like this usually {usual}",
         factor="buyer_engagement",
     ),
     Feature(
@@ -83,43 +75,82 @@ SPECS = (
         factor="buyer_engagement",
     ),
     Feature(
-        "contacts_active_30d",
-        "people",
-        "{value} people took part in 30 days; deals like this usually {usual}",
-        factor="people",
-    ),
-    Feature(
-        "contacts_known", "people", "{value} people are on the deal; deals like this usually {usual}", factor="people"
-    ),
-    Feature(
-        "buyer_decayed",
+        "buyer_fading_7d",
         "activities",
         "buyer activity, fading by half in 7 days, stands at {value}; usually {usual}",
         style=".1f",
         factor="buyer_engagement",
     ),
+    Feature(
+        "buyer_fading_30d",
+        "activities",
+        "buyer activity, fading by half in 30 days, stands at {value}; usually {usual}",
+        style=".1f",
+        factor="buyer_engagement",
+    ),
+    Feature(
+        "reply_hours",
+        "hours",
+        "the buyer answered our mails after {value} hours; deals like this usually {usual}",
+        missing="no reply yet",
+        unknown="the buyer has not answered a mail yet",
+        factor="buyer_engagement",
+    ),
+    Feature(
+        "reply_trend",
+        "log ratio",
+        "in 30 days the buyer's answers took {value} times as long as over the whole deal",
+        missing="no reply in 30 days",
+        unknown="no answer from the buyer in 30 days",
+        style=".1f",
+        exp=True,
+        factor="buyer_engagement",
+    ),
+    Feature(
+        "process_steps",
+        "steps",
+        "{value} of 6 steps are met (met, second contact, senior or decision maker, amount, next step, offer out); "
+        "usually {usual}",
+        factor="people",
+    ),
 )
 
 
-@feature_group("engagement", SPECS)
+@feature_group("engagement", SPECS, source=OWN)
 def engagement(view: AsOfView, context: Context) -> Columns:
     """Return the engagement columns for every request; see the module docstring."""
     activities = view.of("activities")
     fortnight, month, quarter = 14 * DAY, 30 * DAY, 90 * DAY
     recent = activities.count("buyer", within=fortnight)
+    took = ratio(activities.total("reply_s", "reply"), activities.count("reply"))
+    took_lately = ratio(activities.total("reply_s", "reply", within=month), activities.count("reply", within=month))
     return {
         "days_since_buyer": activities.days_since("buyer", clock="occurred_at"),
-        "buyer_14d": recent,
         "buyer_30d": activities.count("buyer", within=month),
         "buyer_total": activities.count("buyer"),
         "buyer_trend": ratio(recent, activities.count("buyer", within=42 * DAY)),
-        "replies_30d": activities.count("email_in", within=month),
         "buyer_share_90d": ratio(activities.count("buyer", within=quarter), activities.count("done", within=quarter)),
         "meetings_held_30d": activities.count("meeting_held", within=month),
         "meetings_held": activities.count("meeting_held"),
         "content_30d": activities.count("content", within=month),
         "contracts_in": activities.count("contract_in"),
-        "contacts_active_30d": activities.distinct("contact", "buyer", within=month),
-        "contacts_known": view.of("contacts").distinct("contact"),
-        "buyer_decayed": activities.decayed(7 * DAY, "buyer"),
+        "buyer_fading_7d": activities.decayed(7 * DAY, "buyer"),
+        "buyer_fading_30d": activities.decayed(month, "buyer"),
+        "reply_hours": took / SECONDS_PER_HOUR,
+        "reply_trend": np.log(took_lately + SECONDS_PER_HOUR) - np.log(took + SECONDS_PER_HOUR),
+        "process_steps": _steps(view, activities),
     }
+
+
+def _steps(view: AsOfView, activities: Seen) -> Float:
+    """Count the steps of a sound process that are met; what is not recorded counts as not met."""
+    history, contacts = view.of("history"), view.of("contacts")
+    met = (
+        activities.count("meeting_held") > 0,
+        contacts.distinct("contact") > 1,
+        (contacts.count("senior") > 0) | (contacts.count("decides") > 0),
+        history.last("amount") > 0,
+        history.last("next_step") == 1,
+        activities.count("contract_out") > 0,
+    )
+    return np.asarray(np.sum(met, axis=0), dtype=np.float64)

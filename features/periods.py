@@ -7,7 +7,7 @@ quarter that holds a change of the clocks is an hour longer or shorter, as it is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -42,12 +42,13 @@ class Calendar:
 
     starts: int64[p + 1], UTC microseconds, increasing; period i is ``[starts[i], starts[i + 1])``.
     days: int64[p + 1], the same starts as local days since 1970-01-01.
-    zone: IANA name.
+    zone: IANA name. holidays: int64[h], local days since 1970-01-01 that nobody works on, increasing.
     """
 
     starts: Int
     days: Int
     zone: str
+    holidays: Int = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def index(self, instant: Int) -> Int:
         """Return the period index of each instant (int64[n]); raises ConfigError where the calendar does not reach."""
@@ -64,6 +65,20 @@ class Calendar:
         at = self.index(instant)
         return self.starts[at], self.starts[at + 1]
 
+    def workdays(self, first: Int, end: Int) -> Int:
+        """Return the working days (Monday to Friday, no holidays) among the local days ``[first, end)``, int64[n].
+
+        Negative spans hold none.
+        """
+        free = self.holidays[(self.holidays + 3) % 7 < 5]  # 1970-01-01 was a Thursday
+
+        def before(day: Int) -> Int:
+            weeks, weekday = np.divmod(day + 3, 7)
+            return (weeks * 5 + np.minimum(weekday, 5) - np.searchsorted(free, day)).astype(np.int64)
+
+        days: Int = np.maximum(before(end) - before(first), 0)
+        return days
+
     def day(self, index: int) -> date:
         """First day of period `index`, local; this is the period's id."""
         return EPOCH + timedelta(days=int(self.days[index]))
@@ -74,19 +89,25 @@ class Calendar:
 
 
 def fiscal_calendar(
-    kind: str, fiscal_year_start: int | str, zone: str, table: Sequence[date] | None = None
+    kind: str,
+    fiscal_year_start: int | str,
+    zone: str,
+    table: Sequence[date] | None = None,
+    holidays: Sequence[date] = (),
 ) -> Calendar:
     """Build the calendar of a config's `period` block.
 
     kind: "quarter" (3 months) or "month". fiscal_year_start: month 1-12 or "MM-DD". table: first days of explicit
-    periods (4-4-5 and others; the last entry closes the last period), which then replace kind and start.
+    periods (4-4-5 and others; the last entry closes the last period), which then replace kind and start. holidays: days
+    that are no working days.
     """
     name = ZoneInfo(zone)
     days = list(table) if table else _regular_starts(3 if kind == "quarter" else 1, fiscal_year_start)
     starts = np.array([local_midnight(day, name) for day in days], dtype=np.int64)
     if len(starts) < 2 or (np.diff(starts) <= 0).any():
         raise ConfigError("period.table needs at least two first days, in increasing order")
-    return Calendar(starts, np.array([day_number(day) for day in days], dtype=np.int64), zone)
+    free = np.array(sorted({day_number(day) for day in holidays}), dtype=np.int64)
+    return Calendar(starts, np.array([day_number(day) for day in days], dtype=np.int64), zone, free)
 
 
 def _regular_starts(months: int, fiscal_year_start: int | str) -> list[date]:

@@ -1,4 +1,4 @@
-"""The registry of features and feature groups: name, unit, missing rule, sign, sentence.
+"""The registry of features and feature groups: name, unit, missing rule, sign, sentence, where the definition is from.
 
 To add a feature: one `Feature` and one line in its group. To add a group: a module with one `@feature_group`, and its
 name in `features.build.GROUP_MODULES`. Everything else (build, bundle hash, reasons, README table, contract tests)
@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from features.asof import AsOfView
 
 Float = NDArray[np.float64]
 
+OWN = "own"  # the source of a definition that is nobody else's
 EXP_LIMIT = 700.0  # beyond it the exponential is no float
 Columns = dict[str, Float]
 
@@ -34,6 +36,7 @@ class Feature:
     targets: the heads it serves.
     factor: the reason it is told under, with the features that say much the same; its own name where empty.
     exp: a log is told as what it is the log of. words: a small whole number is told as the word in that place.
+    source: where the definition comes from: a CRM's object, an article, a paper, or `OWN`; the group's where empty.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Feature:
     factor: str = ""
     exp: bool = False
     words: tuple[str, ...] = ()
+    source: str = ""
 
     def sentence(self, value: float, usual: float) -> str:
         """Return the plain sentence for a value beside the usual one; NaN is told as unknown."""
@@ -99,13 +103,21 @@ class FeatureGroup:
 GROUPS: dict[str, FeatureGroup] = {}
 
 
-def feature_group(name: str, specs: Specs | tuple[Feature, ...]) -> Callable[[Compute], Compute]:
-    """Register a group. `specs`: a tuple, or a function of the schema where the columns depend on the record."""
+def feature_group(name: str, specs: Specs | tuple[Feature, ...], source: str = "") -> Callable[[Compute], Compute]:
+    """Register a group. `specs`: a tuple, or a function of the schema where the columns depend on the record.
+
+    source: where the definitions come from, of every feature that names no source itself.
+    """
+
+    @lru_cache(maxsize=64)  # one request asks for them too
+    def sourced(schema: Schema) -> tuple[Feature, ...]:
+        features = specs if isinstance(specs, tuple) else specs(schema)
+        return tuple(f if f.source else replace(f, source=source) for f in features)
 
     def register(compute: Compute) -> Compute:
         if name in GROUPS and GROUPS[name].compute.__module__ != compute.__module__:
             raise ValueError(f"feature group {name!r} is registered twice")
-        GROUPS[name] = FeatureGroup(name, (lambda _: specs) if isinstance(specs, tuple) else specs, compute)
+        GROUPS[name] = FeatureGroup(name, sourced, compute)
         return compute
 
     return register
@@ -124,17 +136,25 @@ class Plan:
         """Column names, in order."""
         return tuple(feature.name for feature in self.features)
 
+    def members(self) -> dict[str, tuple[str, ...]]:
+        """Return the plan's features by group, groups in order."""
+        listed = group_features(self.groups, self.context)
+        return {group: tuple(f.name for f in features if f.name in self.names) for group, features in listed.items()}
+
     def only(self, names: tuple[str, ...]) -> Plan:
         """Return the plan with just these features, in the plan's order."""
         return Plan(self.context, self.groups, tuple(f for f in self.features if f.name in names))
 
     def fingerprint(self) -> str:
-        """SHA-256 of everything that fixes the meaning of the columns; a bundle refuses code with another one."""
+        """SHA-256 of everything that fixes the meaning of the columns; a bundle refuses code with another one.
+
+        The sentence is part of it, since bundle and code answer together; who first defined the feature is not.
+        """
         told = {
             "schema": asdict(self.context.schema),
             "shrink": self.context.shrink,
             "groups": self.groups,
-            "features": [asdict(feature) for feature in self.features],
+            "features": [{k: v for k, v in asdict(f).items() if k != "source"} for f in self.features],
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

@@ -16,7 +16,16 @@ def schema_of(tables: CrmTables, mapping: Mapping, target: str) -> Schema:
     A field without a history that nobody declared constant is quarantined, which here means: not named.
     """
     own = tuple(name for name in OWN if tables.deals.has(name))
+    accounts = tuple(name for name in mapping.fixed_account_fields if tables.accounts.has(name))
+    return _schema(mapping, target, own, accounts)
+
+
+def declared_schema(mapping: Mapping, target: str) -> Schema:
+    """Return the schema of a record whose every column holds values: what the mapping alone can tell."""
+    return _schema(mapping, target, OWN, tuple(mapping.fixed_account_fields))
+
+
+def _schema(mapping: Mapping, target: str, own: tuple[str, ...], accounts: tuple[str, ...]) -> Schema:
     declared = tuple(name for name, a in mapping.attributes.items() if a.kind == AttributeKind.CATEGORY)
     numbers = tuple(name for name, a in mapping.attributes.items() if a.kind == AttributeKind.NUMBER)
-    accounts = tuple(name for name in mapping.fixed_account_fields if tables.accounts.has(name))
     return Schema(str(target), (*own, *accounts, *declared), numbers)

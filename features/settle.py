@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from operator import eq, lt
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -123,8 +124,10 @@ def settle(table: Table, dictionary: Dictionary) -> Table:
 
 def translated(coded: Coded, translate: Callable[[str], str]) -> Coded:
     """Replace each value by another word; equal words become one value. Values come out sorted, each used."""
-    used = np.unique(coded.codes)
+    used = np.flatnonzero(np.bincount(coded.codes + 1, minlength=len(coded.values) + 1)) - 1
     texts = [translate(coded.values[code]) for code in used.tolist() if code >= 0]
+    if len(texts) == len(coded.values) and all(map(eq, texts, coded.values)) and all(map(lt, texts, texts[1:])):
+        return coded
     values = tuple(sorted(set(texts)))
     index = {text: code for code, text in enumerate(values)}
     lookup = np.full(len(coded.values) + 1, -1, dtype=np.int32)

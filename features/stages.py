@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from configs.mapping import Mapping as MappingFile
 
 OPEN, WON, LOST, UNKNOWN = 0, 1, 2, -1
+MERGED = 3  # goes on as another deal: closed, but neither won nor lost
 
 
 @dataclass(frozen=True)

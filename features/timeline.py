@@ -1,9 +1,10 @@
 """Timelines: what happened to each entity, in the order in which it became known.
 
 A timeline is a set of columns sorted by (entity, known_at, order of arrival). One int64 key per row, made of the entity
-and of the rank of its ``known_at`` among all distinct instants, lets one binary search find how much of an entity's
-past is visible at an instant, exactly, whatever the span and the resolution. Counts and sums over any window are then
-differences of prefix sums over integers, which give the same bits for one request and for a million.
+and of its ``known_at`` (`features.order`), lets one binary search find how much of an entity's past is visible at an
+instant, exactly. Every question is then about the rows that carry a mark (`features.ranks`) between two positions:
+counts are differences of ranks, sums differences of prefix sums over integers, and what is a float restarts per entity,
+so that one request and a million get the same bits.
 
 This module knows nothing of as-of instants; `features.asof` does.
 """
@@ -11,18 +12,23 @@ This module knows nothing of as-of instants; `features.asof` does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.fading import fading_sums
+from features.order import Instants, steps, total_order
+from features.ranks import FEW, Everyone, Marked
 from features.tables import NAT
 
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float64]
 Cached = TypeVar("Cached")
+
+_BITS = np.arange(8, dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,9 @@ class Timeline:
     entity: int64[m], 0 <= entity < entities, not decreasing. known_at: int64[m], UTC microseconds.
     columns: name -> int64[m] (NAT where missing) or bool[m] (a mask usable as ``where=``).
     start: int64[entities + 1], the rows of entity e are ``start[e]:start[e + 1]``.
-    instants: int64[k], the distinct values of known_at, increasing. key: int64[m], entity * (k + 1) + rank of known_at.
+    instants: how an instant becomes the low digit of a key. key: int64[m], that of each row, not decreasing.
+
+    A `where` names a mask column (``!`` in front negates) and means the rows that it marks; None means all rows.
     """
 
     name: str
@@ -41,7 +49,7 @@ class Timeline:
     known_at: Int
     columns: Mapping[str, Int | Bool]
     start: Int
-    instants: Int
+    instants: Instants
     key: Int
     _cache: dict[tuple[str, ...], object] = field(default_factory=dict, repr=False, compare=False)
 
@@ -66,16 +74,30 @@ class Timeline:
             self._cache[name] = make()
         return self._cache[name]  # type: ignore[return-value]
 
+    def with_columns(self, more: Mapping[str, Int | Bool]) -> Timeline:
+        """Return the same rows with some columns added or replaced."""
+        return replace(self, columns={**self.columns, **more}, _cache={})
+
+    def marked(self, where: str | None, having: str | None = None) -> Marked:
+        """Return the matching rows; with `having`, only those that hold a value in that column."""
+
+        def make() -> Marked:
+            if having is not None:
+                return Marked(self.mask(where) & (self.values(having) != NAT))
+            return Everyone(len(self)) if where is None else Marked(self.mask(where))
+
+        return self.cached(("marked", where or "", having or ""), make)
+
     def prefix_count(self, where: str | None) -> Int:
         """Rows before position i that match, int64[m + 1]."""
-        return self.cached(("count", where or ""), lambda: _prefix(self.mask(where).astype(np.int64)))
+        return self.cached(("count", where or ""), lambda: _prefix(self.mask(where)))
 
     def prefix_sum(self, column: str, where: str | None) -> Int:
-        """Sum of `column` over the matching rows before position i, missing values as 0, int64[m + 1]."""
+        """Sum of `column` over the first k matching rows, missing values as 0, int64[matching + 1]."""
 
         def make() -> Int:
-            values = self.values(column)
-            return _prefix(np.where(self.mask(where) & (values != NAT), values, 0))
+            values = self.marked(where).pick(self.values(column))
+            return _prefix(np.where(values != NAT, values, 0))
 
         return self.cached(("sum", column, where or ""), make)
 
@@ -99,35 +121,60 @@ class Timeline:
         return self.cached(("following", where or ""), make)
 
     def running_max(self, column: str, where: str | None) -> Int:
-        """For each row, the largest `column` among its entity's matching rows up to it (NAT: none), int64[m]."""
+        """For each matching row, the largest `column` among its entity's matching rows up to it, int64[matching].
+
+        NAT where none of them holds a value.
+        """
 
         def make() -> Int:
-            values = np.where(self.mask(where), self.values(column), NAT)
-            distinct, rank = np.unique(values, return_inverse=True)
-            # Ranks restart at each entity because the entity is the leading digit of what is accumulated.
-            packed = np.maximum.accumulate(self.entity * len(distinct) + rank)
-            return distinct[packed - self.entity * len(distinct)] if len(values) else values
+            marked = self.marked(where)
+            values, entity = marked.pick(self.values(column)), marked.pick(self.entity)
+            held = values[values != NAT]
+            if not len(held):
+                return np.full(len(values), NAT, dtype=np.int64)
+            least, largest = int(held.min()), int(held.max())
+            if (largest - least + 2) * (self.entities + 1) >= 2**63:
+                distinct, values = np.unique(values, return_inverse=True)
+                return distinct[_largest_so_far(entity, values, len(distinct))]
+            found = _largest_so_far(entity, np.where(values == NAT, 0, values - (least - 1)), largest - least + 2)
+            return np.where(found == 0, NAT, found + (least - 1))
 
         return self.cached(("running_max", column, where or ""), make)
 
     def decaying(self, half_life: int, where: str | None) -> Float:
-        """For each row, the sum over its entity's matching rows j up to it of 2^-((known_at - known_at_j) / half_life).
+        """For each matching row, the sum over its entity's matching rows up to it of 2^-(time since / half_life).
 
-        float64[m]. The recurrence runs entity by entity in order, so an entity's values never depend on its neighbours.
+        float64[matching]; see `features.fading`.
         """
 
         def make() -> Float:
-            out = self.mask(where).astype(np.float64)
-            place = np.arange(len(self)) - self.start[self.entity] if len(self) else np.zeros(0, dtype=np.int64)
-            order = np.argsort(place, kind="stable")
-            edges = np.searchsorted(place[order], np.arange(int(place.max(initial=-1)) + 2))
-            for k in range(1, len(edges) - 1):
-                rows = order[edges[k] : edges[k + 1]]
-                gap = (self.known_at[rows] - self.known_at[rows - 1]) / half_life
-                out[rows] += out[rows - 1] * np.exp2(-gap)
-            return out
+            marked = self.marked(where)
+            return fading_sums(marked.pick(self.entity), marked.pick(self.known_at), half_life)
 
         return self.cached(("decaying", str(half_life), where or ""), make)
+
+    def repeats(self, column: str, where: str | None) -> tuple[Marked, Int, Marked]:
+        """Find the matching rows that hold a value (a code, not negative) which their entity held before.
+
+        Returns the matching rows that hold a value; for each of those the rank of the one before it with the same
+        entity and value, -1 where it is the first; and, among all rows of the timeline, those firsts.
+        """
+
+        def make() -> tuple[Marked, Int, Marked]:
+            values = self.values(column)
+            held = self.mask(where) & (values != NAT) & (values >= 0)
+            marked = Marked(held)
+            value, entity = marked.pick(values), marked.pick(self.entity)
+            pair = entity * (int(value.max(initial=0)) + 1) + value
+            order = np.argsort(pair, kind="stable")
+            again = np.flatnonzero(pair[order[1:]] == pair[order[:-1]])
+            before = np.full(len(pair), -1, dtype=np.int64)
+            before[order[again + 1]] = order[again]
+            first = np.zeros(len(self), dtype=bool)
+            first[marked.rows[before < 0]] = True
+            return marked, before, Marked(first)
+
+        return self.cached(("repeats", column, where or ""), make)
 
     def subjects(self, column: str) -> tuple[Timeline, Int]:
         """Regroup the rows by (entity, value of `column`), for distinct counts; rows without a value are left out.
@@ -159,27 +206,54 @@ def timeline(
 
     Rows whose entity is negative (unknown) or whose known_at is missing are left out: nobody could ever ask for them.
     """
-    order = _total_order(entity, known_at, seq)
-    order = order[(entity[order] >= 0) & (known_at[order] != NAT)]
-    entity, known_at = entity[order].astype(np.int64), known_at[order]
-    instants, rank = np.unique(known_at, return_inverse=True)
+    known = (entity >= 0) & (known_at != NAT)
+    kept = None if known.all() else np.flatnonzero(known)
+    if kept is not None:
+        entity, known_at, seq = entity[kept], known_at[kept], None if seq is None else seq[kept]
+    order = total_order(entities, entity, known_at, seq)
+    source = order if kept is None else kept[order]
+    known_at = known_at.take(order)
+    size = np.bincount(entity, minlength=entities)
+    entity = np.repeat(np.arange(entities), size)  # sorted, and cheaper than to gather it
+    instants = Instants.of(entities, known_at)
     return Timeline(
         name=name,
         entities=entities,
         entity=entity,
         known_at=known_at,
-        columns={n: c[order] for n, c in columns.items()},
-        start=np.searchsorted(entity, np.arange(entities + 1)).astype(np.int64),
+        columns=_taken(columns, source),
+        start=_prefix(size),
         instants=instants,
-        key=entity * (len(instants) + 1) + rank.astype(np.int64),
+        key=instants.key(entity, known_at),
     )
 
 
-def _total_order(entity: Int, known_at: Int, seq: Int | None) -> Int:
-    return np.lexsort((known_at, entity) if seq is None else (seq, known_at, entity)).astype(np.int64)
+def _taken(columns: Mapping[str, Int | Bool], rows: Int) -> dict[str, Int | Bool]:
+    """Return the columns at `rows`. Many masks travel as the bits of one integer: one gather instead of one each."""
+    masks = [name for name, column in columns.items() if column.dtype == bool]
+    if len(rows) <= FEW or len(masks) < 3:
+        return {name: column.take(rows) for name, column in columns.items()}
+    out: dict[str, Int | Bool] = {name: column.take(rows) for name, column in columns.items() if name not in masks}
+    for start in range(0, len(masks), 8):
+        some = {bit: columns[name].view(np.uint8) for bit, name in zip(_BITS, masks[start : start + 8], strict=False)}
+        byte = np.zeros(len(columns[masks[start]]), dtype=np.uint8)
+        for part in steps(len(byte)):
+            for bit, mask in some.items():
+                byte[part] |= mask[part] << bit
+        byte = byte.take(rows)
+        for bit, name in zip(_BITS, masks[start : start + 8], strict=False):
+            out[name] = (byte & (_BITS[1] << bit)).astype(bool)
+    return {name: out[name] for name in columns}
 
 
-def _prefix(values: Int) -> Int:
+def _largest_so_far(entity: Int, digit: Int, width: int) -> Int:
+    # Digits restart at each entity because the entity is the leading digit of what is accumulated.
+    base = entity * width
+    found: Int = np.maximum.accumulate(base + digit) - base
+    return found
+
+
+def _prefix(values: Int | Bool) -> Int:
     out = np.zeros(len(values) + 1, dtype=np.int64)
     np.cumsum(values, out=out[1:])
     return out

@@ -44,6 +44,20 @@ SPECS = (
         factor="pace",
     ),
     Feature(
+        "stages_skipped",
+        "stages",
+        "skipped {value} stages; deals like this usually {usual}",
+        factor="pace",
+    ),
+    Feature(
+        "slips",
+        "changes",
+        "close date was moved past the end of its period {value} times; deals like this usually {usual}",
+        sign=-1,
+        factor="close_date",
+        source="Gong help 7251552457101: pushed out (slipped)",
+    ),
+    Feature(
         "pushes",
         "changes",
         "close date moved out {value} times; deals like this usually {usual}",
@@ -72,22 +86,17 @@ SPECS = (
         factor="close_date",
     ),
     Feature(
-        "edits_30d",
-        "changes",
-        "{value} changes to the record in 30 days; deals like this usually {usual}",
-        factor="pace",
-    ),
-    Feature(
-        "days_since_edit",
+        "days_since_rep_edit",
         "days",
-        "the record was last changed {value} days ago; usually {usual}",
-        missing="no history",
+        "the rep last changed the record {value} days ago; usually {usual}",
+        missing="the rep never changed it",
+        unknown="the rep never changed the record",
         factor="pace",
     ),
 )
 
 
-@feature_group("velocity", SPECS)
+@feature_group("velocity", SPECS, source="Salesforce OpportunityHistory; Gong help 7251552457101")
 def velocity(view: AsOfView, context: Context) -> Columns:
     """Return the velocity columns for every request; see the module docstring."""
     history = view.of("history")
@@ -98,11 +107,12 @@ def velocity(view: AsOfView, context: Context) -> Columns:
         "stages_per_30d": history.total("stage_step") / months_open,
         "stages_gained_30d": history.total("stage_step", within=month),
         "stage_regressions": history.count("regressed"),
+        "stages_skipped": history.total("stages_skipped"),
+        "slips": history.count("slipped"),
         "pushes": history.count("pushed"),
         "pushes_30d": history.count("pushed", within=month),
         "pull_ins": history.count("pulled_in"),
         "net_push_days": history.total("close_shift_days"),
         "days_since_push": history.days_since("pushed"),
-        "edits_30d": history.count(within=month),
-        "days_since_edit": history.days_since(),
+        "days_since_rep_edit": history.days_since("by_rep"),
     }

@@ -37,14 +37,14 @@ from models.calibrate import Affine
 from models.close import CloseModel
 from models.linear import Linear
 from models.profile import Profile
-from models.reference_io import CLOSES, VOCABULARY, plain_json, read_reference, reference_files
+from models.reference_io import FACTS, VOCABULARY, plain_json, read_reference, reference_files
 from models.store import FORMAT, MANIFEST, read_verified, sha256
 from models.store import Store as Store
 from models.tables import RateTable
 from models.trees import Trees
 
 GOLDEN_ROWS = 20
-REQUIRED = ("close.json", CLOSES, VOCABULARY, "calendar.json", "profile.json", "golden.json")
+REQUIRED = ("close.json", FACTS, VOCABULARY, "calendar.json", "profile.json", "golden.json")
 """Files without which nothing can be answered; the manifest must list them."""
 
 
@@ -108,7 +108,12 @@ def _files(bundle: Bundle) -> dict[str, bytes]:
         "close.json": plain_json(_close_json(model)),
         **reference_files(bundle.reference),
         "calendar.json": plain_json(
-            {"zone": calendar.zone, "starts": calendar.starts.tolist(), "days": calendar.days.tolist()}
+            {
+                "zone": calendar.zone,
+                "starts": calendar.starts.tolist(),
+                "days": calendar.days.tolist(),
+                "holidays": calendar.holidays.tolist(),
+            }
         ),
         "profile.json": plain_json(
             {"names": bundle.profile.names, "rate": bundle.profile.rate, "medians": _hex(bundle.profile.medians)}
@@ -170,9 +175,8 @@ def _assembled(about: About, plan: Plan, files: Mapping[str, bytes], sha: str) -
     model = _close_model(json.loads(files["close.json"]), plan.names, files.get("trees.txt"))
     reference = read_reference(files, about.schema.dimensions, len(about.stages.order))
     dates = json.loads(files["calendar.json"])
-    calendar = Calendar(
-        np.array(dates["starts"], dtype=np.int64), np.array(dates["days"], dtype=np.int64), dates["zone"]
-    )
+    starts, days, holidays = (np.array(dates[name], dtype=np.int64) for name in ("starts", "days", "holidays"))
+    calendar = Calendar(starts, days, dates["zone"], holidays)
     usual = json.loads(files["profile.json"])
     profile = Profile(tuple(usual["names"]), _unhex(usual["medians"]), usual["rate"])
     golden = json.loads(files["golden.json"])

@@ -203,6 +203,10 @@ def _fit_offset(
 ) -> Linear | RateTable:
     if key is not None and key in shared.offsets:
         return shared.offsets[key]
+    codes = settings.trees.categorical
+    if codes:  # a code is no number: trees alone may use it
+        names = examples.matrix.names
+        examples = examples.select(tuple(name for j, name in enumerate(names) if j not in codes))
     fitted = fit_linear(examples, frame) if settings.offset == "ridge" else fit_stage_time(examples, frame)
     if key is not None:
         shared.offsets[key] = fitted

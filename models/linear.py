@@ -69,7 +69,7 @@ def fit_linear(examples: Examples, frame: Frame) -> Linear:
     missing = np.isnan(values)
     with np.errstate(invalid="ignore"):
         some = ~missing.all(axis=0)
-        low, high = (np.where(some, _quantile(values, missing, q), 0.0) for q in (TAIL, 1 - TAIL))
+        low, high = _quantiles(values, missing, (TAIL, 1 - TAIL))
     filled = np.clip(np.where(missing, np.nan, values), low, high)
     mean = np.where(some, np.nansum(filled, axis=0) / np.maximum((~missing).sum(axis=0), 1), 0.0)
     z = np.where(missing, mean, filled) - mean
@@ -100,9 +100,11 @@ def fit_linear(examples: Examples, frame: Frame) -> Linear:
     )
 
 
-def _quantile(values: Float, missing: np.ndarray, q: float) -> Float:
-    out = np.zeros(values.shape[1])
+def _quantiles(values: Float, missing: np.ndarray, shares: tuple[float, ...]) -> Float:
+    """Return the quantiles of each column's known values, float64[len(shares), k], 0 where a column has none."""
+    out = np.zeros((len(shares), values.shape[1]))
     for j in range(values.shape[1]):
         known = values[~missing[:, j], j]
-        out[j] = np.quantile(known, q) if len(known) else 0.0
+        if len(known):
+            out[:, j] = np.quantile(known, shares)
     return out

@@ -1,7 +1,7 @@
 """Reference facts as files: what a bundle carries, and what a running service is told of the closes since.
 
-``reference.npz`` holds the closes as plain integer arrays (NumPy reads them, serving needs no Arrow) and
-``vocabulary.json`` the entities they are about. The same facts give the same bytes.
+``reference.npz`` holds the events as plain integer arrays called ``kind.column`` (NumPy reads them, serving needs no
+Arrow) and ``vocabulary.json`` the entities they are about. The same facts give the same bytes.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 
 from configs.errors import BundleDamagedError, BundleMismatchError
-from features.reference import FACTS, Closes, Reference, Vocabulary, reference_of
+from features.reference import EVENTS, Events, Reference, Vocabulary, reference_of
 from features.timeline import Int
 
-CLOSES, VOCABULARY = "reference.npz", "vocabulary.json"
-KEYS = ("known_at", "account", "rep", "stages", "categories")
+FACTS, VOCABULARY = "reference.npz", "vocabulary.json"
 
 
 def reference_files(reference: Reference) -> dict[str, bytes]:
     """Return file name -> content."""
     words = reference.vocabulary
     said = {"values": words.values, "rep_team": words.rep_team.tolist()}
-    return {CLOSES: _npz(reference.closes.columns), VOCABULARY: plain_json(said)}
+    columns = {f"{kind}.{name}": c for kind, facts in reference.events.items() for name, c in facts.columns.items()}
+    return {FACTS: _npz(columns), VOCABULARY: plain_json(said)}
 
 
 def read_reference(files: Mapping[str, bytes], dimensions: tuple[str, ...], stage_count: int) -> Reference:
@@ -38,20 +38,24 @@ def read_reference(files: Mapping[str, bytes], dimensions: tuple[str, ...], stag
         told = json.loads(files[VOCABULARY])
         values = {name: tuple(listed) for name, listed in told["values"].items()}
         words = Vocabulary(values, np.array(told["rep_team"], dtype=np.int64))
-        closes = Closes(_arrays(files[CLOSES]))
+        arrays = _arrays(files[FACTS])
     except (ValueError, KeyError, TypeError, AttributeError, OSError, zipfile.BadZipFile) as error:
         raise BundleDamagedError(
-            f"the reference facts cannot be read ({type(error).__name__}): expected {CLOSES} and {VOCABULARY}; "
+            f"the reference facts cannot be read ({type(error).__name__}): expected {FACTS} and {VOCABULARY}; "
             "publish them again"
         ) from error
-    needed = {*KEYS, *dimensions, *FACTS}
-    missing = sorted(needed - set(closes.columns)) + sorted({"rep", "account", *dimensions} - set(words.values))
+    needed = {f"{kind}.{name}" for kind, names in EVENTS.items() for name in ("known_at", *names)}
+    needed |= {f"closes.{name}" for name in dimensions}
+    missing = sorted(needed - set(arrays)) + sorted({"rep", "account", *dimensions} - set(words.values))
     if missing:
         raise BundleMismatchError(
             f"the reference facts lack {', '.join(missing)}, which the model needs; "
             "write them again for the model that is live"
         )
-    return reference_of(words, closes, dimensions, stage_count)
+    told_of = {
+        kind: Events({n.partition(".")[2]: c for n, c in arrays.items() if n.startswith(f"{kind}.")}) for kind in EVENTS
+    }
+    return reference_of(words, told_of, dimensions, stage_count)
 
 
 def plain_json(value: object) -> bytes:

@@ -2,11 +2,14 @@
 
 The mean of S ensembles is the sum of all their trees with every leaf divided by S, so one merged text gives the same
 log-odds (to rounding, 1e-14) with one call instead of S, and its SHAP values are the mean of theirs.
+
+Seeds are grown side by side, each on one thread: they wait for nobody, and their bits depend on no number of threads.
 """
 
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,7 +27,10 @@ _SCALED = ("leaf_value", "internal_value")
 
 @dataclass(frozen=True)
 class TreeSettings:
-    """LightGBM settings of the close model; names are LightGBM's own. rounds: trees per seed."""
+    """LightGBM settings of the close model; names are LightGBM's own.
+
+    signs: one per column. categorical: columns that hold codes instead of numbers (only in models that never ship).
+    """
 
     num_leaves: int
     min_data_in_leaf: int
@@ -35,6 +41,7 @@ class TreeSettings:
     path_smooth: float
     num_threads: int
     signs: tuple[int, ...]
+    categorical: tuple[int, ...] = ()
 
     def params(self, seed: int) -> dict[str, object]:
         """Return the parameters of one deterministic fit; `advanced` breaks the signs where values are missing."""
@@ -87,6 +94,10 @@ class Trees:
         phi = self.booster.predict(matrix.values, pred_contrib=True, num_threads=1)
         return np.asarray(phi, dtype=np.float64)
 
+    def gain(self) -> Float:
+        """Return by how much each column's splits lowered the training loss, all trees added up, float64[k]."""
+        return np.asarray(self.booster.feature_importance("gain"), dtype=np.float64)
+
 
 def choose_rounds(
     train: Examples,
@@ -121,15 +132,26 @@ def choose_rounds(
 
 
 def fit_trees(train: Examples, offset: Float, settings: TreeSettings, rounds: int, seeds: tuple[int, ...]) -> Trees:
-    """Fit one ensemble per seed and merge them."""
+    """Fit one ensemble per seed, at most `num_threads` at a time, and merge them.
+
+    Raises ValueError for several seeds where a column holds codes.
+    """
     import lightgbm
 
+    if settings.categorical and len(seeds) != 1:
+        raise ValueError(f"{len(seeds)} seeds of trees with categorical columns: expected one, they can't be merged")
     data = _dataset(train, offset, settings)
-    texts = [
-        lightgbm.train(settings.params(seed), data, num_boost_round=rounds).model_to_string(num_iteration=-1)
-        for seed in seeds
-    ]
-    return Trees(train.matrix.names, merge(texts))
+
+    def grow(booster: lightgbm.Booster) -> str:
+        for _ in range(rounds):
+            booster.update()
+        return str(booster.model_to_string(num_iteration=-1))
+
+    # LightGBM keeps one number of threads for the whole process and sets it as a booster is made: all before any grows.
+    boosters = [lightgbm.Booster(settings.params(seed) | {"num_threads": 1}, data) for seed in seeds]
+    with ThreadPoolExecutor(settings.num_threads) as pool:
+        texts = list(pool.map(grow, boosters))
+    return Trees(train.matrix.names, texts[0] if settings.categorical else merge(texts))
 
 
 def _dataset(train: Examples, offset: Float, settings: TreeSettings) -> lightgbm.Dataset:
@@ -141,6 +163,7 @@ def _dataset(train: Examples, offset: Float, settings: TreeSettings) -> lightgbm
         train.y,
         init_score=offset,
         feature_name=list(train.matrix.names),
+        categorical_feature=list(settings.categorical),
         params=params,
         free_raw_data=False,
     )
@@ -153,8 +176,19 @@ def _log_loss(y: Float, raw: Float) -> float:
 def merge(texts: list[str]) -> str:
     """Return one model text whose prediction is the mean of the texts' predictions."""
     parts = [_split(text) for text in texts]
-    head, tail = parts[0][0], parts[0][2]
-    trees = [_scaled(block, len(texts)) for _, blocks, _ in parts for block in blocks]
+    return _text(parts[0][0], [_scaled(block, len(texts)) for _, blocks, _ in parts for block in blocks], parts[0][2])
+
+
+def first_seed(trees: Trees, seeds: int) -> Trees:
+    """Return the first of the `seeds` ensembles that were merged, to rounding."""
+    head, blocks, tail = _split(trees.text)
+    return Trees(
+        trees.names, _text(head, [_scaled(block, 1 / seeds) for block in blocks[: len(blocks) // seeds]], tail)
+    )
+
+
+def _text(head: str, trees: list[str], tail: str) -> str:
+    """Put a model text together, its trees numbered and their sizes told in the header."""
     renumbered = [_TREE.sub(f"Tree={i}", block, count=1) for i, block in enumerate(trees)]
     sizes = " ".join(str(len(block.encode())) for block in renumbered)
     head = re.sub(r"^tree_sizes=.*$", f"tree_sizes={sizes}", head, count=1, flags=re.MULTILINE)
@@ -167,11 +201,11 @@ def _split(text: str) -> tuple[str, list[str], str]:
     end = text.index("end of trees")
     first = starts[0] if starts else end
     blocks = [text[a:b] for a, b in zip(starts, [*starts[1:], end], strict=True)]
-    tail = text[end:]
-    return text[:first], blocks, tail[: tail.index("\nparameters:")] + "\n\npandas_categorical:null\n"
+    tail = text[end:].partition("\nparameters:")[0].partition("\n\npandas_categorical:")[0]
+    return text[:first], blocks, tail + "\n\npandas_categorical:null\n"
 
 
-def _scaled(block: str, count: int) -> str:
+def _scaled(block: str, count: float) -> str:
     if "num_cat=0" not in block:
         raise ValueError("a tree with categorical splits can't be merged; the close model has none")
     lines = block.split("\n")

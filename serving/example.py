@@ -24,7 +24,8 @@ from serving.batch import open_deals
 from serving.refresh import Sourced
 
 HISTORY = (
-    "known_at", "stage", "amount", "close_date", "forecast_category", "owner_id", "next_step_set", "is_deleted",
+    "known_at", "stage", "amount", "close_date", "forecast_category", "owner_id", "edited_by", "next_step_set",
+    "probability", "is_deleted", "merged_into",
 )  # fmt: skip
 ACTIVITIES = ("occurred_at", "known_at", "kind", "direction", "contact_id", "outcome", "minutes")
 CONTACTS = ("contact_id", "known_at", "role", "seniority")

@@ -72,10 +72,12 @@ def _settings(bundle: Bundle, config: Config) -> Compared:
 def _periods(bundle: Bundle, config: Config) -> Compared:
     """Compare the calendars by their first difference; instants of the same days follow from the time zone."""
     period, trained = config.period, bundle.calendar
-    here = fiscal_calendar(period.kind, period.fiscal_year_start, config.time_zone, period.table)
+    here = fiscal_calendar(period.kind, period.fiscal_year_start, config.time_zone, period.table, period.holidays)
     if not np.array_equal(here.days, trained.days):
         place = next(i for i, (a, b) in enumerate(zip_longest(here.days, trained.days)) if a != b)
         yield "period", _starts(here, place), _starts(trained, place)
+    elif not np.array_equal(here.holidays, trained.holidays):
+        yield "period.holidays", f"{len(here.holidays)} days", f"{len(trained.holidays)}, other days"
     elif config.time_zone == trained.zone and not np.array_equal(here.starts, trained.starts):
         yield "period", "days that begin at other instants", f"those of {trained.zone} by the older time zone rules"
 

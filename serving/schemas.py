@@ -73,10 +73,12 @@ class HistoryRow(TypedDict):
     close_date: NotRequired[Word | None]
     forecast_category: NotRequired[Word | None]
     owner_id: NotRequired[Id | None]
+    edited_by: NotRequired[Id | None]
     next_step_set: NotRequired[bool | None]
     probability: NotRequired[Number | None]
     currency: NotRequired[Word | None]
     is_deleted: NotRequired[bool | None]
+    merged_into: NotRequired[Id | None]
 
 
 @with_config(_CLOSED)

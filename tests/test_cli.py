@@ -15,6 +15,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from configs.schema import Config
+from configs.vocab import Ablation
 from forecastle import app
 from tests.worlds import DEMO, ROOT
 
@@ -78,7 +80,7 @@ def test_help_imports_nothing_heavy_either() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "HEAVY []" in done.stdout
-    for command in ("config", "simulate", "train", "backtest", "promote", "score", "serve"):
+    for command in ("config", "features", "simulate", "train", "backtest", "promote", "score", "serve"):
         assert command in done.stdout
 
 
@@ -155,6 +157,58 @@ def test_an_as_of_that_is_no_day(shop: Path) -> None:
     assert done.exit_code == 2
     assert "'yesterday'" in done.stderr
     assert "ISO 8601" in done.stderr
+
+
+# --- features --------------------------------------------------------------------------------------------------------
+
+
+def test_features_are_told_without_the_data(shop: Path) -> None:
+    """A line a group; what only the data can tell is said to be so."""
+    (shop.parent / "export" / "deals.csv").unlink()
+    (shop.parent / "mapping.yaml").write_text(MAPPING + "attributes: {seats: {kind: number}, tier: {kind: category}}\n")
+    done = run("features", shop, "--set", "features.drop=[pushes]", "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert f"velocity: {told['groups']['velocity']} features" in done.stdout
+    assert told["where_the_data_have_them"] == ["type_lift", "source_lift", "tier_lift"]
+    assert f"{sum(told['groups'].values())} features for target in_period" in done.stdout
+    assert "features" not in told
+
+
+def test_features_are_described_in_full(shop: Path) -> None:
+    (shop.parent / "mapping.yaml").write_text(MAPPING + "attributes: {seats: {kind: number}}\n")
+    done = run(
+        "features", shop, "--describe", "--json", "--set", "features.groups=[deal, clock]", "--set", "target=eventual"
+    )
+    told = json.loads(done.stdout.splitlines()[-1])
+    names = [feature["name"] for feature in told["features"]]
+    assert "attr_seats" in names
+    assert "days_left" not in names
+    assert {"unit", "missing", "sign", "says", "source", "group"} <= set(told["features"][0])
+    assert all(f"| `{name}` |" in done.stdout for name in names)
+    assert "| sentence | source of the definition |" in done.stdout
+
+
+def test_features_that_cannot_be_are_refused(shop: Path) -> None:
+    done = run("features", shop, "--set", "features.drop=[stage_rank]")
+    assert done.exit_code == 2
+    assert "'stage_rank'" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["train"], ["backtest", "--out", "never"]])
+def test_one_flag_asks_for_every_ablation(command: list[str], shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import training.commands
+
+    asked: list[Config] = []
+
+    def note(config: Config, _: object) -> dict[str, str]:
+        asked.append(config)
+        return {}
+
+    monkeypatch.setattr(training.commands, command[0], note)
+    assert run(*command, shop).exit_code == 0
+    assert run(*command, shop, "--ablate").exit_code == 0
+    assert [config.backtest.ablations for config in asked] == [(Ablation.REP_ID,), tuple(Ablation)]
 
 
 # --- data ------------------------------------------------------------------------------------------------------------
@@ -261,7 +315,20 @@ def test_simulate_writes_export_and_truth_apart(tmp_path: Path) -> None:
     assert "is not empty" in again.stderr
 
 
+def test_simulate_writes_the_salesforce_shape(tmp_path: Path) -> None:
+    out = tmp_path / "company"
+    done = run("simulate", "--out", out, "--shape", "salesforce", "--periods", "10", "--wins-per-period", "30")
+    assert done.exit_code == 0, done.stderr
+    assert {path.name for path in out.iterdir()} == {"export", "truth"}
+    assert (out / "export" / "OpportunityHistory.csv").is_file()
+    assert "configs/salesforce.yaml" in done.stdout
+
+
 def test_simulate_knows_its_shapes(tmp_path: Path) -> None:
     done = run("simulate", "--out", tmp_path / "x", "--shape", "salesforse")
     assert done.exit_code == 2
-    assert "canonical" in done.stderr
+    assert "canonical or salesforce" in done.stderr
+    later = run("simulate", "--out", tmp_path / "x", "--shape", "hubspot")
+    assert later.exit_code == 2
+    assert "not written yet" in later.stderr
+    assert not (tmp_path / "x").exists()

@@ -22,6 +22,7 @@ QUICK = (
     "model.min_data_in_leaf=50",
     "backtest.test_periods=2",
     "backtest.bootstrap=50",
+    "backtest.ablations=[]",
 )
 
 

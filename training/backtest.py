@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import TooLittleDataError
-from configs.schema import Config, Model
+from configs.schema import Config
 from configs.vocab import Target
-from models.base import Examples, Float, Int, ProbabilityModel
+from models.base import Fit, Float, Int, ProbabilityModel
 from models.baselines import BASELINES, RIDGE, STAGE_TIME
-from models.close import CloseModel, CloseSettings, FitNotes, Shared, fit_close
+from models.close import CloseModel, FitNotes, Shared
 from models.linear import Linear
-from models.trees import TreeSettings
+from training.cuts import fit_on, ground_at
 from training.evaluate import DealBootstrap, Interval, Scores, row_loss, scores
-from training.prepare import Prepared, trainable
-from training.splits import Fold, cut_fold, inner_created_folds, inner_period_folds, period_folds
+from training.prepare import Prepared
+from training.rep_id import NAMES, ONE_SEED, predict_references, rep_ids
+from training.splits import Fold, cut_fold, period_folds
 
 CLOSE = "close"
-FEWEST_CLOSED = 80  # below this not even a ridge is honest; the cold-start ladder begins there
+REFERENCES = {ONE_SEED: CLOSE, **dict.fromkeys(NAMES.values(), ONE_SEED)}
+"""Rows of the table that nobody ships, each with the row whose gain over it is told; no gate asks about them."""
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Tested:
-    """Test rows of all folds: p[name] float64[n] per model, y, deal, as_of, fold int64[n] into `folds`."""
+    """Test rows of all folds: p[name] float64[n] per model, y, deal, as_of, fold int64[n] into `folds`.
+
+    newest: the close model of the last fold.
+    """
 
     folds: tuple[Fold, ...]
     rows: Int
@@ -38,60 +43,27 @@ class Tested:
     fold: Int
     p: dict[str, Float]
     notes: tuple[FitNotes, ...]
+    newest: CloseModel | None = None
 
     def take(self, mask: NDArray[np.bool_]) -> Tested:
         """Return some of the test rows."""
         p = {name: values[mask] for name, values in self.p.items()}
-        return Tested(
-            self.folds, self.rows[mask], self.y[mask], self.deal[mask], self.as_of[mask], self.fold[mask], p, self.notes
-        )
+        rows, deal, as_of, fold = (part[mask] for part in (self.rows, self.deal, self.as_of, self.fold))
+        return Tested(self.folds, rows, self.y[mask], deal, as_of, fold, p, self.notes, self.newest)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One model's scores and how much log loss the close model gains over it, with a deal-clustered interval."""
+    """One model's scores and how much log loss `against` gains over it, with a deal-clustered interval.
+
+    against: the close model; for a reference, the model that is fitted as the reference is.
+    """
 
     name: str
     scores: Scores
     gain: Interval | None
-
-
-def close_settings(model: Model, plan_signs: tuple[int, ...], seed: int) -> CloseSettings:
-    """Translate the config's model section."""
-    trees = TreeSettings(
-        model.num_leaves,
-        model.min_data_in_leaf,
-        model.learning_rate,
-        model.feature_fraction,
-        model.bagging_fraction,
-        model.lambda_l2,
-        model.path_smooth,
-        model.num_threads,
-        plan_signs,
-    )
-    seeds = tuple(seed + k for k in range(model.seeds))
-    return CloseSettings(trees, str(model.offset), str(model.calibrate), model.max_rounds, seeds)
-
-
-def fit_at(prepared: Prepared, cut: int, shared: Shared | None = None) -> tuple[CloseModel, FitNotes, Examples]:
-    """Fit the close model on every row told by `cut`; returns it, what was chosen, and the rows it trained on."""
-    mask = trainable(prepared, cut)
-    rows = prepared.examples.take(mask)
-    closed = len(np.unique(rows.deal))
-    if closed < FEWEST_CLOSED or not 0 < rows.y.sum() < len(rows):
-        raise TooLittleDataError(
-            f"{closed} deals with a told outcome and {int(rows.y.sum())} won rows before the cut: expected at least "
-            f"{FEWEST_CLOSED} deals and both outcomes; train on a longer history"
-        )
-    if prepared.config.target == Target.IN_PERIOD:
-        inner = inner_period_folds(prepared.calendar, rows, cut)
-    else:
-        inner = inner_created_folds(rows, prepared.created[mask])
-    signs = tuple(feature.sign for feature in prepared.plan.features)
-    settings = close_settings(prepared.config.model, signs, prepared.config.seed)
-    # A cut names the rows told by it, so walks through the same rows need each cut's fits once.
-    model, notes = fit_close(rows, prepared.frame, settings, inner, cut, shared)
-    return model, notes, rows
+    against: str = CLOSE
+    reference: bool = False
 
 
 def folds_of(prepared: Prepared) -> list[Fold]:
@@ -120,8 +92,13 @@ def _test_from(config: Config, prepared: Prepared) -> int:
     return int(np.quantile(prepared.created[first], 0.75))
 
 
-def run_backtest(prepared: Prepared, progress: Progress = lambda _: None, shared: Shared | None = None) -> Tested:
-    """Refit at every fold's cut and predict its test rows with the close model and every baseline."""
+def run_backtest(
+    prepared: Prepared,
+    progress: Progress = lambda _: None,
+    shared: Shared | None = None,
+    baselines: Mapping[str, Fit] = BASELINES,
+) -> Tested:
+    """Refit at every fold's cut and predict its test rows with the close model, every baseline and every reference."""
     shared = shared or Shared()
     folds = folds_of(prepared)
     if not folds or not any(fold.test.any() for fold in folds):
@@ -129,21 +106,26 @@ def run_backtest(prepared: Prepared, progress: Progress = lambda _: None, shared
             "no test fold: expected at least one complete period after the first told rows; "
             "use a longer history, or set backtest"
         )
+    ids = rep_ids(prepared, shared)
     parts: list[Tested] = []
     for k, fold in enumerate(folds):
         progress(
             f"fold {k + 1} of {len(folds)}: tests {fold.name}, "
             f"{int(fold.train.sum()):,} rows train, {int(fold.test.sum()):,} are tested"
         )
-        model, notes, rows = fit_at(prepared, fold.cut, shared)
+        ground = ground_at(prepared, fold.cut)
+        model, notes = fit_on(prepared, ground, shared)
         test = prepared.examples.take(fold.test)
         fitted: dict[str, ProbabilityModel] = {CLOSE: model}
-        if isinstance(model.offset, Linear):
+        if RIDGE in baselines and isinstance(model.offset, Linear):
             fitted[RIDGE] = model.offset  # the very ridge that is the baseline
-        fitted |= {name: fit(rows, prepared.frame) for name, fit in BASELINES.items() if name not in fitted}
-        p = {name: fitted[name].predict(test.matrix) for name in (CLOSE, *BASELINES)}
+        fitted |= {name: fit(ground.rows, prepared.frame) for name, fit in baselines.items() if name not in fitted}
+        p = {name: fitted[name].predict(test.matrix) for name in (CLOSE, *baselines)}
+        if ids is not None:
+            p |= predict_references(prepared, ground, model, ids, fold.test)
         at = np.flatnonzero(fold.test)
-        parts.append(Tested((fold,), at, prepared.told_y[at], test.deal, test.as_of, np.full(len(at), k), p, (notes,)))
+        number = np.full(len(at), k)
+        parts.append(Tested((fold,), at, prepared.told_y[at], test.deal, test.as_of, number, p, (notes,), model))
     return _stack(parts)
 
 
@@ -157,17 +139,19 @@ def _stack(parts: list[Tested]) -> Tested:
         fold=np.concatenate([part.fold for part in parts]),
         p={name: np.concatenate([part.p[name] for part in parts]) for name in parts[0].p},
         notes=tuple(note for part in parts for note in part.notes),
+        newest=parts[-1].newest,
     )
 
 
 def compare(tested: Tested, draws: int, seed: int) -> list[Comparison]:
     """Score every model on the test rows; gains are paired and their intervals drawn over deals."""
     bootstrap = DealBootstrap.of(tested.deal, draws, seed)
-    ours = row_loss(tested.y, tested.p[CLOSE])
+    loss = {name: row_loss(tested.y, p) for name, p in tested.p.items()}
     table = []
     for name, p in tested.p.items():
-        gain = None if name == CLOSE else bootstrap.mean(row_loss(tested.y, p) - ours)
-        table.append(Comparison(name, scores(tested.y, p, tested.deal), gain))
+        against = REFERENCES.get(name, CLOSE)
+        gain = None if name == CLOSE else bootstrap.mean(loss[name] - loss[against])
+        table.append(Comparison(name, scores(tested.y, p, tested.deal), gain, against, name in REFERENCES))
     return table
 
 

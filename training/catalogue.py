@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from types import UnionType
@@ -19,11 +20,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from configs.errors import ForecastleError, error_classes
-from configs.load import MAPPINGS
+from configs.load import MAPPINGS, mapping_of
 from configs.schema import Config
 from configs.vocab import SourceKind
-from features.build import GROUP_MODULES, load_groups
+from features.build import GROUP_MODULES, load_groups, plan_features
 from features.registry import Context, Feature, Schema, group_features
+from features.schema import declared_schema
 from features.sources.salesforce.objects import NOT_STANDARD, OBJECTS, TRACKED, Field, ObjectSpec
 from features.tables import TABLES, Column
 
@@ -32,6 +34,7 @@ ANY_COMPANY = Schema("in_period", dimensions=(NAME,), numbers=(NAME,))
 """A schema with one dimension and one number attribute; the head `in_period` has every feature."""
 
 _BLOCK = re.compile(r"<!-- generated:(?P<name>[a-z-]+) -->\n.*?<!-- /generated:(?P=name) -->", re.DOTALL)
+LIFT = "_lift"  # ends the name of a dimension's rate
 _SHRINK = 20.0  # no table shows it
 _KINDS = {"int": "integer", "money": "amount", "float": "number", "bool": "true/false"}
 
@@ -40,15 +43,55 @@ def feature_table(schema: Schema) -> str:
     """Return a row per feature of every group, for a company's schema (`ANY_COMPANY` for documents)."""
     load_groups()
     listed = group_features(GROUP_MODULES, Context(schema, _SHRINK))
-    rows = [_feature_row(group, feature) for group, features in listed.items() for feature in features]
-    return _table(("feature", "group", "factor", "unit", "missing", "sign", "heads", "sentence"), rows)
+    return _feature_rows([(group, feature) for group, features in listed.items() for feature in features])
+
+
+def describe_features(config: Config, whole: bool = False) -> tuple[str, dict[str, Any]]:
+    """Return what `forecastle features` prints for a config, and the same as plain values.
+
+    One line a group, or the whole catalogue. The mapping tells which columns the company has; whether they hold values
+    only the data could. Raises ConfigError where the config asks for features that cannot be.
+    """
+    load_groups()
+    schema = declared_schema(mapping_of(config), config.target)
+    plan = plan_features(Context(schema, config.features.shrink), config.features.groups, config.features.drop)
+    group_of = {name: group for group, names in plan.members().items() for name in names}
+    listed = [(group_of[feature.name], feature) for feature in plan.features]
+    unsure = [f"{name}{LIFT}" for name in schema.dimensions if f"{name}{LIFT}" in group_of]
+    lines = [f"{group}: {len(names)} features" for group, names in plan.members().items()]
+    text = _feature_rows(listed) if whole else "\n".join(lines) + "\n"
+    if unsure:
+        text += f"where the data have them: {', '.join(unsure)}\n"
+    told: dict[str, Any] = {
+        "target": schema.target,
+        "groups": {group: len(names) for group, names in plan.members().items()},
+        "where_the_data_have_them": unsure,
+    }
+    if whole:
+        told["features"] = [{"group": group, **asdict(feature)} for group, feature in listed]
+    return f"{text}{len(plan.features)} features for target {schema.target}", told
+
+
+def _feature_rows(listed: Sequence[tuple[str, Feature]]) -> str:
+    head = ("feature", "group", "factor", "unit", "missing", "sign", "heads", "sentence", "source of the definition")
+    return _table(head, [_feature_row(group, feature) for group, feature in listed])
 
 
 def _feature_row(group: str, feature: Feature) -> tuple[str, ...]:
     sign = {1: "+", -1: "-", 0: ""}[feature.sign]
     factor = f"`{feature.factor or feature.name}`"
     heads = ", ".join(feature.targets) if len(feature.targets) == 1 else "both"
-    return (f"`{feature.name}`", group, factor, feature.unit, feature.missing, sign, heads, feature.says)
+    return (
+        f"`{feature.name}`",
+        group,
+        factor,
+        feature.unit,
+        feature.missing,
+        sign,
+        heads,
+        feature.says,
+        feature.source,
+    )
 
 
 def error_table() -> str:

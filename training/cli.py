@@ -1,13 +1,28 @@
-"""The training half of the command line: config, simulate, readiness, train, backtest, promote. Heavy imports wait."""
+"""The training half of the command line: config, features, simulate, readiness, train, backtest, promote.
+
+Heavy imports wait.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from configs.options import ConfigPath, Debug, Json, Overrides, read_config, run
+
+# What `simulate` writes, and the config whose source.path takes it where it is not any config's.
+SHAPES = {"canonical": "", "salesforce": " of configs/salesforce.yaml"}
+LATER_SHAPES = ("hubspot", "odoo")
+
+if TYPE_CHECKING:
+    from configs.schema import Config
+
+Ablate = Annotated[
+    bool,
+    typer.Option("--ablate", help="Also without each feature group, and with raw rep ids. Takes many times longer."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -17,7 +32,7 @@ def register(app: typer.Typer) -> None:
     config.command("show")(show)
     config.command("schema")(schema)
     app.add_typer(config, name="config")
-    for command in (simulate, readiness, train, backtest, promote):
+    for command in (features, simulate, readiness, train, backtest, promote):
         app.command()(command)
 
 
@@ -50,9 +65,29 @@ def schema() -> None:
     typer.echo(described(), nl=False)
 
 
+def features(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    describe: Annotated[bool, typer.Option("--describe", help="A row for every feature, as a Markdown table.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say which features a config asks for. Reads the config and its mapping, not the data."""
+
+    def work() -> dict[str, Any]:
+        read = read_config(config, overrides)
+        from training.catalogue import describe_features
+
+        text, told = describe_features(read, describe)
+        typer.echo(text)
+        return told
+
+    run(work, as_json, debug)
+
+
 def simulate(
     out: Annotated[Path, typer.Option("--out", help="Folder: gets export/ and truth/.")],
-    shape: Annotated[str, typer.Option("--shape", help="Shape of the export: canonical.")] = "canonical",
+    shape: Annotated[str, typer.Option("--shape", help="Shape of the export: canonical, salesforce.")] = "canonical",
     seed: Annotated[int, typer.Option("--seed", min=0)] = 7,
     periods: Annotated[int, typer.Option("--periods", min=10, max=14, help="Quarters of history.")] = 12,
     wins: Annotated[int, typer.Option("--wins-per-period", min=30, max=1000)] = 300,
@@ -63,17 +98,25 @@ def simulate(
     from configs.errors import UsageError
 
     with plain_errors(debug):
-        if shape != "canonical":
-            raise UsageError.at("--shape", repr(shape), expected="canonical", remedy="other shapes are not written yet")
+        if shape not in SHAPES:
+            later = "not written yet" if shape in LATER_SHAPES else "there is no such shape"
+            raise UsageError.at("--shape", repr(shape), expected=" or ".join(SHAPES), remedy=later)
         if out.exists() and any(out.iterdir()):
             raise UsageError.at("--out", f"{out} is not empty", expected="a new or empty folder")
         from features.sources.company import CompanySettings, write
         from features.sources.company import simulate as simulated
 
-        company = simulated(CompanySettings(seed=seed, periods=periods, wins_per_period=wins))
-        write(company, out)
-        say("; ".join(f"{name}: {len(frame):,} rows" for name, frame in company.export.items()))
-        typer.echo(f"export: {out / 'export'} (source.path takes it); truth: {out / 'truth'}")
+        settings = CompanySettings(seed=seed, periods=periods, wins_per_period=wins)
+        company, taken_by = simulated(settings), SHAPES[shape]
+        if shape == "salesforce":
+            from features.sources.company_salesforce import write_salesforce
+
+            rows = write_salesforce(company, out, settings.time_zone)
+        else:
+            write(company, out)
+            rows = {name: len(frame) for name, frame in company.export.items()}
+        say("; ".join(f"{name}: {count:,} rows" for name, count in rows.items()))
+        typer.echo(f"export: {out / 'export'} (source.path{taken_by} takes it); truth: {out / 'truth'}")
 
 
 def readiness(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
@@ -91,13 +134,14 @@ def train(
     config: ConfigPath,
     overrides: Overrides = None,
     as_of: Annotated[str | None, typer.Option("--as-of", help="Nothing known at or after it is seen.")] = None,
+    ablate: Ablate = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Backtest, fit, gate and register a model. It is logged to MLflow and becomes the candidate."""
 
     def work() -> dict[str, Any]:
-        read = read_config(config, overrides)
+        read = _ablated(read_config(config, overrides), ablate)
         from features.periods import parse_as_of
         from training.commands import train as trained
 
@@ -110,18 +154,28 @@ def backtest(
     config: ConfigPath,
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
     overrides: Overrides = None,
+    ablate: Ablate = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Write how right the model would have been. Walks forward through the past, beside every baseline."""
 
     def work() -> dict[str, Any]:
-        read = read_config(config, overrides)
+        read = _ablated(read_config(config, overrides), ablate)
         from training.commands import backtest as tested
 
         return tested(read, out)
 
     run(work, as_json, debug)
+
+
+def _ablated(config: Config, ablate: bool) -> Config:
+    """Return the config with every ablation asked for, where the flag was given; the model and its hash stay."""
+    from configs.vocab import Ablation
+
+    if not ablate:
+        return config
+    return config.model_copy(update={"backtest": config.backtest.model_copy(update={"ablations": tuple(Ablation)})})
 
 
 def promote(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:

@@ -17,7 +17,7 @@ import typer
 from configs.console import say
 from configs.errors import BundleDamagedError, GateRefused, UsageError
 from configs.schema import Config
-from configs.vocab import Eligibility, Target
+from configs.vocab import Ablation, Eligibility, Target
 from features.asof import known_before
 from features.ingest import Ingest
 from features.sources.base import open_source
@@ -25,11 +25,12 @@ from features.stages import LOST, WON
 from models.bundle import Bundle, save
 from models.close import Shared
 from models.store import Store, bundle_folder, writable_folder, write_pointer
-from training.backtest import run_backtest
+from training.backtest import Tested, run_backtest
 from training.fit import fingerprint, fit_bundle
 from training.gates import judge, passed
+from training.groups import group_figures, metrics_of, without_groups
 from training.prepare import Prepared, prepare, relabelled
-from training.report import Report, report_of, text_table, verdict_table, write
+from training.report import Report, group_table, report_of, text_table, verdict_table, write
 from training.tracking import RunRecord, Tracker
 
 
@@ -67,15 +68,17 @@ def readiness(config: Config) -> dict[str, Any]:
     return {"report": ingest.report.to_json(), "deals": tables.deals.n, **closed}
 
 
-def evaluate(prepared: Prepared, title: str, shared: Shared | None = None) -> tuple[Report, Any]:
-    """Backtest what was prepared and hold it against the gates."""
+def evaluate(prepared: Prepared, title: str, shared: Shared | None = None) -> tuple[Report, Tested]:
+    """Backtest what was prepared, hold it against the gates, and say what each feature group brings."""
     config = prepared.config
     tested = run_backtest(prepared, say, shared)
     report = report_of(prepared, tested, title, [])
     verdicts = judge(
         config.gates, report.table, tested.y, tested.p, tested.deal, config.backtest.bootstrap, config.seed
     )
-    return replace(report, verdicts=verdicts), tested
+    lost = without_groups(prepared, tested, say) if Ablation.GROUPS in config.backtest.ablations else {}
+    groups = group_figures(prepared, tested, tested.newest, lost) if tested.newest is not None else []
+    return replace(report, verdicts=verdicts, groups=groups), tested
 
 
 def train(config: Config, as_of: int | None) -> dict[str, Any]:
@@ -85,11 +88,14 @@ def train(config: Config, as_of: int | None) -> dict[str, Any]:
     ingest = ingest_of(config)
     prepared = prepare(config, ingest, as_of)
     shared = Shared()
-    report, _ = evaluate(prepared, f"{config.name}: close model against baselines", shared)
+    report, tested = evaluate(prepared, f"{config.name}: close model against baselines", shared)
     say("fitting the candidate on every row told by the cut")
     bundle, notes = fit_bundle(prepared, fingerprint(known_before(ingest.tables, prepared.until)), shared)
     folder, bundle = _keep(bundle, config.state_dir)
+    lost = {row.name: row.lost for row in report.groups}
+    report = replace(report, groups=group_figures(prepared, tested, bundle.model, lost))  # of what ships
     metrics = {f"{row.name}.{key}": value for row in report.table for key, value in asdict(row.scores).items()}
+    metrics |= metrics_of(report.groups)
     documents = {"report.json": report.to_json(), "config.json": config.model_dump(mode="json")}
     record = RunRecord(
         run_name=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{bundle.about.config_hash[:8]}",
@@ -114,6 +120,7 @@ def train(config: Config, as_of: int | None) -> dict[str, Any]:
     write_pointer(root / "CANDIDATE", bundle.sha)
     typer.echo(text_table(report))
     typer.echo("\n".join(report.notes))
+    typer.echo(group_table(report))
     typer.echo(verdict_table(report.verdicts))
     about = bundle.about
     typer.echo(f"candidate {bundle.version}, run {run_id}, trained on {about.rows:,} rows of {about.deals:,} deals")
@@ -132,7 +139,8 @@ def backtest(config: Config, out: Path) -> dict[str, Any]:
     write(out, reports, tested, prepared)
     for each in reports:
         typer.echo(text_table(each))
-        typer.echo("\n".join(each.notes) + "\n")
+        typer.echo("\n".join(each.notes))
+        typer.echo(group_table(each) + "\n")
     typer.echo(f"written: {out / 'backtest.md'}, backtest.json, predictions.parquet")
     return {"out": str(out), "reports": [each.to_json() for each in reports]}
 

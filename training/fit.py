@@ -14,14 +14,15 @@ from models.base import Examples
 from models.bundle import GOLDEN_ROWS, About, Bundle
 from models.close import CloseModel, FitNotes, Shared
 from models.profile import profile_of
-from training.backtest import fit_at
+from training.cuts import fit_on, ground_at
 from training.prepare import Prepared
 
 
 def fit_bundle(prepared: Prepared, data_fingerprint: str, shared: Shared | None = None) -> tuple[Bundle, FitNotes]:
     """Fit at the end of what was prepared and pack the bundle; its sha is known once it is saved."""
-    model, notes, rows = fit_at(prepared, prepared.until, shared)
-    return make_bundle(prepared, model, rows, data_fingerprint), notes
+    ground = ground_at(prepared, prepared.until)
+    model, notes = fit_on(prepared, ground, shared)
+    return make_bundle(prepared, model, ground.rows, data_fingerprint), notes
 
 
 def make_bundle(prepared: Prepared, model: CloseModel, rows: Examples, data_fingerprint: str) -> Bundle:
@@ -47,7 +48,8 @@ def make_bundle(prepared: Prepared, model: CloseModel, rows: Examples, data_fing
     )
     profile = profile_of(rows.matrix, rows.y, len(record.stages.order))
     golden = _golden(rows.matrix, config)
-    return Bundle(about, prepared.plan, model, record.reference, profile, record.calendar, golden)
+    reference = record.reference.before(prepared.until)  # not what a period that still runs has yielded so far
+    return Bundle(about, prepared.plan, model, reference, profile, record.calendar, golden)
 
 
 def _golden(matrix: FeatureMatrix, config: Config) -> FeatureMatrix:

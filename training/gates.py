@@ -51,7 +51,7 @@ def judge(
             for what, share in shares.items()
         ]
         for row in table:
-            if row.gain is not None and row.name != gates.beat:
+            if row.gain is not None and row.name != gates.beat and not row.reference:
                 # A model need not beat every baseline clearly, but none may be clearly better.
                 even = row_loss(y, p[row.name]) - row_loss(y, p[CLOSE]) + EVEN
                 gate = f"share of bootstrap draws no worse than {row.name}"

@@ -22,10 +22,18 @@ NEVER = int(np.iinfo(np.int64).max)
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What came of each request: closed_at int64[n] (NAT: still open at the end of the record) and won bool[n]."""
+    """What came of each request: closed_at int64[n] (NAT: still open at the end of the record), won and merged bool[n].
+
+    A merged deal went on as another one: it was neither won nor lost, and nobody can tell what would have come of it.
+    """
 
     closed_at: Int
     won: Bool
+    merged: Bool
+
+    def take(self, rows: Int) -> Outcomes:
+        """Return some of the outcomes."""
+        return Outcomes(self.closed_at[rows], self.won[rows], self.merged[rows])
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,10 @@ class Labels:
 
     y: Float
     end: Int
+
+    def take(self, rows: Int) -> Labels:
+        """Return some of the labels."""
+        return Labels(self.y[rows], self.end[rows])
 
 
 def outcomes(record: Record, requests: Requests) -> Outcomes:
@@ -44,8 +56,10 @@ def outcomes(record: Record, requests: Requests) -> Outcomes:
     found = row < history.start[requests.deal + 1]
     row = np.where(found, row, 0)
     if len(history) == 0:
-        return Outcomes(np.full(len(requests), NAT, dtype=np.int64), np.zeros(len(requests), dtype=bool))
-    return Outcomes(np.where(found, history.known_at[row], NAT), found & history.mask("won")[row])
+        nothing = np.zeros(len(requests), dtype=bool)
+        return Outcomes(np.full(len(requests), NAT, dtype=np.int64), nothing, nothing)
+    closed_at = np.where(found, history.known_at[row], NAT)
+    return Outcomes(closed_at, found & history.mask("won")[row], found & history.mask("merged")[row])
 
 
 def in_period(record: Record, requests: Requests, found: Outcomes) -> Labels:
@@ -56,7 +70,8 @@ def in_period(record: Record, requests: Requests, found: Outcomes) -> Labels:
 
 def resolved(found: Outcomes) -> Labels:
     """Won in the end, told when the deal closes; open deals have no label. Favours quick outcomes: see `horizon`."""
-    return Labels(found.won.astype(np.float64), np.where(found.closed_at == NAT, NEVER, found.closed_at + 1))
+    told = (found.closed_at != NAT) & ~found.merged
+    return Labels(found.won.astype(np.float64), np.where(told, found.closed_at + 1, NEVER))
 
 
 def horizon(requests: Requests, found: Outcomes, days: int) -> Labels:
@@ -68,7 +83,9 @@ def horizon(requests: Requests, found: Outcomes, days: int) -> Labels:
 def labels_of(
     target: Target, eligibility: Eligibility, days: int, record: Record, requests: Requests, found: Outcomes
 ) -> Labels:
-    """Return the labels that a config's rows train on."""
+    """Return the labels that a config's rows train on; a deal merged within its window has none."""
     if target == Target.IN_PERIOD:
-        return in_period(record, requests, found)
-    return resolved(found) if eligibility == Eligibility.RESOLVED else horizon(requests, found, days)
+        told = in_period(record, requests, found)
+    else:
+        told = resolved(found) if eligibility == Eligibility.RESOLVED else horizon(requests, found, days)
+    return Labels(told.y, np.where(found.merged & (found.closed_at < told.end), NEVER, told.end))

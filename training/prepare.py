@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import pairwise
+from time import perf_counter
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -34,7 +37,7 @@ class Prepared:
 
     examples: every snapshot with the labels a fit trains on (label_end NEVER where it can't be told).
     told_y, told_end: the labels it is judged by (float64[n]) and when they were told (int64[n]); they differ for an
-    `eventual` head. created: int64[n], the deal's created_at.
+    `eventual` head. created: int64[n], the deal's created_at. seconds: what each feature group took.
     """
 
     config: Config
@@ -46,6 +49,7 @@ class Prepared:
     told_y: Float
     told_end: Int
     created: Int
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
     def calendar(self) -> Calendar:
@@ -53,10 +57,26 @@ class Prepared:
         return self.record.calendar
 
 
+class Stopwatch:
+    """Adds up seconds by name. seconds: so far."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Count the time inside towards `name`."""
+        begun = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - begun
+
+
 def calendar_of(config: Config) -> Calendar:
     """Return the fiscal calendar of a config."""
     period = config.period
-    return fiscal_calendar(period.kind, period.fiscal_year_start, config.time_zone, period.table)
+    return fiscal_calendar(period.kind, period.fiscal_year_start, config.time_zone, period.table, period.holidays)
 
 
 def end_of(tables: CrmTables, zone: str) -> int:
@@ -101,11 +121,16 @@ def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepare
     found = outcomes(record, asked)
     days = config.training.horizon_days or config.horizon_days
     labels = labels_of(config.target, config.training.eligibility, days, record, asked, found)
+    if found.merged.any():  # rows of a deal that ends in a merge are never told
+        kept = np.flatnonzero(~(found.merged & (labels.end == NEVER)))
+        asked, labels, found = asked.take(kept), labels.take(kept), found.take(kept)
     told = labels if config.target == Target.IN_PERIOD else resolved(found)
-    examples = Examples(build_features(record, asked, plan), labels.y, asked.deal, asked.as_of, labels.end)
+    watch = Stopwatch()
+    matrix = build_features(record, asked, plan, watch)
+    examples = Examples(matrix, labels.y, asked.deal, asked.as_of, labels.end)
     created = np.asarray(record.deals.columns["created_at"], dtype=np.int64)[asked.deal]
     frame = frame_of(config, len(ingest.stages.order))
-    return Prepared(config, record, plan, frame, cut, examples, told.y, told.end, created)
+    return Prepared(config, record, plan, frame, cut, examples, told.y, told.end, created, watch.seconds)
 
 
 def relabelled(prepared: Prepared, eligibility: Eligibility) -> Prepared:

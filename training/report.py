@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ import pandas as pd
 from configs.vocab import Target
 from features.periods import DAY
 from models.baselines import STAGE_TIME
-from training.backtest import CLOSE, Comparison, Tested, compare, skill
+from training.backtest import CLOSE, REFERENCES, Comparison, Tested, compare, skill
 from training.evaluate import DealBootstrap, Interval, calibration_bins, scores
 from training.gates import Verdict
+from training.groups import GroupFigures
 from training.prepare import Prepared
+from training.rep_id import ONE_SEED
 
 HEAD = ("model", "log loss", "Brier", "AUC", "ECE", "sum p / sum y", "log loss gained by close [95 %]")
+GROUP_HEAD = ("feature group", "features", "seconds", "gain of the trees", "log-odds", "log loss lost without [95 %]")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Report:
-    """One backtest, told. notes: what the figures rest on, in sentences."""
+    """One backtest, told. notes: what the figures rest on, in sentences. groups: what each feature group brings."""
 
     title: str
     table: list[Comparison]
@@ -45,6 +48,7 @@ class Report:
     bins: list[tuple[int, float, float]]
     notes: list[str]
     verdicts: list[Verdict]
+    groups: list[GroupFigures] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; NaN becomes None."""
@@ -107,6 +111,11 @@ def _notes(prepared: Prepared, tested: Tested) -> list[str]:
             f"{fold.name}: trained on {rows:,} rows told before the cut, {chosen.rounds} trees a seed, "
             f"calibration {calibration}"
         )
+    if any(name in REFERENCES for name in tested.p):
+        notes.append(
+            f"references are never shipped and no gate asks about them; {ONE_SEED} is the close model's first seed "
+            "alone, and what is gained over the others is gained by it, since they have one seed too"
+        )
     if config.target == Target.EVENTUAL:
         notes += _left_out(prepared, tested)
     return notes
@@ -131,16 +140,37 @@ def _left_out(prepared: Prepared, tested: Tested) -> list[str]:
 
 def text_table(report: Report) -> str:
     """Return the table as aligned text."""
-    rows = [HEAD, *(_cells(row) for row in report.table)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(HEAD))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = _aligned([HEAD, *(_cells(row) for row in report.table)])
     return "\n".join([report.title, *lines, f"log loss {report.skill:.1%} below {STAGE_TIME}"])
+
+
+def group_table(report: Report) -> str:
+    """Return the feature groups as aligned text."""
+    return "\n".join(_aligned([GROUP_HEAD, *(_group_cells(row) for row in report.groups)]))
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _cells(row: Comparison) -> tuple[str, ...]:
     s = row.scores
-    gained = f"{row.gain.value:+.4f} [{row.gain.low:+.4f}, {row.gain.high:+.4f}]" if row.gain else ""
-    return (row.name, f"{s.log_loss:.4f}", f"{s.brier:.4f}", f"{s.auc:.4f}", f"{s.ece:.4f}", f"{s.ratio:.3f}", gained)
+    gained = _interval(row.gain) + (f" by {row.against}" if row.against != CLOSE else "")
+    name = f"{row.name} (reference)" if row.reference else row.name
+    return (name, f"{s.log_loss:.4f}", f"{s.brier:.4f}", f"{s.auc:.4f}", f"{s.ece:.4f}", f"{s.ratio:.3f}", gained)
+
+
+def _group_cells(row: GroupFigures) -> tuple[str, ...]:
+    figures = (
+        "" if np.isnan(value) else format(value, style)
+        for value, style in ((row.seconds, ".2f"), (row.gain, ".1%"), (row.contribution, ".3f"))
+    )
+    return (row.name, str(row.features or ""), *figures, _interval(row.lost))
+
+
+def _interval(figure: Interval | None) -> str:
+    return f"{figure.value:+.4f} [{figure.low:+.4f}, {figure.high:+.4f}]" if figure else ""
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
@@ -170,6 +200,9 @@ def markdown(reports: Sequence[Report]) -> str:
         ]
         out += ["", "| rows | said | came |", "|---|---|---|"]
         out += [f"| {rows:,} | {said:.3f} | {came:.3f} |" for rows, said, came in report.bins]
+        if report.groups:
+            out += ["", "| " + " | ".join(GROUP_HEAD) + " |", "|" + "---|" * len(GROUP_HEAD)]
+            out += ["| " + " | ".join(_group_cells(row)) + " |" for row in report.groups]
         out += ["", *(f"- {note}" for note in report.notes), ""]
         if report.verdicts:
             out += ["```", verdict_table(report.verdicts), "```", ""]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -19,29 +20,18 @@ from configs.errors import Fault, UsageError
 from features.sources.company_activity import ActivityParams, Diary
 from features.sources.company_calendar import Bools, Calendar, Floats, RhythmParams, make_calendar
 from features.sources.company_deals import WON, DealParams, Process, Truth, creation_times
-from features.sources.company_export import export_frames, quota_frame, truth_frames, write_csv
-from features.sources.company_people import People, PeopleParams, make_people
-from features.sources.company_records import Recorder, RecordParams, amount_scale
+from features.sources.company_export import export_frames, quota_frame, write_csv
+from features.sources.company_fields import CallRows, RecordParams, amount_scale, join
+from features.sources.company_people import People, make_people
+from features.sources.company_records import Recorder
+from features.sources.company_reps import PeopleParams
+from features.sources.company_truth import TRUTH_README, truth_frames
 
 # What a run of any size would about come to; only the size of the pilot and of the market hang on it.
 NOMINAL_WIN_RATE = 0.25
 PILOT_DEALS = 24_000
-
-TRUTH_README = """# The truth behind the simulated company
-
-For checking only. No source reads this folder; a model that does is cheating.
-
-- `deal_weeks.csv`: a row per deal and week (Monday, local) that it starts open. `buyer_state` in that week, `readiness`
-  (0 at the start, about 1 when the buyer can sign), `win_hazard` and `loss_hazard`: the true probabilities of a win and
-  of a recorded loss within the week.
-- `deals_truth.csv`: a row per deal. `quality` (logit, without the rep), `cycle_weeks`, `true_outcome` at the end of the
-  run, `closed_at` (UTC; empty while open).
-- `reps_truth.csv`: a row per rep. `skill` (logit) and habits; `docs/simulated-company.md` has the units.
-- `quarters_truth.csv`: a row per quarter, burn-in included. `season_logit` and `shock_logit`: added to the logit of the
-  weekly win hazard.
-
-The states and hazards of a week are those in force *during* that week, drawn as it begins.
-"""
+# Of the generator: equal settings give equal bytes within a version, and figures of two versions are not comparable.
+VERSION = 2
 
 
 def _fault(name: str, got: object, expected: str) -> Fault:
@@ -56,6 +46,8 @@ class CompanySettings:
     `wins_per_period` is the expected number of wins a quarter over the `periods` quarters from `first_period` (a first
     of a month) on; `burn_in_periods` quarters before them fill the pipeline and are in the export too. `shock_sd` is
     the sd, in logits of the weekly win hazard, of what whole quarters have in common; `drift_per_year` the trend in it.
+    `shock_size` is added to the logit of one quarter more: `shock_quarter`, 1 for the first after the burn-in, None for
+    no such quarter, or "drawn": by the seed, in the second half of the run, the last quarter left out.
     Raises UsageError, with every fault, for values that cannot be simulated.
     """
 
@@ -67,6 +59,8 @@ class CompanySettings:
     burn_in_periods: int = 4
     shock_sd: float = 0.10
     drift_per_year: float = 0.0
+    shock_quarter: int | Literal["drawn"] | None = "drawn"
+    shock_size: float = -0.30
     rhythm: RhythmParams = field(default_factory=RhythmParams)
     people: PeopleParams = field(default_factory=PeopleParams)
     deals: DealParams = field(default_factory=DealParams)
@@ -80,6 +74,9 @@ class CompanySettings:
             for name, least in at_least.items()
             if getattr(self, name) < least
         ]
+        planted = self.shock_quarter
+        if planted not in ("drawn", None) and not (isinstance(planted, int) and 1 <= planted <= self.periods):
+            faults.append(_fault("shock_quarter", planted, f"1 to {self.periods}, drawn or None"))
         if self.first_period.day != 1:
             faults.append(_fault("first_period", self.first_period, "the first day of a month"))
         try:
@@ -100,7 +97,7 @@ class Company:
 
 def simulate(settings: CompanySettings) -> Company:
     """Simulate a company. Deterministic in `settings`; reads no clock, no file and no global state."""
-    streams = np.random.default_rng(settings.seed).spawn(8)
+    streams = np.random.default_rng(settings.seed).spawn(9)
     cal = make_calendar(
         settings.first_period, settings.periods, settings.burn_in_periods, settings.time_zone, settings.rhythm
     )
@@ -109,16 +106,31 @@ def simulate(settings: CompanySettings) -> Company:
     people = make_people(streams[0], cal, settings.wins_per_period, nominal, settings.people)
     season = np.array(settings.rhythm.win_season)[cal.season_of]
     shock = streams[1].normal(0.0, 1.0, len(season)) * settings.shock_sd
+    planted = _planted_quarter(streams[8], settings)
+    if planted is not None:
+        shock[planted] += settings.shock_size
     n_deals, mean_amount = _pilot(streams[2], settings, cal, people, season, nominal)
     created = creation_times(streams[3], cal, n_deals, settings.rhythm.creation_season)
     process = Process(streams[4], cal, people, season + shock, settings.deals, settings.drift_per_year)
     truth = process.run(created)
-    history, calls = Recorder(streams[5], cal, people, truth, settings.records).run()
+    history, caller = Recorder(streams[5], cal, people, truth, settings.records).run()
     activities, contacts = Diary(streams[6], cal, people, truth, settings.activity).run()
     target = settings.wins_per_period * mean_amount * settings.records.quota_stretch
     quotas = quota_frame(streams[7], cal, people, target, settings.people.region_share)
-    export = export_frames(streams[7], people, truth, history, calls, activities, contacts, quotas)
-    return Company(export, truth_frames(cal, people, truth, season, shock))
+    export = export_frames(
+        streams[7], people, truth, history, join(caller.calls, CallRows), activities, contacts, quotas
+    )
+    return Company(export, truth_frames(cal, people, truth, season, shock, planted, caller))
+
+
+def _planted_quarter(rng: np.random.Generator, settings: CompanySettings) -> int | None:
+    """Index of the planted shock among all quarters, burn-in included."""
+    if settings.shock_quarter is None:
+        return None
+    if settings.shock_quarter == "drawn":
+        first = settings.periods // 2
+        return settings.burn_in_periods + int(rng.integers(first, max(settings.periods - 1, first + 1)))
+    return settings.burn_in_periods + settings.shock_quarter - 1
 
 
 def _pilot(
@@ -162,8 +174,18 @@ def _won_in_run(cal: Calendar, truth: Truth) -> Bools:
 
 def write(company: Company, out: Path) -> None:
     """Write `out/export/<table>.csv` and `out/truth/<table>.csv` with a README; existing files are replaced."""
-    for folder, frames in (("export", company.export), ("truth", company.truth)):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-        for name, frame in frames.items():
-            write_csv(frame, out / folder / f"{name}.csv")
+    _write_tables(company.export, out / "export")
+    write_truth(company, out)
+
+
+def write_truth(company: Company, out: Path) -> None:
+    """Write `out/truth/<table>.csv` with a README."""
+    _write_tables(company.truth, out / "truth")
     (out / "truth" / "README.md").write_text(TRUTH_README, encoding="utf-8")
+
+
+def _write_tables(frames: dict[str, pd.DataFrame], folder: Path) -> None:
+    """Write one CSV file a table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in frames.items():
+        write_csv(frame, folder / f"{name}.csv")

@@ -20,8 +20,8 @@ KINDS = ("email", "call", "meeting", "content", "contract", "web")
 EMAIL, CALL, MEETING, CONTENT, CONTRACT, WEB = range(6)
 DIRECTIONS = ("inbound", "outbound", "mutual")
 INBOUND, OUTBOUND, MUTUAL = range(3)
-OUTCOMES = ("connected", "no_answer", "planned", "held", "cancelled", "sent", "returned", "viewed")
-CONNECTED, NO_ANSWER, PLANNED, HELD, CANCELLED, SENT, RETURNED, VIEWED = range(8)
+OUTCOMES = ("connected", "no_answer", "planned", "held", "cancelled", "sent", "returned", "viewed", "opened")
+CONNECTED, NO_ANSWER, PLANNED, HELD, CANCELLED, SENT, RETURNED, VIEWED, OPENED = range(9)
 ROLES = ("decision_maker", "influencer", "user", "procurement", "technical")
 SENIORITIES = ("c_level", "vp", "director", "manager", "staff")
 NONE = -1
@@ -37,7 +37,10 @@ class ActivityParams:
     web: tuple[float, ...] = (0.20, 0.11, 0.06, 0.03)  # visits to the web site
     booking: tuple[float, ...] = (0.36, 0.12, 0.015, 0.0)  # meetings put into the calendar
     ad_hoc: tuple[float, ...] = (0.10, 0.03, 0.004, 0.0)  # meetings that were never planned
-    email_out: tuple[float, ...] = (0.80, 0.80, 0.75, 0.35)  # our mails: barely falls when the buyer goes quiet
+    email_out: tuple[float, ...] = (0.40, 0.65, 0.72, 0.35)  # our mails beside replies
+    reply: float = 0.55  # share of the buyer's mails that the rep answers with a mail of its own row
+    opened: tuple[float, ...] = (0.35, 0.22, 0.08, 0.02)  # chance that a mail of a synced rep is seen to be opened
+    opened_hours: float = 9.0  # mean time from a mail to its opening
     call_out: tuple[float, ...] = (0.26, 0.30, 0.30, 0.13)  # our calls
     buyer_quality: float = 0.25  # log, on all rates of the buyer, per logit of quality
     deal_talk_sd: float = 0.30  # log, between deals, on all rates of the buyer: some people simply write more
@@ -94,6 +97,7 @@ class Slots:
     rep: Ints
     state: Ints
     readiness: Floats
+    staffed: Bools  # somebody is on the seat
     share: Floats  # of the weekly rates
     warmth: Floats  # multiplies the buyer's rates
 
@@ -125,13 +129,15 @@ class Diary:
         new = np.arange(len(truth.outcome))
         born = facts.first_week - 1
         warmth = np.exp(p.buyer_quality * facts.quality + self.rng.normal(0.0, p.deal_talk_sd, len(new)))
-        deal = np.concatenate([weeks.deal, new])
+        deal, seat = np.concatenate([weeks.deal, new]), np.concatenate([weeks.seat, facts.seat])
+        week = np.concatenate([weeks.week, born])
         return Slots(
             deal,
-            np.concatenate([weeks.week, born]),
+            week,
             np.concatenate([weeks.rep, self.people.seat_rep[facts.seat, born]]),
             np.concatenate([weeks.state, truth.initial_state]),
             np.concatenate([weeks.readiness, np.zeros(len(new))]),
+            ~self.people.vacant[seat, week],
             np.concatenate([np.ones(len(weeks.deal)), np.full(len(new), p.kick_off)]),
             warmth[deal],
         )
@@ -151,7 +157,8 @@ class Diary:
         itself = np.full(n, kind in (CONTENT, WEB)) | ((kind == EMAIL) & reps.email_sync[rep])
         length = np.where(np.full(n, minutes) == NONE, 0, minutes) * 60
         known = at + length + self._lag(rep, itself)
-        lost = ~itself & (self.rng.random(n) < reps.never_logged[rep])
+        # Nobody logs by hand what reaches an empty seat.
+        lost = ~itself & ((self.rng.random(n) < reps.never_logged[rep]) | ~self.slots.staffed[slot])
         keep = (at > self.truth.facts.created_at[deal]) & (at + length < self.truth.closed_at[deal]) & ~lost
         full = (deal, at, known, kind, direction, NONE, outcome, minutes)
         columns = [np.broadcast_to(np.asarray(c, np.int64), n)[keep] for c in full]
@@ -181,26 +188,56 @@ class Diary:
             outcome = {CALL: CONNECTED, CONTENT: VIEWED}.get(kind, NONE)
             minutes = self.rng.integers(3, 40, len(slot)) if kind == CALL else NONE
             made.append(self._block(slot, at, kind, INBOUND, outcome, minutes))
+            if kind == EMAIL:
+                made += self._replies(slot, at)
         return made
+
+    def _replies(self, slot: Ints, at: Ints) -> list[ActivityRows]:
+        """Our answers to the buyer's mails, as soon as the rep gets round to it in office hours."""
+        answered = (self.rng.random(len(slot)) < self.p.reply) & self.slots.staffed[slot]
+        slot, at = slot[answered], at[answered]
+        delay = self.rng.exponential(1.0, len(slot)) * self.people.reps.reply_hours[self.slots.rep[slot]]
+        at = self.cal.next_office(self.rng, at + 300 + (delay * HOUR).astype(np.int64))
+        there = ~self._unattended(self.slots.deal[slot], local_day(self.cal, at))
+        return self._mails(slot[there], at[there])
+
+    def _unattended(self, deal: Ints, day: Ints) -> Bools:
+        """Whether the deal's seat is empty on the local day; False beyond the deal's weeks."""
+        week, weeks = (day - self.cal.day0) // 7, self.truth.weeks
+        row = self.truth.week_row(deal, week)
+        own = (row >= 0) & (weeks.week[row] == week)
+        return np.asarray(own & self.people.vacant[weeks.seat[row], weeks.week[row]], np.bool_)
+
+    def _mails(self, slot: Ints, at: Ints) -> list[ActivityRows]:
+        """Our mails, and the openings that the mail system of synced reps notices."""
+        deal, truth = self.slots.deal[slot], self.truth
+        sent = self.people.reps.email_sync[self.slots.rep[slot]]
+        sent &= (at > truth.facts.created_at[deal]) & (at < truth.closed_at[deal])
+        seen = sent & (self.rng.random(len(slot)) < np.array(self.p.opened)[self.slots.state[slot]])
+        delay = (self.rng.exponential(self.p.opened_hours, int(seen.sum())) * HOUR).astype(np.int64) + 60
+        return [
+            self._block(slot, at, EMAIL, OUTBOUND),
+            self._block(slot[seen], at[seen] + delay, CONTENT, INBOUND, OPENED),
+        ]
 
     def _ours(self) -> list[ActivityRows]:
         """What the rep sends and dials; it depends little on whether the buyer answers."""
         p, s = self.p, self.slots
         left = self.cal.quarter_last_day(self.cal.week_days[s.week]) - self.cal.week_days[s.week]
-        drive = self.people.reps.intensity[s.rep] * np.exp(p.quarter_push * (left < 21))
+        drive = self.people.reps.intensity[s.rep] * np.exp(p.quarter_push * (left < 21)) * s.staffed
         slot = self._draw(np.array(p.email_out)[s.state] * drive)
-        mails = self._block(slot, self.cal.office(self.rng, s.week[slot], 0.02), EMAIL, OUTBOUND)
+        mails = self._mails(slot, self.cal.office(self.rng, s.week[slot], 0.02))
         slot = self._draw(np.array(p.call_out)[s.state] * drive)
         answered = self.rng.random(len(slot)) < np.array(p.connect)[s.state[slot]]
         minutes = np.where(answered, self.rng.integers(3, 40, len(slot)), 1)
         at = self.cal.office(self.rng, s.week[slot])
         calls = self._block(slot, at, CALL, OUTBOUND, np.where(answered, CONNECTED, NO_ANSWER), minutes)
-        return [mails, calls]
+        return [*mails, calls]
 
     def _contracts(self) -> list[ActivityRows]:
         """Drafts sent once the deal is far along, and returned ones once the buyer is nearly ready."""
         p, s = self.p, self.slots
-        slot = self._draw(p.contract_out * ((s.readiness > p.contract_from) & (s.state <= 1)))
+        slot = self._draw(p.contract_out * ((s.readiness > p.contract_from) & (s.state <= 1) & s.staffed))
         sent = self._block(slot, self.cal.office(self.rng, s.week[slot]), CONTRACT, OUTBOUND, SENT)
         slot = self._draw(p.contract_in * ((s.readiness > 0.92) & (s.state == 0)))
         returned = self._block(slot, self.cal.office(self.rng, s.week[slot]), CONTRACT, INBOUND, RETURNED)
@@ -209,10 +246,10 @@ class Diary:
     def _meetings(self) -> list[ActivityRows]:
         """Meetings: a planned row when booked, then a held or a cancelled one; and some that were never planned."""
         p, s, rng, truth = self.p, self.slots, self.rng, self.truth
-        slot = self._draw(np.array(p.ad_hoc)[s.state] * s.warmth)
+        slot = self._draw(np.array(p.ad_hoc)[s.state] * s.warmth * s.staffed)
         at = self.cal.office(rng, s.week[slot])
         ad_hoc = self._block(slot, at, MEETING, MUTUAL, HELD, rng.integers(1, 5, len(slot)) * 15)
-        slot = self._draw(np.array(p.booking)[s.state] * s.warmth)
+        slot = self._draw(np.array(p.booking)[s.state] * s.warmth * s.staffed)
         booked = self.cal.office(rng, s.week[slot])
         deal = s.deal[slot]
         use = (booked > truth.facts.created_at[deal]) & (booked < truth.closed_at[deal])
@@ -227,7 +264,7 @@ class Diary:
         week = (day - self.cal.day0) // 7
         row = truth.week_row(deal, week)
         state = np.where(row >= 0, truth.weeks.state[np.maximum(row, 0)], 0)
-        off = rng.random(n) < np.array(p.cancel)[state]
+        off = (rng.random(n) < np.array(p.cancel)[state]) | self._unattended(deal, day)
         happens = at + minutes * 60 < truth.closed_at[deal]
         done = ~off & happens
         held = self._block(slot[done], at[done], MEETING, MUTUAL, HELD, minutes[done])
@@ -237,7 +274,7 @@ class Diary:
         off &= called_off < truth.closed_at[deal]
         cancelled = ActivityRows(
             deal[off],
-            called_off[off],
+            at[off],  # the CRM keeps the scheduled start
             called_off[off] + rng.integers(0, 2 * HOUR, int(off.sum())),
             kind[off],
             direction[off],
@@ -267,7 +304,7 @@ class Diary:
         n = len(truth.outcome)
         second = np.flatnonzero(rng.random(n) < p.contact_first)
         rate = np.array(p.contact_new)[s.state] * np.exp(p.contact_quality * truth.facts.quality[s.deal])
-        slot = self._draw(rate * self.people.reps.contact_diligence[s.rep])
+        slot = self._draw(rate * self.people.reps.contact_diligence[s.rep] * s.staffed)
         met = self.cal.office(rng, s.week[slot])
         known = met + self._lag(s.rep[slot], np.zeros(len(slot), np.bool_))
         inside = (met > truth.facts.created_at[s.deal[slot]]) & (known < truth.closed_at[s.deal[slot]])

@@ -88,6 +88,17 @@ class Calendar:
         second = 8 * HOUR + HOUR // 2 + (rng.beta(1.6, 1.8, n) * 10 * HOUR).astype(np.int64)
         return self.utc(self.week_days[week] + weekday, second)
 
+    def next_office(self, rng: np.random.Generator, at: Ints) -> Ints:
+        """`at` where it is in 08:00-18:59 of a weekday, else some time in the first 90 minutes of the next one."""
+        local = at + self.offsets[np.clip(at // DAY - self.day0, 0, len(self.offsets) - 1)]
+        day, second = local // DAY, local % DAY
+        late, early = second >= 19 * HOUR, second < 8 * HOUR
+        day = day + late
+        weekend = (day + 3) % 7 >= 5
+        day = np.where(weekend, day + 7 - (day + 3) % 7, day)
+        second = 8 * HOUR + HOUR // 2 + rng.integers(0, 3 * HOUR // 2, len(at))
+        return np.where(late | early | weekend, self.utc(day, second), at)
+
 
 def local_day(cal: Calendar, at: Ints) -> Ints:
     """Local day of UTC seconds; exact in office hours, which is where it is used."""

@@ -53,6 +53,9 @@ class DealParams:
     state_up: tuple[float, ...] = (0.0, 0.20, 0.09, 0.006)  # weekly probability of the next better state at quality 0
     state_down_slope: float = -0.45  # logit per logit of quality
     state_up_slope: float = 0.30  # logit per logit of quality
+    vacancy_down: float = 0.30  # logit on `state_down` while nobody is on the seat: neglect
+    vacancy_win: float = -0.30  # logit on the win hazard then
+    vacancy_hygiene: float = 0.35  # multiplies the loss rate of quiet and gone deals then: nobody tidies up
     win_rate_max: float = 0.45  # a week: win rate of a deal that is ready beyond doubt
     win_intercept: float = -0.95  # logit at readiness 1, quality 0, engaged
     win_readiness: float = 9.0  # logit per unit of readiness
@@ -74,7 +77,7 @@ class DealFacts:
     created_at: Ints  # UTC seconds
     first_week: Ints  # the first week that the deal starts open
     account: Ints
-    seat: Ints
+    seat: Ints  # that it was created on; it may move (`DealWeeks.seat`)
     type: Ints
     source: Ints
     quality: Floats  # logit, without the rep
@@ -88,7 +91,8 @@ class DealWeeks:
 
     deal: Ints
     week: Ints
-    rep: Ints  # owner in that week
+    seat: Ints  # that it belongs to in that week
+    rep: Ints  # owner in that week: who holds the seat, or held it last
     state: Ints
     readiness: Floats  # 0 at the start, about 1 when the buyer can sign
     win_hazard: Floats  # probability of a win within the week
@@ -151,6 +155,7 @@ class Process:
         self.lift = self._weekly_lift(shock, drift_per_year)  # (levels, weeks)
         self.customer = people.account_customer.copy()
         self.open_deals = np.zeros(people.n_accounts, np.int64)
+        self.account_seat = np.full(people.n_accounts, -1, np.int64)  # -1: any seat of the region
 
     def run(self, created_at: Ints) -> Truth:
         """Simulate all deals created at the sorted UTC seconds `created_at`."""
@@ -162,10 +167,11 @@ class Process:
         self.quality, self.cycle, self.usual = np.zeros(n), np.zeros(n), np.zeros(n)
         self.readiness = np.zeros(n)
         outcome, closed_week = np.zeros(n, np.int64), np.full(n, cal.n_weeks, np.int64)
-        first_week, initial = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        first_week, initial, first_seat = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
         active = np.zeros(0, np.int64)
         rows: list[DealWeeks] = []
         for week in range(cal.n_weeks):
+            self._realign(active, week)
             rows.append(self._step(active, week))
             ended = self._end(rows[-1])
             gone = active[ended != OPEN]
@@ -173,14 +179,14 @@ class Process:
             np.subtract.at(self.open_deals, self.account[gone], 1)
             self.customer[self.account[active[ended == WON]]] = True
             new = np.arange(edges[week], edges[week + 1], dtype=np.int64)
-            self._create(new)
-            first_week[new], initial[new] = week + 1, self.state[new]
+            self._create(new, week)
+            first_week[new], initial[new], first_seat[new] = week + 1, self.state[new], self.seat[new]
             active = np.concatenate([active[ended == OPEN], new])
         facts = DealFacts(
             created_at,
             first_week,
             self.account,
-            self.seat,
+            first_seat,
             self.type,
             self.source,
             self.quality,
@@ -198,7 +204,15 @@ class Process:
         total = np.maximum(weight.sum(axis=2), 1e-12)
         return np.asarray((weight * by_day).sum(axis=2) / total, np.float64)
 
-    def _create(self, new: Ints) -> None:
+    def _realign(self, active: Ints, week: int) -> None:
+        """Territory changes of the week: accounts get a seat of their own, and their open deals move to it."""
+        for change in self.people.realignments:
+            if change.week == week:
+                self.account_seat[change.account] = change.seat
+                moved = active[np.isin(self.account[active], change.account)]
+                self.seat[moved] = self.account_seat[self.account[moved]]
+
+    def _create(self, new: Ints, week: int) -> None:
         """Draw account, seat, type, source, quality and cycle of the deals `new`."""
         rng, people, p, n = self.rng, self.people, self.p, len(new)
         expansion = (rng.random(n) < p.expansion_share) & bool(self.customer.any())
@@ -212,7 +226,7 @@ class Process:
         self.account[new] = account
         self.type[new] = self.customer[account]
         self.source[new] = rng.choice(len(SOURCES), n, p=p.source_share)
-        self.seat[new] = self._seats(people.account_region[account])
+        self.seat[new] = self._seats(account, week)
         self.quality[new] = self._quality(new) + rng.normal(0.0, p.quality_sd, n)
         size, region = people.account_size[account], people.account_region[account]
         usual = np.array(p.cycle_weeks)[size] * np.array(p.region_cycle)[region]
@@ -221,15 +235,17 @@ class Process:
         self.cycle[new] = self.usual[new] * np.exp(noise)
         self.state[new] = np.where(rng.random(n) < p.start_engaged, ENGAGED, COOLING)
 
-    def _seats(self, region: Ints) -> Ints:
-        """A random seat of each deal's region, by load."""
-        seat = np.zeros(len(region), np.int64)
+    def _seats(self, account: Ints, week: int) -> Ints:
+        """The account's own seat, else one of its region by load; never an empty one (a region is never all empty)."""
+        people = self.people
+        seat, region = np.zeros(len(account), np.int64), people.account_region[account]
         for r in np.unique(region):
-            own = np.flatnonzero(self.people.seat_region == r)
-            load = self.people.seat_load[own]
+            own = np.flatnonzero((people.seat_region == r) & ~people.vacant[:, week])
+            load = people.seat_load[own]
             here = region == r
             seat[here] = self.rng.choice(own, int(here.sum()), p=load / load.sum())
-        return seat
+        assigned = self.account_seat[account]
+        return np.where((assigned >= 0) & ~people.vacant[assigned, week], assigned, seat)
 
     def _quality(self, new: Ints) -> Floats:
         """The part of the quality that account, source and type explain, logit."""
@@ -246,10 +262,12 @@ class Process:
     def _step(self, active: Ints, week: int) -> DealWeeks:
         """Move buyers and readiness of the active deals into `week` and give the week's hazards."""
         rng, p = self.rng, self.p
-        rep = self.people.seat_rep[self.seat[active], week]
+        seat = self.seat[active]
+        rep, vacant = self.people.seat_rep[seat, week], self.people.vacant[seat, week]
         merit = self.quality[active] + self.people.reps.skill[rep] + self.people.ramp[rep, week]
         state = self.state[active]
-        down = sigmoid(logit(np.array(p.state_down)[state]) + p.state_down_slope * merit)
+        lean = p.state_down_slope * merit + p.vacancy_down * vacant
+        down = sigmoid(logit(np.array(p.state_down)[state]) + lean)
         up = sigmoid(logit(np.array(p.state_up)[state]) + p.state_up_slope * merit)
         u = rng.random(len(active))
         state = state + np.where(u < down, 1, np.where(u > 1 - up, -1, 0))
@@ -260,17 +278,18 @@ class Process:
         # A deal beyond its (new) ceiling does not jump back: it only stops gaining.
         ready = np.maximum(np.minimum(ready + gain / self.cycle[active], np.maximum(ceiling, ready)) - setback, 0.0)
         self.state[active], self.readiness[active] = state, ready
-        win, loss = self._hazards(rep, merit, state, ready, week)
-        return DealWeeks(active, np.full(len(active), week, np.int64), rep, state, ready, win, loss)
+        win, loss = self._hazards(seat, merit, state, ready, week)
+        return DealWeeks(active, np.full(len(active), week, np.int64), seat, rep, state, ready, win, loss)
 
-    def _hazards(self, rep: Ints, merit: Floats, state: Ints, ready: Floats, week: int) -> tuple[Floats, Floats]:
+    def _hazards(self, seat: Ints, merit: Floats, state: Ints, ready: Floats, week: int) -> tuple[Floats, Floats]:
         """Probabilities of a win and of a loss within the week, for deals open at its start."""
         p, reps, cal = self.p, self.people.reps, self.cal
+        rep, vacant = self.people.seat_rep[seat, week], self.people.vacant[seat, week]
         level = reps.rush_level[rep]
         eta = p.win_intercept + p.win_readiness * (ready - 1.0) + p.win_quality * merit
-        eta = eta + np.array(p.win_state)[state] + self.lift[level, week]
+        eta = eta + np.array(p.win_state)[state] + self.lift[level, week] + p.vacancy_win * vacant
         win = p.win_rate_max * sigmoid(eta) * cal.win_weight[level, week].sum(axis=1)
-        hygiene = np.where(state >= QUIET, reps.hygiene[rep], 1.0)
+        hygiene = np.where(state >= QUIET, reps.hygiene[rep] * np.where(vacant, p.vacancy_hygiene, 1.0), 1.0)
         loss = np.array(p.loss_rate)[state] * hygiene * np.exp(p.loss_quality * merit)
         loss = loss + p.early_loss * (ready < 0.25)
         decides = sigmoid(p.decision_slope * (ready - p.decision_at))
@@ -291,7 +310,8 @@ class Process:
         closed_at = np.full(n, np.iinfo(np.int64).max, np.int64)
         shut = np.flatnonzero(outcome != OPEN)
         week = closed_week[shut]
-        rep = self.people.seat_rep[facts.seat[shut], week]
+        start = np.searchsorted(weeks.deal, np.arange(n + 1)).astype(np.int64)
+        rep = weeks.rep[start[shut] + week - facts.first_week[shut]]
         win = self.cal.win_weight[self.people.reps.rush_level[rep], week]
         weight = np.cumsum(np.where((outcome[shut] == WON)[:, None], win, self.cal.loss_weight[week]), axis=1)
         u = self.rng.random(len(shut)) * weight[:, -1]
@@ -299,7 +319,6 @@ class Process:
         # From 09:15, so that a Monday's change of owner (07:00-08:59) is always before the close.
         second = 9 * HOUR + HOUR // 4 + (self.rng.beta(1.8, 1.5, len(shut)) * 10 * HOUR).astype(np.int64)
         closed_at[shut] = self.cal.utc(self.cal.week_days[week] + weekday, second)
-        start = np.searchsorted(weeks.deal, np.arange(n + 1)).astype(np.int64)
         return Truth(facts, weeks, start, outcome, closed_at, closed_week, initial)
 
 

@@ -1,4 +1,4 @@
-"""Frames of the simulated company's CRM export and of its truth, and the plain CSV writer for both.
+"""Frames of the simulated company's CRM export, and the plain CSV writer for them and for the truth.
 
 In the frames, instants are tz-aware (UTC, seconds), dates are naive timestamps at midnight, money is float64 currency
 with cents, words are categoricals, and a missing value is NaT / NaN. In the files: ISO-8601 with Z, YYYY-MM-DD, two
@@ -23,7 +23,15 @@ from features.sources.company_activity import (
     ContactRows,
 )
 from features.sources.company_calendar import Calendar, Floats, Ints
-from features.sources.company_deals import OPEN, SOURCES, STATES, TYPES, Truth
+from features.sources.company_deals import SOURCES, TYPES, Truth
+from features.sources.company_fields import (
+    CATEGORIES,
+    NO_AMOUNT,
+    STAGES,
+    CallRows,
+    HistoryRows,
+    first_owner_index,
+)
 from features.sources.company_people import (
     INDUSTRIES,
     REGIONS,
@@ -32,45 +40,37 @@ from features.sources.company_people import (
     account_names,
     person_names,
 )
-from features.sources.company_records import (
-    CATEGORIES,
-    NO_AMOUNT,
-    STAGES,
-    CallRows,
-    HistoryRows,
-    first_owner_index,
-)
 
 NO_DAY = -1
 CHUNK = 200_000
-TRUE_OUTCOMES = ("open", "won", "lost")
+MONEY = ("amount", "booked", "honest_commit", "said_commit", "honest_best", "said_best")  # columns with two decimals
 
 
-def _words(codes: Ints, values: tuple[str, ...]) -> pd.Categorical:
+def words(codes: Ints, values: tuple[str, ...]) -> pd.Categorical:
     """Codes as words; code -1 is missing."""
     kind: pd.CategoricalDtype[object] = pd.CategoricalDtype(list(values))
     return pd.Categorical.from_codes(codes.astype(np.int64), dtype=kind)
 
 
-def _ids(codes: Ints, prefix: str, count: int) -> pd.Categorical:
+def ids(codes: Ints, prefix: str, count: int) -> pd.Categorical:
     """Numbers as ids such as D000042; -1 is missing. The number is the order of creation and nothing else."""
     width = max(4, len(str(count)))
-    return _words(codes, tuple(f"{prefix}{k + 1:0{width}d}" for k in range(count)))
+    return words(codes, tuple(f"{prefix}{k + 1:0{width}d}" for k in range(count)))
 
 
-def _instants(seconds: Ints) -> pd.DatetimeIndex:
+def instants(seconds: Ints) -> pd.DatetimeIndex:
     """UTC seconds as tz-aware instants; int64 max is missing."""
     raw = np.where(seconds == np.iinfo(np.int64).max, np.iinfo(np.int64).min, seconds)
     return pd.DatetimeIndex(raw.astype("datetime64[s]")).tz_localize("UTC")
 
 
-def _dates(days: Ints) -> pd.DatetimeIndex:
+def dates(days: Ints) -> pd.DatetimeIndex:
     """Days since 1970 as dates; NO_DAY is missing."""
     raw = np.where(days == NO_DAY, np.iinfo(np.int64).min, days)
     return pd.DatetimeIndex(raw.astype("datetime64[D]").astype("datetime64[s]"))
 
 
-def _money(cents: Ints) -> Floats:
+def money(cents: Ints) -> Floats:
     """Cents as currency; NO_AMOUNT is missing."""
     return np.where(cents == NO_AMOUNT, np.nan, cents / 100.0)
 
@@ -105,22 +105,22 @@ def n_people(people: People) -> int:
 
 def rep_ids(people: People, index: Ints) -> pd.Categorical:
     """Ids of rows of the reps table."""
-    return _ids(index, "U", n_people(people))
+    return ids(index, "U", n_people(people))
 
 
 def _deals(rng: np.random.Generator, people: People, truth: Truth) -> pd.DataFrame:
     """One row per deal, in order of creation."""
     facts, n = truth.facts, len(truth.outcome)
     product = np.array(["platform", "rollout", "seats", "support plan", "pilot", "add-on"])
-    made = _instants(facts.created_at)
+    made = instants(facts.created_at)
     return pd.DataFrame(
         {
-            "deal_id": _ids(np.arange(n), "D", n),
-            "account_id": _ids(facts.account, "A", people.n_accounts),
+            "deal_id": ids(np.arange(n), "D", n),
+            "account_id": ids(facts.account, "A", people.n_accounts),
             "created_at": made,
             "known_at": made,
-            "type": _words(facts.type, TYPES),
-            "source": _words(facts.source, SOURCES),
+            "type": words(facts.type, TYPES),
+            "source": words(facts.source, SOURCES),
             "name": product[rng.integers(0, len(product), n)],
         }
     )
@@ -133,14 +133,15 @@ def _history(people: People, truth: Truth, rows: HistoryRows) -> pd.DataFrame:
     n = len(truth.outcome)
     return pd.DataFrame(
         {
-            "deal_id": _ids(rows.deal[order], "D", n),
-            "known_at": _instants(rows.at[order]),
+            "deal_id": ids(rows.deal[order], "D", n),
+            "known_at": instants(rows.at[order]),
             "seq": (np.arange(len(order)) - start)[order],
-            "stage": _words(rows.stage[order], STAGES),
-            "amount": _money(rows.amount[order]),
-            "close_date": _dates(rows.close_day[order]),
-            "forecast_category": _words(rows.category[order], CATEGORIES),
+            "stage": words(rows.stage[order], STAGES),
+            "amount": money(rows.amount[order]),
+            "close_date": dates(rows.close_day[order]),
+            "forecast_category": words(rows.category[order], CATEGORIES),
             "owner_id": rep_ids(people, rows.owner[order]),
+            "edited_by": rep_ids(people, rows.editor[order]),
             "next_step_set": rows.next_step[order].astype(np.bool_),
             "probability": rows.probability[order] / 100,
         }
@@ -151,13 +152,13 @@ def _activities(truth: Truth, rows: ActivityRows, contacts: ContactRows) -> pd.D
     """The activity log."""
     return pd.DataFrame(
         {
-            "deal_id": _ids(rows.deal, "D", len(truth.outcome)),
-            "occurred_at": _instants(rows.occurred_at),
-            "known_at": _instants(rows.known_at),
-            "kind": _words(rows.kind, KINDS),
-            "direction": _words(rows.direction, DIRECTIONS),
-            "contact_id": _ids(rows.contact, "C", len(contacts.deal)),
-            "outcome": _words(rows.outcome, OUTCOMES),
+            "deal_id": ids(rows.deal, "D", len(truth.outcome)),
+            "occurred_at": instants(rows.occurred_at),
+            "known_at": instants(rows.known_at),
+            "kind": words(rows.kind, KINDS),
+            "direction": words(rows.direction, DIRECTIONS),
+            "contact_id": ids(rows.contact, "C", len(contacts.deal)),
+            "outcome": words(rows.outcome, OUTCOMES),
             "minutes": np.where(rows.minutes < 0, np.nan, rows.minutes),
         }
     )
@@ -168,11 +169,11 @@ def _contacts(truth: Truth, rows: ContactRows) -> pd.DataFrame:
     n = len(rows.deal)
     return pd.DataFrame(
         {
-            "deal_id": _ids(rows.deal, "D", len(truth.outcome)),
-            "contact_id": _ids(np.arange(n), "C", n),
-            "known_at": _instants(rows.known_at),
-            "role": _words(rows.role, ROLES),
-            "seniority": _words(rows.seniority, SENIORITIES),
+            "deal_id": ids(rows.deal, "D", len(truth.outcome)),
+            "contact_id": ids(np.arange(n), "C", n),
+            "known_at": instants(rows.known_at),
+            "role": words(rows.role, ROLES),
+            "seniority": words(rows.seniority, SENIORITIES),
         }
     )
 
@@ -182,10 +183,10 @@ def _accounts(rng: np.random.Generator, people: People) -> pd.DataFrame:
     n = people.n_accounts
     return pd.DataFrame(
         {
-            "account_id": _ids(np.arange(n), "A", n),
-            "industry": _words(people.account_industry, INDUSTRIES),
-            "size": _words(people.account_size, SIZES),
-            "region": _words(people.account_region, REGIONS),
+            "account_id": ids(np.arange(n), "A", n),
+            "industry": words(people.account_industry, INDUSTRIES),
+            "size": words(people.account_size, SIZES),
+            "region": words(people.account_region, REGIONS),
             "name": account_names(rng, n),
         }
     )
@@ -204,10 +205,10 @@ def _reps(rng: np.random.Generator, people: People) -> pd.DataFrame:
         {
             "rep_id": rep_ids(people, np.arange(total)),
             "manager_id": rep_ids(people, manager),
-            "team": _words(np.concatenate([np.arange(teams), success, team]), names),
-            "territory": _words(region, REGIONS),
-            "hired": _dates(np.concatenate([none, reps.hired_day])),
-            "left": _dates(np.concatenate([none, reps.left_day])),
+            "team": words(np.concatenate([np.arange(teams), success, team]), names),
+            "territory": words(region, REGIONS),
+            "hired": dates(np.concatenate([none, reps.hired_day])),
+            "left": dates(np.concatenate([none, reps.left_day])),
             "name": person_names(rng, total),
         }
     )
@@ -230,7 +231,7 @@ def quota_frame(
             amount = float(np.round(base[reps.seat[rep]] * held[rep] / 1_000) * 1_000)
             rows.append((int(rep) + first_owner_index(people), first, amount))
     index, first_day, amounts = (np.array(column) for column in zip(*rows, strict=True))
-    return pd.DataFrame({"rep_id": rep_ids(people, index), "period_start": _dates(first_day), "amount": amounts})
+    return pd.DataFrame({"rep_id": rep_ids(people, index), "period_start": dates(first_day), "amount": amounts})
 
 
 def _calls(people: People, rows: CallRows) -> pd.DataFrame:
@@ -239,55 +240,12 @@ def _calls(people: People, rows: CallRows) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "rep_id": rep_ids(people, rows.owner[order]),
-            "submitted_at": _instants(rows.at[order]),
-            "period_start": _dates(rows.quarter_day[order]),
-            "category": _words(rows.category[order], CATEGORIES),
-            "amount": _money(rows.amount[order]),
+            "submitted_at": instants(rows.at[order]),
+            "period_start": dates(rows.quarter_day[order]),
+            "category": words(rows.category[order], CATEGORIES),
+            "amount": money(rows.amount[order]),
         }
     )
-
-
-def truth_frames(cal: Calendar, people: People, truth: Truth, season: Floats, shock: Floats) -> dict[str, pd.DataFrame]:
-    """The hidden side; `season` and `shock` are logits by quarter. Only the ids are shared with the export."""
-    weeks, facts, n, reps = truth.weeks, truth.facts, len(truth.outcome), people.reps
-    closed = np.where(truth.outcome == OPEN, np.iinfo(np.int64).max, truth.closed_at)
-    hidden = {
-        name: np.round(np.asarray(getattr(reps, name), np.float64), 6)
-        for name in type(reps).__dataclass_fields__
-        if name not in ("seat", "hired_day", "left_day")
-    }
-    quarters = np.arange(cal.n_quarters)
-    return {
-        "deal_weeks": pd.DataFrame(
-            {
-                "deal_id": _ids(weeks.deal, "D", n),
-                "week_start": _dates(cal.week_days[weeks.week]),
-                "buyer_state": _words(weeks.state, STATES),
-                "readiness": np.round(weeks.readiness, 5),
-                "win_hazard": np.round(weeks.win_hazard, 9),
-                "loss_hazard": np.round(weeks.loss_hazard, 9),
-            }
-        ),
-        "deals_truth": pd.DataFrame(
-            {
-                "deal_id": _ids(np.arange(n), "D", n),
-                "quality": np.round(facts.quality, 6),
-                "cycle_weeks": np.round(facts.cycle, 4),
-                "true_outcome": _words(truth.outcome, TRUE_OUTCOMES),
-                "closed_at": _instants(closed),
-            }
-        ),
-        "reps_truth": pd.DataFrame(
-            {"rep_id": rep_ids(people, np.arange(len(reps.seat)) + first_owner_index(people)), **hidden}
-        ),
-        "quarters_truth": pd.DataFrame(
-            {
-                "quarter_start": _dates(cal.quarter_starts[quarters]),
-                "season_logit": season[quarters],
-                "shock_logit": np.round(shock[quarters], 9),
-            }
-        ),
-    }
 
 
 def _stamps(values: NDArray[np.datetime64], unit: str, tail: str) -> list[str]:
@@ -322,5 +280,5 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
         file.write(",".join(frame.columns) + "\n")
         for begin in range(0, len(frame), CHUNK):
             part = frame.iloc[begin : begin + CHUNK]
-            columns = [_texts(part[name], money=name == "amount") for name in frame.columns]
+            columns = [_texts(part[name], money=name in MONEY) for name in frame.columns]
             file.write("\n".join(map(",".join, zip(*columns, strict=True))) + "\n")

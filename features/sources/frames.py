@@ -24,6 +24,7 @@ from features.ingest import EXAMPLES, Refusal
 from features.parsing import EXPECTED, REMEDY, localise
 from features.settle import read_coded, translated
 from features.sources.reading import Frame
+from features.sources.stamps import quick_times
 from features.tables import CODED_KINDS, NAT, CodeArray, Coded, Column, ColumnData, IntArray, Table, missing_column
 
 Mask = NDArray[np.bool_]
@@ -95,6 +96,8 @@ def read_cells(
     ready = None if values or date_format else _typed(column, array, zone)
     if ready is not None:
         return ready, np.zeros(len(array), dtype=bool), lambda row: repr(array[row].as_py())
+    if column.kind == "time" and not values and not date_format and pa.types.is_string(array.type):
+        return _times(column, array, zone, where)
     coded = text_cells(array, where)
     if values:
         coded = _without_blank(translated(coded, lambda word: scalar_text(values[word]) if word in values else word))
@@ -102,6 +105,19 @@ def read_cells(
         coded = translated(coded, str)  # sorted values, whatever the order of the rows
     data, bad = read_coded(column, coded, zone, date_format)
     return data, bad, lambda row: repr(coded.decode(row))
+
+
+def _times(
+    column: Column, array: pa.Array, zone: ZoneInfo, where: str
+) -> tuple[ColumnData, Mask, Callable[[int], str]]:
+    """Read a column of times in which few texts repeat: the plain ones at once, the others one by one."""
+    stamps, done = quick_times(array, zone)
+    bad = np.zeros(len(array), dtype=bool)
+    if not done.all():
+        rest = np.flatnonzero(~done)
+        data, bad[rest] = read_coded(column, text_cells(array.take(pa.array(rest)), where), zone, None)
+        stamps[rest] = np.asarray(data)
+    return stamps, bad, lambda row: repr(text_cells(array.slice(row, 1), where).decode(0))
 
 
 def _typed(column: Column, array: pa.Array, zone: ZoneInfo) -> ColumnData | None:

@@ -12,7 +12,7 @@ import gzip
 import io
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,10 +24,12 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from configs.errors import DataError, Fault, MissingFileError, SchemaError, UnreadableFileError
+from features.tables import IntArray
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 MAX_FIELD_BYTES = 1_000_000
-_BLOCK = 1 << 30  # a file up to this size is one block, which needs no merging of vocabularies
+_BLOCK = 1 << 28  # bytes read at a time; no cell may be larger
+_SAMPLE = 1 << 16  # rows that tell whether a column's texts repeat
 _BOM = b"\xef\xbb\xbf"
 _END = "\x1aend of file\x1a"  # a row of our own after the last: a quote that never ends swallows it
 UNENDED = "no line break at the end: the last cell may have been cut off"
@@ -36,7 +38,9 @@ _SHOWN = 5  # bad rows listed of one file
 
 @dataclass(frozen=True)
 class Frame:
-    """A file's rows. columns: source name -> Arrow array of length n; CSV cells are coded text, null when empty.
+    """A file's rows. columns: source name -> Arrow array of length n.
+
+    CSV cells are text, null when empty; coded (a dictionary) unless the file is long and few texts of a column repeat.
 
     blank: rows without any value, already left out. place(i): where row i stands, as ``file:line`` or ``file:row n``.
     """
@@ -102,12 +106,24 @@ def _bytes_of(path: Path, label: str) -> bytes:
         raise UnreadableFileError.at(
             f"{label}:{line}", "a NUL byte", expected="text", remedy="export it again as UTF-8 CSV", code="nul_byte"
         )
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise _encoding(f"{label}:{line}", f"byte 0x{data[error.start]:02x}, which is not UTF-8") from error
+    _check_utf8(data, label)
     return data.removeprefix(_BOM)
+
+
+def _check_utf8(data: bytes, label: str) -> None:
+    """Decode stretches of whole lines, so that a large file never stands in memory once more as text."""
+    if data.isascii():
+        return
+    start = 0
+    while start < len(data):
+        stop = data.find(b"\n", start + _BLOCK) + 1 or len(data)
+        try:
+            data[start:stop].decode("utf-8")
+        except UnicodeDecodeError as error:
+            at = start + error.start
+            line = data.count(b"\n", 0, at) + 1
+            raise _encoding(f"{label}:{line}", f"byte 0x{data[at]:02x}, which is not UTF-8") from error
+        start = stop
 
 
 def _encoding(where: str, got: str) -> UnreadableFileError:
@@ -127,21 +143,24 @@ class _Lines:
     label: str
     data: bytes
     dropped: tuple[int, ...]  # numbers of the records left out; the header is record 1
+    records: int = 0  # how many there are, header included; 0 where that is not known
 
     @cached_property
-    def starts(self) -> list[int]:
+    def starts(self) -> Sequence[int]:
         """First physical line of each record, header included."""
+        lines = self.data.count(b"\n") + (not self.data.endswith(b"\n"))
+        if lines == self.records and self.data.count(b"\r") == self.data.count(b"\r\n"):
+            return range(1, lines + 1)  # as many as there are lines: one each
         return [start for start, _ in _records(self.data)]
 
     @cached_property
-    def kept(self) -> list[int]:
+    def kept(self) -> IntArray:
         """Record number of each row kept."""
-        dropped = set(self.dropped)
-        return [number for number in range(2, len(self.starts) + 1) if number not in dropped]
+        return np.setdiff1d(np.arange(2, len(self.starts) + 1), self.dropped)
 
     def place(self, row: int) -> str:
         """The place of a kept row (0-based)."""
-        return self.of_record(self.kept[row])
+        return self.of_record(int(self.kept[row]))
 
     def of_record(self, number: int) -> str:
         """The place of a record; the header is record 1."""
@@ -153,7 +172,7 @@ def _records(data: bytes) -> Iterator[tuple[int, list[str]]]:
     before = csv.field_size_limit(max(len(data), MAX_FIELD_BYTES))
     try:
         # The content was checked to be UTF-8; only its first part, cut anywhere, may end within a character.
-        reader = csv.reader(io.StringIO(data.decode("utf-8", errors="ignore"), newline=""))
+        reader = csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", errors="ignore", newline=""))
         start = 1
         for fields in reader:
             yield start, fields
@@ -178,12 +197,41 @@ def _read_csv(data: bytes, label: str) -> Frame:
     if wrong:
         raise _wrong_width(_Lines(label, data, ()), wrong)
     table = table.slice(0, table.num_rows - 1)
-    arrays = {name: table.column(i).combine_chunks() for i, name in enumerate(names)}
+    arrays = {name: _coded(table.column(i)) for i, name in enumerate(names)}
+    records = 1 + table.num_rows + len(bad)
     arrays, blank = _without_blank_rows(arrays, table.num_rows, [row.number for row in bad])
-    lines = _Lines(label, data, tuple(blank))
+    lines = _Lines(label, data, tuple(blank), records)
     _check_field_sizes(arrays, lines)
     notes = () if data.endswith((b"\n", b"\r")) else (UNENDED,)
     return Frame(label, arrays, len(next(iter(arrays.values()))), lines.place, len(blank), notes)
+
+
+def _coded(column: pa.ChunkedArray) -> pa.Array:
+    """One array of a column's cells: coded, unless it is long and its texts hardly repeat, so that codes only cost."""
+    if len(column) > _SAMPLE and column.nbytes < 1 << 31:
+        sample = column.slice(0, _SAMPLE)
+        if pc.count_distinct(sample).as_py() > _SAMPLE // 2:
+            return column.combine_chunks()
+    return column.dictionary_encode().combine_chunks()
+
+
+class _Ended(io.RawIOBase):
+    """A text followed by a row of our own, without a copy of the text."""
+
+    def __init__(self, *parts: bytes) -> None:
+        self._left = [memoryview(part) for part in parts if part]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if not self._left:
+            return 0
+        part = self._left[0]
+        size = min(len(buffer), len(part))
+        buffer[:size] = part[:size]
+        self._left[:1] = [part[size:]] if size < len(part) else []
+        return size
 
 
 def _without_blank_rows(arrays: dict[str, pa.Array], n: int, blank: list[int]) -> tuple[dict[str, pa.Array], list[int]]:
@@ -199,20 +247,19 @@ def _without_blank_rows(arrays: dict[str, pa.Array], n: int, blank: list[int]) -
 
 
 def _parse(data: bytes, names: list[str], skip: Callable[[pa_csv.InvalidRow], str], label: str) -> pa.Table:
-    """Read the text as dictionary-coded columns, with a row of our own at its end."""
+    """Read the text as columns of text, with a row of our own at its end."""
     end = b"" if data.endswith((b"\n", b"\r")) else b"\n"
-    whole = data + end + _END.encode() + b"," * (len(names) - 1) + b"\n"
-    text = pa.dictionary(pa.int32(), pa.string())
+    end += _END.encode() + b"," * (len(names) - 1) + b"\n"
     try:
         return pa_csv.read_csv(
-            pa.BufferReader(whole),
+            io.BufferedReader(_Ended(data, end)),
             # Threads would hide the numbers of bad rows.
-            read_options=pa_csv.ReadOptions(use_threads=False, block_size=min(len(whole) + 1, _BLOCK)),
+            read_options=pa_csv.ReadOptions(use_threads=False, block_size=min(len(data) + len(end) + 1, _BLOCK)),
             parse_options=pa_csv.ParseOptions(
                 newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=skip
             ),
             convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, text),
+                column_types=dict.fromkeys(names, pa.string()),
                 null_values=[""],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=True,
@@ -291,11 +338,14 @@ def _open_quote(data: bytes, label: str) -> UnreadableFileError:
 def _check_field_sizes(arrays: Mapping[str, pa.Array], lines: _Lines) -> None:
     faults = []
     for name, array in arrays.items():
-        sizes = pc.binary_length(array.dictionary)
-        if len(sizes) and (pc.max(sizes).as_py() or 0) > MAX_FIELD_BYTES:
-            code = sizes.to_pylist().index(pc.max(sizes).as_py())
-            row = pc.index(array.indices, pa.scalar(code, pa.int32())).as_py()
-            size = f"{pc.max(sizes).as_py():,} bytes in one cell"
+        coded = pa.types.is_dictionary(array.type)
+        sizes = pc.binary_length(array.dictionary if coded else array)
+        largest = pc.max(sizes).as_py() if len(sizes) else None
+        if largest is not None and largest > MAX_FIELD_BYTES:
+            row = pc.index(sizes, pa.scalar(largest, sizes.type)).as_py()
+            if coded:
+                row = pc.index(array.indices, pa.scalar(row, pa.int32())).as_py()
+            size = f"{largest:,} bytes in one cell"
             faults.append(Fault("huge_cell", lines.place(row), size, f"at most {MAX_FIELD_BYTES:,}", path=name))
     if faults:
         raise UnreadableFileError(faults=faults)

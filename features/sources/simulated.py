@@ -43,12 +43,12 @@ def generated(settings: Simulate, time_zone: str, state_dir: Path) -> Path:
 
     Raises StateError where it can't be written.
     """
-    from features.sources.company import CompanySettings, simulate, write  # heavy, and only needed here
+    from features.sources.company import VERSION, CompanySettings, simulate, write  # heavy, and only needed here
 
     full = CompanySettings(
         seed=settings.seed, periods=settings.periods, wins_per_period=settings.wins_per_period, time_zone=time_zone
     )
-    said = json.dumps(asdict(full), sort_keys=True, default=str)
+    said = json.dumps(asdict(full) | {"version": VERSION}, sort_keys=True, default=str)
     target = state_dir / "simulated" / hashlib.sha256(said.encode()).hexdigest()[:16]
     if target.is_dir():
         return target

@@ -110,6 +110,7 @@ def test_a_feature_says_what_it_is(group: str, feature: Feature) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]*", feature.name)
     assert feature.unit
     assert feature.missing
+    assert feature.source.strip(), "say whose definition it is: OWN, a CRM's object, an article, a paper"
     assert feature.sign in (-1, 0, 1)
     assert feature.targets
     assert set(feature.targets) <= set(TARGETS)

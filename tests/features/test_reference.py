@@ -26,6 +26,6 @@ def test_rows_beside_the_close_were_written_with_it() -> None:
     )
     closes, reps = made.reference.closes.columns, made.reference.vocabulary.values["rep"]
     assert [reps[code] for code in closes["rep"]] == ["ann"]
-    assert closes["stages"].tolist() == [1 << 0]
+    assert made.reference.events["visits"].columns["stage"].tolist() == [0]
     assert closes["categories"].tolist() == [1 << 3]
     assert closes["won"].tolist() == [1]

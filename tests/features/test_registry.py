@@ -33,7 +33,7 @@ def test_columns_stand_in_the_order_of_the_groups() -> None:
     plan = plan_features(CONTEXT, ("clock", "deal"))
     assert plan.groups == ("deal", "clock")
     assert plan.names[0] == "stage_rank"
-    assert plan.names[-1] == "close_date_in_period"
+    assert plan.names[-1] == "close_date_at_period_end"
 
 
 def test_dropped_features_are_gone() -> None:
@@ -81,6 +81,30 @@ def test_the_fingerprint_changes_with_whatever_gives_columns_meaning() -> None:
     prints = [plan.fingerprint() for plan in (plain, *others)]
     assert len(set(prints)) == len(prints)
     assert plan_features(CONTEXT).fingerprint() == plain.fingerprint()
+
+
+def test_a_feature_without_a_source_has_that_of_its_group() -> None:
+    own = Feature("a", "days", "{value}", source="a paper")
+
+    def specs(schema: Schema) -> tuple[Feature, ...]:
+        return (own, replace(own, name=f"b_{schema.target}", source=""))
+
+    feature_group("again", specs, source="an article")(lambda view, context: {})
+    found = GROUPS.pop("again").specs(Schema("eventual"))
+    assert [(f.name, f.source) for f in found] == [("a", "a paper"), ("b_eventual", "an article")]
+
+
+def test_the_fingerprint_does_not_change_with_whose_definition_it_is() -> None:
+    plain = plan_features(CONTEXT)
+    cited = replace(plain, features=tuple(replace(f, source="somebody") for f in plain.features))
+    assert cited.fingerprint() == plain.fingerprint()
+
+
+def test_members_are_the_features_by_group() -> None:
+    plan = plan_features(CONTEXT, ("clock", "deal"), drop=("amount_cuts",))
+    assert list(plan.members()) == ["deal", "clock"]
+    assert sum(plan.members().values(), ()) == plan.names
+    assert "amount_cuts" not in plan.members()["deal"]
 
 
 def test_only_some_features() -> None:

@@ -37,7 +37,18 @@ def one(text: str, zone: ZoneInfo = AMSTERDAM, date_format: str | None = None) -
 
 
 def test_declared_tables_are_consistent() -> None:
-    assert [*TABLES] == ["deals", "deal_history", "activities", "contacts", "accounts", "reps", "quotas", "calls"]
+    assert [*TABLES] == [
+        "deals",
+        "deal_history",
+        "activities",
+        "contacts",
+        "accounts",
+        "reps",
+        "quotas",
+        "calls",
+        "leads",
+        "lead_history",
+    ]
     for spec in TABLES.values():
         assert set(spec.key) <= set(spec.names)
         assert len(set(spec.names)) == len(spec.names)
@@ -83,7 +94,7 @@ def test_tables_by_name() -> None:
     with pytest.raises(KeyError, match="no table 'by_name'"):
         tables["by_name"]
     with pytest.raises(TypeError):
-        CrmTables.of({"leads": tables.deals})
+        CrmTables.of({"nothing of ours": tables.deals})
 
 
 @given(st.lists(st.none() | st.sampled_from(["a", "b", "", "ß", "B"])))
@@ -317,15 +328,15 @@ def test_checks_name_their_rows() -> None:
     assert codes(record(forecast_category=Coded.of(["commit", "sure"])))["unknown_forecast_category"] == [1]
 
 
-def test_an_outcome_before_the_event_is_noticed_unless_planned() -> None:
+def test_an_outcome_before_the_event_is_noticed_unless_planned_or_called_off() -> None:
     base = record()
-    moments = np.array([20_001 * 24 * HOUR] * 3)
+    moments = np.array([20_001 * 24 * HOUR] * 5)
     columns = {
-        "deal_id": Coded.of(["D1"] * 3),
+        "deal_id": Coded.of(["D1"] * 5),
         "occurred_at": moments,
         "known_at": moments - 1,
-        "kind": Coded.of(["call"] * 3),
-        "outcome": Coded.of(["planned", "answered", None]),
+        "kind": Coded.of(["meeting"] * 5),
+        "outcome": Coded.of(["planned", "held", None, "cancelled", "no_show"]),
     }
     tables = CrmTables.of(base.by_name() | {"activities": Table.of("activities", columns)})
     assert codes(tables)["known_before_it_happened"] == [1]

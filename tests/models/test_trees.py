@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import lightgbm
 import numpy as np
 import pytest
@@ -86,6 +88,26 @@ def test_the_same_seed_gives_the_same_text(seen: Examples, trees: Trees) -> None
     again = fit_trees(seen, flat(seen), settings(), ROUNDS, SEEDS)
     assert again.text == trees.text
     assert single(seen, 7).text != single(seen, 8).text
+
+
+def test_seeds_grown_side_by_side_have_the_bits_of_seeds_grown_in_turn(seen: Examples, trees: Trees) -> None:
+    together = fit_trees(seen, flat(seen), replace(settings(), num_threads=3), ROUNDS, SEEDS)
+    assert together.text == trees.text
+    assert merge_of_singles(seen) == trees.text
+
+
+def merge_of_singles(rows: Examples) -> str:
+    """Each seed trained by LightGBM's own loop on one thread, then merged."""
+    data = lightgbm.Dataset(
+        rows.matrix.values,
+        rows.y,
+        init_score=flat(rows),
+        feature_name=list(NAMES),
+        params={"max_bin": 127, "feature_pre_filter": False, "verbosity": -1},
+        free_raw_data=False,
+    )
+    grown = [lightgbm.train(settings().params(seed), data, num_boost_round=ROUNDS) for seed in SEEDS]
+    return merge([booster.model_to_string(num_iteration=-1) for booster in grown])
 
 
 def test_the_text_tells_nothing_of_seeds_and_threads(trees: Trees) -> None:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features import asof, order, ranks
 from features.asof import Seen, look
 from features.periods import DAY
 from features.tables import NAT
 from features.timeline import Timeline, timeline
 
 HALF_DAY = DAY // 2
+
+
+@pytest.fixture(params=["few rows", "many rows"], autouse=True, scope="module")
+def ways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Few rows and many are sorted, searched and counted in different ways: both must equal the loop."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "many rows":
+            for module in (asof, order, ranks):
+                patch.setattr(module, "FEW", 0)
+            patch.setattr(asof, "ROWS_EACH", 1)
+        yield
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,7 @@ facts = st.lists(
 asks = st.lists(st.tuples(st.integers(-1, 3), moments), min_size=1, max_size=8)
 windows = st.sampled_from([None, HALF_DAY, DAY, 3 * DAY])
 wheres = st.sampled_from([None, "hit", "!hit"])
+floors = st.lists(st.one_of(st.just(NAT), moments), min_size=8, max_size=8)
 
 
 def built(rows: list[Fact]) -> Timeline:
@@ -85,6 +100,22 @@ def test_count(rows: list[Fact], asked: list[tuple[int, int]], where: str | None
 def test_total(rows: list[Fact], asked: list[tuple[int, int]], where: str | None, within: int | None) -> None:
     expected = [float(sum(r.value for r in visible(rows, e, t, where, within) if r.value != NAT)) for e, t in asked]
     assert seen(rows, asked).total("value", where, within).tolist() == expected
+
+
+@given(facts, asks, wheres, windows, floors)
+def test_since(
+    rows: list[Fact], asked: list[tuple[int, int]], where: str | None, within: int | None, floor: list[int]
+) -> None:
+    """Each request has its own floor; one at or after the as-of leaves nothing, a missing one leaves all."""
+    since = np.array(floor[: len(asked)], dtype=np.int64)
+    kept = [
+        [r for r in visible(rows, e, t, where, within) if r.known_at >= low]
+        for (e, t), low in zip(asked, floor, strict=False)
+    ]
+    got = seen(rows, asked)
+    assert got.count(where, within, since).tolist() == [float(len(k)) for k in kept]
+    sums = [float(sum(r.value for r in k if r.value != NAT)) for k in kept]
+    assert got.total("value", where, within, since).tolist() == sums
 
 
 @given(facts, asks, wheres)
@@ -143,6 +174,7 @@ def test_one_request_alone_has_the_bits_it_has_among_many(
         s = seen(rows, some)
         return [
             s.count(where, within),
+            s.count(where, within, since=s.as_of - DAY),
             s.total("value", where, within),
             s.decayed(DAY, where),
             s.distinct("who", None, within),

@@ -16,11 +16,12 @@ from features.sources.company import Company, CompanySettings, simulate, write
 from features.sources.company_activity import ActivityParams
 from features.sources.company_calendar import RhythmParams, local_day, make_calendar
 from features.sources.company_deals import DealParams, logit
-from features.sources.company_people import PeopleParams, split
-from features.sources.company_records import RecordParams
+from features.sources.company_fields import RecordParams
+from features.sources.company_people import split
+from features.sources.company_reps import PeopleParams
 from features.tables import TABLES
 
-KEYS = {"deal_id", "rep_id"}
+KEYS = {"deal_id", "rep_id", "account_id"}
 SMALL = CompanySettings(seed=3, periods=6, wins_per_period=60)
 END = pd.Timestamp("2024-07-01", tz="America/New_York")
 DOC = Path(__file__).parents[3] / "docs" / "simulated-company.md"
@@ -125,7 +126,7 @@ def test_no_truth_in_the_export() -> None:
     shown = {c for frame in small().export.values() for c in frame.columns}
     assert not hidden & shown
     states = {"engaged", "cooling", "quiet", "gone"}
-    for name in TABLES:
+    for name in small().export:
         for column in table(name).select_dtypes(include="str").columns:
             assert not states & set(table(name)[column].dropna()), (name, column)
 
@@ -197,9 +198,9 @@ def test_owners_may_change_after_a_win() -> None:
 
 def test_activities_are_known_after_they_happened_unless_planned() -> None:
     rows = table("activities")
-    planned = rows.outcome == "planned"
+    planned, called_off = rows.outcome == "planned", rows.outcome == "cancelled"
     end = rows.occurred_at + pd.to_timedelta(rows.minutes.fillna(0), unit="min")
-    assert (rows.known_at >= end)[~planned].all()
+    assert (rows.known_at >= end)[~planned & ~called_off].all()
     assert (rows.occurred_at > rows.known_at)[planned].all()
     assert (rows.kind[planned] == "meeting").all()
     created = table("deals").set_index("deal_id").known_at
@@ -218,9 +219,33 @@ def test_planned_meetings_are_held_or_cancelled_later() -> None:
     assert 0.03 < (meetings.outcome == "cancelled").sum() / len(planned) < 0.5
 
 
+def test_a_cancelled_meeting_keeps_its_scheduled_start_and_is_known_when_called_off() -> None:
+    meetings = table("activities").query("kind == 'meeting'")
+    planned, off = meetings[meetings.outcome == "planned"], meetings[meetings.outcome == "cancelled"]
+    pairs = off.merge(planned, on=["deal_id", "occurred_at"], suffixes=("", "_booked"))
+    assert set(pairs.deal_id) == set(off.deal_id)
+    assert len(pairs) >= len(off)
+    once = pairs.drop_duplicates(["deal_id", "occurred_at", "known_at"])
+    assert (once.known_at > once.known_at_booked).mean() > 0.99  # two bookings of one half hour are possible
+    ahead = off.known_at < off.occurred_at
+    assert 0.6 < ahead.mean() < 0.99  # the others are no-shows, and those logged late
+    assert (off.known_at - off.occurred_at).max() <= pd.Timedelta(hours=3)
+
+
+def test_openings_follow_mails_of_synced_reps() -> None:
+    rows = table("activities")
+    opened = rows[rows.outcome == "opened"]
+    assert set(opened.kind) == {"content"}
+    assert set(opened.direction) == {"inbound"}
+    sent = rows[(rows.kind == "email") & (rows.direction == "outbound")]
+    assert 0.10 < len(opened) / len(sent) < 0.30
+    first = sent.groupby("deal_id").occurred_at.min()
+    assert (opened.occurred_at > opened.deal_id.map(first)).all()
+
+
 def test_logging_is_late_sometimes_and_goes_on_after_the_close() -> None:
     rows = table("activities")
-    lag = (rows.known_at - rows.occurred_at)[rows.outcome != "planned"].dt.total_seconds() / 86_400
+    lag = (rows.known_at - rows.occurred_at)[~rows.outcome.isin(["planned", "cancelled"])].dt.total_seconds() / 86_400
     by_hand = rows.kind.isin(["call", "meeting"])
     assert 0.08 < (lag[by_hand] > 1).mean() < 0.5
     assert (lag < 1 / 24).mean() > 0.3
@@ -323,7 +348,7 @@ def test_files_hold_iso_times_dates_and_decimals(tmp_path: Path) -> None:
     assert rows.amount.str.fullmatch(r"(\d+\.\d\d)?").all()
     assert set(rows.next_step_set) == {"true", "false"}
     assert len(rows) == len(table("deal_history"))
-    for name in TABLES:
+    for name in small().export:
         frame = pd.read_csv(tmp_path / "export" / f"{name}.csv", dtype=str)
         assert frame.shape == small().export[name].shape, name
 
@@ -375,5 +400,14 @@ def test_every_parameter_is_documented_with_its_value() -> None:
             assert row is not None, field.name
             listed = row.split("|")[2].strip().replace("_", "")
             assert eval(listed) == getattr(params, field.name), field.name
-    for setting in ("seed", "periods", "wins_per_period", "burn_in_periods", "shock_sd", "drift_per_year"):
+    for setting in (
+        "seed",
+        "periods",
+        "wins_per_period",
+        "burn_in_periods",
+        "shock_sd",
+        "drift_per_year",
+        "shock_quarter",
+        "shock_size",
+    ):
         assert f"| `{setting}` |" in text

@@ -1,0 +1,130 @@
+"""What people did, and who they are, as timelines: activities and contacts, each with what a row says by itself.
+
+What a row is derived from must be known before it: a reply is measured against the last of our mails that the CRM had
+by then, a person's seniority is what it had by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from features.asof import look
+from features.parsing import fold_name
+from features.settle import deal_rows
+from features.tables import NAT, PLANNED, Coded, Table
+from features.timeline import Bool, Int, Timeline, timeline
+
+NOT_HELD = ("cancelled", "canceled", "no_show", "no_answer", "declined")
+CONNECTED = ("connected", "answered", "held", "completed")
+SENIORITY_RANKS = {
+    **dict.fromkeys(("staff", "individual_contributor", "user", "junior", "entry"), 0),
+    **dict.fromkeys(("manager", "senior_manager", "team_lead", "lead"), 1),
+    **dict.fromkeys(("director", "senior_director", "head", "head_of_department"), 2),
+    **dict.fromkeys(("vp", "vice_president", "svp", "evp", "senior_vice_president"), 3),
+    **dict.fromkeys(("c_level", "clevel", "cxo", "c_suite", "executive", "owner", "founder", "partner"), 4),
+}
+SENIOR = 2  # director and above
+DECIDES = ("decision_maker", "economic_decision_maker", "economic_buyer", "executive_sponsor", "budget_holder")
+OPENED = "opened"
+MICRO = 1_000_000
+
+
+def contacts_of(table: Table, deals: Table) -> Timeline:
+    """Return contacts keyed by deal: contact code, rank (0 staff to 4 C-level, NAT not told), decides, senior."""
+    rank, role = _ranks(table), table.coded("role")
+    columns = {
+        "contact": table.coded("contact_id").codes.astype(np.int64),
+        "rank": rank,
+        "senior": rank >= SENIOR,
+        "decides": np.array([*(fold_name(value) in DECIDES for value in role.values), False], dtype=bool)[role.codes],
+    }
+    return timeline("contacts", deals.n, deal_rows(deals, table.coded("deal_id")), table.ints("known_at"), columns)
+
+
+def activities_of(table: Table, deals: Table, contacts: Table) -> Timeline:
+    """Return activities keyed by deal. Masks say what a row is; see the module docstring."""
+    known_at, occurred_at = table.ints("known_at"), table.ints("occurred_at")
+    kind, direction = _is(table, "kind"), _is(table, "direction")
+    cancelled = _one_of(table.coded("outcome"), NOT_HELD)
+    connected = _one_of(table.coded("outcome"), CONNECTED)
+    planned = _one_of(table.coded("outcome"), (PLANNED,)) | ((occurred_at > known_at) & ~cancelled)
+    done = ~planned & ~cancelled
+    opened = _one_of(table.coded("outcome"), (OPENED,))  # content was seen; machines open mails too, so it is no act
+    inbound, outbound = direction("inbound") & done & ~opened, direction("outbound") & ~planned
+    meeting = kind("meeting")
+    # What the buyer did: replied, met, took the call. Our own mails and unanswered calls are not engagement.
+    buyer = inbound | (meeting & done) | (kind("call") & done & connected)
+    columns = {
+        "occurred_at": occurred_at,
+        "delay_s": np.where(done, np.maximum(known_at - occurred_at, 0) // MICRO, 0),
+        "contact": table.coded("contact_id").codes.astype(np.int64),
+        "done": done,
+        "inbound": inbound,
+        "outbound": outbound,
+        "reached": outbound | (meeting & done),
+        "call_out": outbound & kind("call"),
+        "call_connected": outbound & kind("call") & connected,
+        "email_in": inbound & kind("email"),
+        "email_out": outbound & kind("email"),
+        "content": done & (kind("content") | kind("web") | opened),
+        "contract_in": inbound & kind("contract"),
+        "contract_out": outbound & kind("contract"),
+        "meeting_held": meeting & done,
+        "meeting_planned": meeting & planned,
+        "meeting_cancelled": meeting & cancelled,
+        "buyer": buyer,
+        "senior_buyer": buyer & _senior(table, contacts, deals),
+    }
+    rows = timeline("activities", deals.n, deal_rows(deals, table.coded("deal_id")), known_at, columns)
+    return rows.with_columns(
+        _answers(rows, "reply", "email_in", "email_out") | _answers(rows, "answer", "email_out", "email_in")
+    )
+
+
+def _answers(rows: Timeline, name: str, answer: str, asked: str) -> dict[str, Int | Bool]:
+    """Mark the first `answer` after each `asked` as known by then, and how long it took (seconds, 0 at least)."""
+    place = np.arange(len(rows))
+    before = rows.previous(asked)[:-1]
+    own = before >= rows.start[rows.entity]
+    first = rows.mask(answer) & own & (rows.previous(answer)[:-1] < before)
+    occurred_at = rows.values("occurred_at")
+    took = np.where(first, occurred_at[place] - occurred_at[np.where(own, before, 0)], 0) if len(rows) else place
+    return {name: first, f"{name}_s": np.maximum(took, 0) // MICRO}
+
+
+def _senior(table: Table, contacts: Table, deals: Table) -> Bool:
+    """Return bool[n]: the row's contact was known on the deal as senior before the row was."""
+    people = contacts.coded("contact_id")
+    width = len(people.values) + 1
+
+    def pairs(rows: Table) -> Int:
+        deal, person = deal_rows(deals, rows.coded("deal_id")), rows.coded("contact_id").codes_in(people.values)
+        return np.where((deal >= 0) & (person >= 0), deal * width + person, -1)
+
+    known, pair = np.unique(pairs(contacts), return_inverse=True)
+    senior = {"senior": _ranks(contacts) >= SENIOR}
+    seen = timeline("people", len(known), pair.astype(np.int64), contacts.ints("known_at"), senior)
+    asked = pairs(table)
+    place = np.minimum(np.searchsorted(known, asked), max(len(known) - 1, 0))
+    found = (asked >= 0) & (known[place] == asked) if len(known) else np.zeros(table.n, dtype=bool)
+    return look(seen, np.where(found, place, -1), table.ints("known_at")).count("senior") > 0
+
+
+def _ranks(contacts: Table) -> Int:
+    """Return the seniority of each row, 0 staff to 4 C-level, NAT where it is not told."""
+    seniority = contacts.coded("seniority")
+    ranks = [SENIORITY_RANKS.get(fold_name(value), NAT) for value in seniority.values]
+    return np.array([*ranks, NAT], dtype=np.int64)[seniority.codes]
+
+
+def _is(table: Table, column: str) -> Callable[[str], Bool]:
+    """Return a test of each row for a value of a text column; a value that no row holds matches none."""
+    coded = table.coded(column)
+    return lambda value: coded.codes == (coded.code_of(value) if value in coded.values else -2)
+
+
+def _one_of(column: Coded, values: tuple[str, ...]) -> Bool:
+    wanted = np.array([*(value in values for value in column.values), False], dtype=bool)
+    return wanted[column.codes]

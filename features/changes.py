@@ -1,0 +1,116 @@
+"""The history of deals as a timeline, with what each row changed against what the deal last said while open.
+
+A closing row changes the outcome and nothing else: stage, amount, close date and category on it were written with the
+outcome in hand.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from features.periods import Calendar
+from features.reference import CATEGORY_RANKS, MILLION
+from features.settle import deal_rows
+from features.stages import LOST, MERGED, OPEN, WON, StageMap
+from features.tables import NAT, Table
+from features.timeline import Bool, Int, Timeline, timeline
+
+
+def history_of(table: Table, deals: Table, stages: StageMap, reps: tuple[str, ...], calendar: Calendar) -> Timeline:
+    """Return deal_history as a timeline keyed by deal (code = row in deals); reps: the vocabulary of owner codes."""
+    stage = table.coded("stage")
+    outcome = np.maximum(per_row(stages.outcomes(stage.values).astype(np.int64), stage.codes, OPEN), OPEN)
+    outcome = np.where(table.ints("is_deleted") == 1, np.maximum(outcome, LOST), outcome)
+    outcome = np.where(table.coded("merged_into").codes >= 0, MERGED, outcome)
+    category = table.coded("forecast_category")
+    ranks = np.array([CATEGORY_RANKS.get(value, NAT) for value in category.values], dtype=np.int64)
+    rank = per_row(stages.ranks(stage.values), stage.codes, -1)
+    share = np.append(np.round(np.nan_to_num(stages.shares(stage.values)) * MILLION), NAT).astype(np.int64)[stage.codes]
+    probability = table.floats("probability")
+    owner = table.coded("owner_id").codes_in(reps).astype(np.int64)
+    editor = table.coded("edited_by")
+    state = {
+        "outcome": outcome,
+        "stage": np.where((outcome == OPEN) & (rank >= 0), rank, NAT),
+        "stage_share_ppm": np.where((outcome == OPEN) & (rank >= 0), share, NAT),
+        "amount": table.ints("amount"),
+        "close_date": table.ints("close_date"),
+        "close_period": _period(table.ints("close_date"), calendar),
+        "category": per_row(ranks, category.codes, NAT),
+        "owner": owner,
+        "next_step": table.ints("next_step_set"),
+        "probability_ppm": np.where(np.isnan(probability), NAT, np.round(np.nan_to_num(probability) * MILLION)).astype(
+            np.int64
+        ),
+        # Where nobody says who saved a row, the owner did.
+        "by_rep": (editor.codes < 0) | (editor.codes_in(reps) == owner),
+    }
+    rows = timeline(
+        "history", deals.n, deal_rows(deals, table.coded("deal_id")), table.ints("known_at"), state, table.ints("seq")
+    )
+    return rows.with_columns(_changes(rows))
+
+
+def per_row(values: Int, codes: np.ndarray, missing: int) -> Int:
+    """Spread a value per vocabulary entry to rows."""
+    return np.asarray(np.append(values, missing)[codes], dtype=np.int64)
+
+
+def _period(days: Int, calendar: Calendar) -> Int:
+    """Return the fiscal period of each local day, NAT where there is none."""
+    return np.where(days == NAT, NAT, np.searchsorted(calendar.days, days, side="right") - 1)
+
+
+def _changes(rows: Timeline) -> dict[str, Int | Bool]:
+    """Derive what each row changed against what the deal last said while open; a closing row changes the outcome."""
+    outcome = rows.values("outcome")
+    still_open = outcome == OPEN
+    first = np.arange(len(rows)) == rows.start[rows.entity]
+    step, shift, periods, amount, category, owner = (
+        _difference(rows, name, still_open)
+        for name in ("stage", "close_date", "close_period", "amount", "category", "owner")
+    )
+    return {
+        "closed": ~still_open,
+        "won": outcome == WON,
+        "merged": outcome == MERGED,
+        "stage_step": step,
+        "stage_changed": (step != 0) | first,
+        "stages_skipped": np.maximum(step - 1, 0),
+        "regressed": step < 0,
+        "close_shift_days": shift,
+        "pushed": shift > 0,
+        "pulled_in": shift < 0,
+        "slipped": periods > 0,
+        "amount_changed": amount != 0,
+        "amount_cut": amount < 0,
+        "amount_step_ppm": _log_step(rows.values("amount"), amount),
+        "category_changed": category != 0,
+        "category_raised": category > 0,
+        "category_lowered": category < 0,
+        "owner_changed": owner != 0,
+    }
+
+
+def _difference(rows: Timeline, column: str, still_open: Bool) -> Int:
+    """Return each open row's value minus the last one told by an open row of the deal, 0 where either is missing.
+
+    Closing rows are passed over, so that a re-opened deal is not compared with what was written with the outcome in
+    hand; so are gaps, so that a close date cleared and set again moves on from where it stood.
+    """
+    values = rows.values(column)
+    told = still_open & (values != NAT)
+    if column == "owner":
+        told &= values >= 0  # a code
+    row = np.where(told, np.arange(len(rows)), -1)
+    before = np.concatenate([[-1], np.maximum.accumulate(row)])[: len(rows)]
+    known = told & (before >= rows.start[rows.entity])
+    return np.where(known, values, 0) - np.where(known, values[np.where(known, before, 0)], 0)
+
+
+def _log_step(amount: Int, step: Int) -> Int:
+    """Return the log of each changed amount over the one before it, in millionths; 0 where either is not above 0."""
+    before = amount - step
+    usable = (step != 0) & (amount > 0) & (before > 0)
+    ratio = np.where(usable, amount, 1) / np.where(usable, before, 1)
+    return np.round(np.log(ratio) * MILLION).astype(np.int64)

@@ -1,0 +1,156 @@
+"""Habits: how this deal's rep differs from the company in more than the share won, as of the request.
+
+Reps who win alike may differ in when they move a stage, what they call commit, how they push dates, write things down
+and clear dead deals away; a model that does not know will read their deals wrongly. Each habit is the rep's figure over
+closed deals (or over periods that are over) beside the company's, shrunken with the weight `m` of the config: a rep
+without a past has none.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from features.asof import AsOfView, Seen
+from features.columns import ratio
+from features.rates import Standing, lift, pair, rate, standing
+from features.reference import CATEGORY_COUNT, MILLION
+from features.registry import OWN, Columns, Context, Feature, Float, feature_group
+
+SECONDS_PER_DAY = 86_400.0
+MONTH_S = 30 * SECONDS_PER_DAY
+SURPLUS_WEIGHT = 0.25  # of m, in expected wins: a period's looks at one deal are not independent
+
+SPECS = (
+    Feature(
+        "rep_stage_lift",
+        "log-odds",
+        "this rep's deals that reached this stage were won at {value} times the usual odds",
+        sign=1,
+        style=".2f",
+        exp=True,
+        factor="track_record",
+    ),
+    Feature(
+        "rep_category_lift",
+        "log-odds",
+        "this rep's deals called like this were won at {value} times the usual odds",
+        sign=1,
+        style=".2f",
+        exp=True,
+        factor="rep_call",
+    ),
+    Feature(
+        "rep_surplus",
+        "log ratio",
+        "in past periods this rep's deals brought {value} times the wins of others called and staged alike",
+        sign=1,
+        style=".2f",
+        exp=True,
+        factor="track_record",
+    ),
+    Feature(
+        "rep_pushes",
+        "pushes / deal",
+        "this rep's deals are pushed {value} times more than the company's",
+        style="+.1f",
+        factor="track_record",
+    ),
+    Feature(
+        "rep_log_delay",
+        "days",
+        "this rep's activities are logged {value} days later than the company's",
+        style="+.1f",
+        factor="track_record",
+    ),
+    Feature(
+        "rep_close_share",
+        "share 0-1",
+        "this rep's wins come {value} of a period later than the company's",
+        style="+.0%",
+        targets=("in_period",),
+        factor="track_record",
+    ),
+    Feature(
+        "rep_cycle",
+        "days",
+        "this rep's wins take {value} days more than the company's",
+        style="+.0f",
+        factor="track_record",
+    ),
+    Feature(
+        "rep_loss_cycle",
+        "days",
+        "this rep gives lost deals up {value} days later than the company does",
+        style="+.0f",
+        factor="track_record",
+    ),
+    Feature(
+        "rep_outbound",
+        "activities / 30 days",
+        "this rep reaches out {value} times a month more than the company does",
+        style="+.1f",
+        factor="track_record",
+    ),
+    Feature(
+        "rep_edits",
+        "changes / 30 days",
+        "this rep changes records {value} times a month more than the company does",
+        style="+.1f",
+        factor="track_record",
+    ),
+)
+
+
+@feature_group("habits", SPECS, source=f"{OWN}; shrunken as in Efron & Morris 1975")
+def habits(view: AsOfView, context: Context) -> Columns:
+    """Return the habit columns for every request; see the module docstring."""
+    now, m = standing(view), context.shrink
+    rep, company = view.about("rep", now.owner), now.company
+    return {
+        **_conditional(view, now, m),
+        "rep_surplus": _surplus(view.about("rep_surplus", now.owner), m * SURPLUS_WEIGHT),
+        "rep_pushes": _above(rep, company, "pushes", None, None, m),
+        "rep_log_delay": _above(rep, company, "delay_s", "logged", None, m) / SECONDS_PER_DAY,
+        "rep_close_share": _above(rep, company, "share_ppm", None, "won", m) / MILLION,
+        "rep_cycle": _above(rep, company, "cycle_s", None, "won", m) / SECONDS_PER_DAY,
+        "rep_loss_cycle": _above(rep, company, "cycle_s", None, "!won", m) / SECONDS_PER_DAY,
+        "rep_outbound": _per_month(rep, company, "outbound", m),
+        "rep_edits": _per_month(rep, company, "edits", m),
+    }
+
+
+def _conditional(view: AsOfView, now: Standing, m: float) -> Columns:
+    """Return outcome against expectation: of this rep in this stage, and with this call."""
+    stage_rate = rate(view.about("stage", now.stage), now.base, m)
+    category_rate = rate(view.about("category", now.category), now.base, m)
+    in_stage = view.about("rep_stage", pair(now.owner, now.stage, view.stage_count))
+    so_called = view.about("rep_category", pair(now.owner, now.category, CATEGORY_COUNT))
+    return {
+        "rep_stage_lift": lift(rate(in_stage, stage_rate, m), stage_rate),
+        "rep_category_lift": lift(rate(so_called, category_rate, m), category_rate),
+    }
+
+
+def _surplus(seen: Seen, weight: float) -> Float:
+    """Return the log of wins over those that peers' deals brought, both with `weight` wins added."""
+    return np.log(seen.count("won") + weight) - np.log(seen.total("expected_ppm") / MILLION + weight)
+
+
+def _above(rep: Seen, company: Seen, total: str, per: str | None, where: str | None, m: float) -> Float:
+    """Return the rep's mean above the company's. per: the column counted by, or the deals themselves.
+
+    The company's own means drift (in a young record only quick deals have closed yet), so a habit is a difference.
+    """
+    tops = [seen.total(total, where) for seen in (rep, company)]
+    bottoms = [seen.total(per, where) if per else seen.count(where) for seen in (rep, company)]
+    parent = ratio(tops[1], bottoms[1])
+    # No closed deal yet is no evidence of a habit, not a missing value: a flag for it would only tell how young the
+    # record is.
+    return np.where(np.isnan(parent), 0.0, (tops[0] + m * parent) / (bottoms[0] + m) - parent)
+
+
+def _per_month(rep: Seen, company: Seen, total: str, m: float) -> Float:
+    """Return how much more a rep's deals see of something in 30 days than the company's, with m deal-months added."""
+    ours, all_of = (seen.total("cycle_s") / MONTH_S for seen in (rep, company))
+    parent = ratio(company.total(total), all_of)
+    return np.where(np.isnan(parent), 0.0, (rep.total(total) + m * parent) / (ours + m) - parent)

@@ -1,0 +1,150 @@
+"""Norms: this deal beside the deals that were won so far: its time in the stage, its silence, its amount, its call.
+
+A norm is a mean over the company's won deals that had closed by the as-of. Without any there is nothing to compare
+with, and the feature says "as usual" (0); a flag for it would only tell how young the record is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from features.asof import AsOfView, Seen
+from features.columns import ratio
+from features.periods import DAY
+from features.rates import Standing, lift, rate, standing
+from features.reference import MILLION
+from features.registry import OWN, Columns, Context, Feature, Float, feature_group
+from features.tables import NAT
+
+SECONDS_PER_DAY = 86_400.0
+GAP_WEIGHT = 3.0  # gaps of the usual length that a deal's own mean gap is shrunken by
+MONTH = 30.0  # days between acts of the buyer before any deal was won
+
+SPECS = (
+    Feature(
+        "stage_time_vs_won",
+        "log ratio",
+        "it has been in this stage {value} times as long as deals that were won",
+        missing="no history",
+        style=".1f",
+        exp=True,
+        factor="pace",
+    ),
+    Feature(
+        "time_left_vs_won",
+        "log ratio",
+        "the period leaves {value} times what won deals still needed from here",
+        missing="no history",
+        style=".1f",
+        exp=True,
+        sign=1,
+        targets=("in_period",),
+        factor="stage_and_time",
+    ),
+    Feature(
+        "silence_surprise",
+        "usual gaps",
+        "the buyer has been silent for {value} times this deal's usual gap; deals like this usually {usual}",
+        missing="deal not known",
+        sign=-1,
+        style=".1f",
+        factor="buyer_engagement",
+        source="survival of an exponential gap; reply gaps of persons: Kooti et al. 2015",
+    ),
+    Feature(
+        "category_vs_stage",
+        "log-odds",
+        "deals called like this were won at {value} times the odds of deals in this stage",
+        missing="never",
+        style=".2f",
+        exp=True,
+        factor="rep_call",
+    ),
+    Feature(
+        "amount_vs_won",
+        "log ratio",
+        "the amount is {value} times that of the usual won deal",
+        missing="no amount",
+        style=".2f",
+        exp=True,
+        factor="amount",
+    ),
+    Feature(
+        "amount_vs_rep",
+        "log ratio",
+        "the amount is {value} times that of this rep's usual won deal",
+        missing="no amount",
+        style=".2f",
+        exp=True,
+        factor="amount",
+    ),
+)
+
+
+@feature_group("norms", SPECS, source=OWN)
+def norms(view: AsOfView, context: Context) -> Columns:
+    """Return the norm columns for every request; see the module docstring."""
+    now, m = standing(view), context.shrink
+    stage = view.about("stage", now.stage)
+    in_stage = view.of("history").days_since("stage_changed")
+    spent = _mean_days(stage, "spent_s")
+    _, end = view.calendar.bounds(view.as_of)
+    period_left = (end - view.as_of) / DAY
+    still = np.maximum(_mean_days(stage, "left_s") - in_stage, 0.0)
+    company, rep = now.company, view.about("rep", now.owner)
+    return {
+        "stage_time_vs_won": _beside(in_stage, spent),
+        "time_left_vs_won": np.where(np.isnan(in_stage), np.nan, _beside(period_left, still)),
+        "silence_surprise": _silence(view, company),
+        "category_vs_stage": _call_gap(view, now, m),
+        "amount_vs_won": _amount(view, company, company, 0.0),
+        "amount_vs_rep": _amount(view, rep, company, m),
+    }
+
+
+def _mean_days(seen: Seen, column: str) -> Float:
+    """Return the mean of a column of seconds over the won deals, in days; NaN where there are none."""
+    return ratio(seen.total(column, "won"), seen.count("won")) / SECONDS_PER_DAY
+
+
+def _beside(days: Float, norm: Float) -> Float:
+    """Return log((days + 1) / (norm + 1)), 0 where there is no norm, NaN where there are no days."""
+    said = np.log1p(np.maximum(days, 0.0))
+    return np.where(np.isnan(norm), np.where(np.isnan(said), np.nan, 0.0), said - np.log1p(np.nan_to_num(norm)))
+
+
+def _silence(view: AsOfView, company: Seen) -> Float:
+    """Return the buyer's silence in gaps usual for this deal: -log of its survival if gaps were exponential.
+
+    The usual gap is the deal's own mean, shrunken towards that of won deals. Before the buyer's first act the silence
+    runs from the deal's creation.
+    """
+    acts = view.of("activities")
+    since = acts.days_since("buyer", clock="occurred_at")
+    silent = np.where(np.isnan(since), view.days_since_created(), since)
+    norm = ratio(company.total("buyer_s", "won"), company.total("buyer_gaps", "won")) / SECONDS_PER_DAY
+    usual = np.where(np.isnan(norm), MONTH, norm)
+    count = acts.count("buyer")
+    first, last = acts.first("occurred_at", "buyer"), acts.latest("occurred_at", "buyer")
+    span = np.where(count > 1, np.where(last == NAT, 0, last) - np.where(first == NAT, 0, first), 0)
+    own = np.maximum(span, 0) / MILLION / SECONDS_PER_DAY
+    gap = (own + GAP_WEIGHT * usual) / (np.maximum(count - 1.0, 0.0) + GAP_WEIGHT)
+    return np.maximum(silent, 0.0) / np.maximum(gap, 1.0 / 24)
+
+
+def _call_gap(view: AsOfView, now: Standing, m: float) -> Float:
+    """Return the rep's call against the evidence of the stage: log-odds of the one's rate above the other's."""
+    category = rate(view.about("category", now.category), now.base, m)
+    return lift(category, rate(view.about("stage", now.stage), now.base, m))
+
+
+def _amount(view: AsOfView, seen: Seen, company: Seen, m: float) -> Float:
+    """Return the log of the amount above the mean log of amounts won, shrunken towards the company's by `m` deals."""
+    cents = view.of("history").last("amount")
+    usable = (cents != NAT) & (cents > 0)
+    amount = np.where(usable, np.log(np.where(usable, cents, 1) / 100.0), np.nan)
+    parent = ratio(company.total("log_amount_ppm", "won"), company.total("priced", "won")) / MILLION
+    own = (seen.total("log_amount_ppm", "won") / MILLION + m * np.nan_to_num(parent)) / np.maximum(
+        seen.total("priced", "won") + m, 1.0
+    )
+    return np.where(np.isnan(parent), np.where(usable, 0.0, np.nan), amount - own)

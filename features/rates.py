@@ -1,0 +1,65 @@
+"""What feature groups share about reference facts: shrunken rates, lifts, and the codes that requests ask about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.asof import AsOfView, Seen
+from features.columns import logit
+from features.tables import NAT
+from features.timeline import Float, Int
+
+PRIOR_WINS, PRIOR_CLOSED = 1.0, 4.0  # the company before its first closed deals: one in four, quickly forgotten
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Who and what each request is about, and the company's own rate. Codes int64[n], -1 where not known."""
+
+    owner: Int
+    team: Int
+    account: Int
+    stage: Int
+    category: Int
+    company: Seen
+    base: Float
+
+
+def standing(view: AsOfView) -> Standing:
+    """Return the codes of each request, and the company's win rate by count as of it; made once for a view."""
+    return view.shared("standing", lambda: _standing(view))
+
+
+def _standing(view: AsOfView) -> Standing:
+    last = view.of("history")
+    owner, stage, category = (code(last.last(name)) for name in ("owner", "stage", "category"))
+    company = view.about("company", np.zeros(len(view), dtype=np.int64))
+    base = (company.count("won") + PRIOR_WINS) / (company.count() + PRIOR_CLOSED)
+    return Standing(owner, view.team(owner), fixed_code(view, "account"), stage, category, company, base)
+
+
+def rate(seen: Seen, parent: Float, m: float) -> Float:
+    """Return the as-of win rate of an entity, shrunken towards its parent's with the weight of `m` closed deals."""
+    return (seen.count("won") + m * parent) / (seen.count() + m)
+
+
+def lift(p: Float, base: Float) -> Float:
+    """Return the log-odds of a rate above those of its base."""
+    return logit(p) - logit(base)
+
+
+def code(values: Int) -> Int:
+    """Return codes with -1 where nothing is known."""
+    return np.where(values == NAT, -1, values)
+
+
+def fixed_code(view: AsOfView, name: str) -> Int:
+    """Return the code of a fact fixed at creation, -1 where it is not known."""
+    return code(np.asarray(view.fixed(name), dtype=np.int64))
+
+
+def pair(left: Int, right: Int, width: int) -> Int:
+    """Return the code of two codes together, -1 where either is not known."""
+    return np.where((left >= 0) & (right >= 0), left * width + right, -1)

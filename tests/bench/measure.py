@@ -1,0 +1,59 @@
+"""Seconds and peak memory of a call, and lines that set a figure beside its target."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+@dataclass(frozen=True)
+class Measured(Generic[Value]):
+    """What a call gave, the best of its times, and the memory it took at most beyond what stood (NaN: unknown)."""
+
+    value: Value
+    seconds: float
+    peak: float
+
+
+def measured(call: Callable[[], Value], times: int = 1) -> Measured[Value]:
+    """Run a call some times. The first run pays for memory not handed out yet, on every side alike."""
+    best, peak = float("inf"), 0.0
+    for _ in range(times):
+        value: Value | None = None  # let go of the last one
+        gc.collect()
+        before = resident("VmRSS")
+        forget_peak()
+        start = time.perf_counter()
+        value = call()
+        best = min(best, time.perf_counter() - start)
+        peak = max(peak, resident("VmHWM") - before)
+    assert value is not None
+    return Measured(value, best, peak)
+
+
+def resident(line: str) -> float:
+    """A line of this process's status in bytes (VmRSS now, VmHWM at most), NaN where the system tells none."""
+    if not STATUS.exists():
+        return float("nan")
+    return next(int(text.split()[1]) * 1024.0 for text in STATUS.read_text().splitlines() if text.startswith(line))
+
+
+def forget_peak() -> None:
+    if CLEAR.exists():
+        CLEAR.write_text("5")
+
+
+def say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201
+
+
+def held(what: str, value: float, target: str, met: bool) -> None:
+    say(f"{'met   ' if met else 'MISSED'}  {what}: {value:.3f} (target {target})")
+    assert met, f"{what}: {value:.3f}, target {target}"

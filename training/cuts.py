@@ -1,0 +1,70 @@
+"""A fit as production would have made it at a cut: on every row told by then, inner folds deciding what to choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from configs.errors import TooLittleDataError
+from configs.schema import Model
+from configs.vocab import Target
+from models.base import Bool, Examples
+from models.close import CloseModel, CloseSettings, FitNotes, InnerFold, Shared, fit_close
+from models.trees import TreeSettings
+from training.prepare import Prepared, trainable
+from training.splits import inner_created_folds, inner_period_folds
+
+FEWEST_CLOSED = 80  # below this not even a ridge is honest; the cold-start ladder begins there
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a fit at a cut stands on. mask: bool[n] of the prepared examples; rows: those; inner: folds inside rows."""
+
+    cut: int
+    mask: Bool
+    rows: Examples
+    inner: list[InnerFold]
+    settings: CloseSettings
+
+
+def close_settings(model: Model, plan_signs: tuple[int, ...], seed: int) -> CloseSettings:
+    """Translate the config's model section."""
+    trees = TreeSettings(
+        model.num_leaves,
+        model.min_data_in_leaf,
+        model.learning_rate,
+        model.feature_fraction,
+        model.bagging_fraction,
+        model.lambda_l2,
+        model.path_smooth,
+        model.num_threads,
+        plan_signs,
+    )
+    seeds = tuple(seed + k for k in range(model.seeds))
+    return CloseSettings(trees, str(model.offset), str(model.calibrate), model.max_rounds, seeds)
+
+
+def ground_at(prepared: Prepared, cut: int) -> Ground:
+    """Return what a fit at `cut` stands on; raises TooLittleDataError."""
+    mask = trainable(prepared, cut)
+    rows = prepared.examples.take(mask)
+    closed = len(np.unique(rows.deal))
+    if closed < FEWEST_CLOSED or not 0 < rows.y.sum() < len(rows):
+        raise TooLittleDataError(
+            f"{closed} deals with a told outcome and {int(rows.y.sum())} won rows before the cut: expected at least "
+            f"{FEWEST_CLOSED} deals and both outcomes; train on a longer history"
+        )
+    if prepared.config.target == Target.IN_PERIOD:
+        inner = inner_period_folds(prepared.calendar, rows, cut)
+    else:
+        inner = inner_created_folds(rows, prepared.created[mask])
+    signs = tuple(feature.sign for feature in prepared.plan.features)
+    return Ground(cut, mask, rows, inner, close_settings(prepared.config.model, signs, prepared.config.seed))
+
+
+def fit_on(prepared: Prepared, ground: Ground, shared: Shared | None = None) -> tuple[CloseModel, FitNotes]:
+    """Fit the close model; returns it and what was chosen."""
+    # A cut names the rows told by it, so walks through the same rows need each cut's fits once.
+    return fit_close(ground.rows, prepared.frame, ground.settings, ground.inner, ground.cut, shared)
