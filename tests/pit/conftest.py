@@ -1,4 +1,4 @@
-"""The three sources, each as tables that the laws can bend."""
+"""The four sources, each as tables that the laws can bend."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from features.record import Record, build_record
 from features.registry import Schema
 from features.schema import schema_of
 from features.sources.base import open_source
+from features.sources.company import CompanySettings, simulate
+from features.sources.company_salesforce import write_salesforce
 from features.tables import CrmTables
 from tests.worlds import DEMO, QUICK, ROOT, SMALL, third_party
 from training.prepare import calendar_of, end_of, plan_of, prepare
@@ -54,11 +56,13 @@ def world_of(config: Config, rows: int = 300) -> World:
     return World(config, ingest, schema, deals, prepared.examples.as_of[some], end_of(ingest.tables, config.time_zone))
 
 
-@pytest.fixture(scope="session", params=["simulated", "files", "event_log"])
+@pytest.fixture(scope="session", params=["simulated", "files", "event_log", "salesforce"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
     state = tmp_path_factory.mktemp("state")
     if request.param == "event_log":
         return world_of(event_log(third_party("bpic2012") / "events.parquet"))
+    if request.param == "salesforce":
+        return world_of(salesforce(state))
     simulated = load_config(DEMO, [*SMALL, *QUICK, f"state_dir={state}"])
     if request.param == "simulated":
         return world_of(simulated)
@@ -70,6 +74,14 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         *QUICK,
     ]
     return world_of(load_config(DEMO, overrides))
+
+
+def salesforce(folder: Path) -> Config:
+    """The small company by way of a Salesforce export."""
+    settings = CompanySettings(seed=4242, periods=10, wins_per_period=30)
+    write_salesforce(simulate(settings), folder, settings.time_zone)
+    paths = [f"source.path={folder / 'export'}", f"state_dir={folder / 'state'}"]
+    return load_config(ROOT / "configs" / "salesforce.yaml", [*paths, *QUICK])
 
 
 def event_log(path: Path) -> Config:

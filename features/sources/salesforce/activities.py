@@ -6,8 +6,8 @@ is known when it is logged, its first opening when that happens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from features.ingest import Notice
 from features.settle import DIRECTION_WORDS, KIND_WORDS
 from features.sources.frames import Stacked
 from features.sources.salesforce.attribution import REASONS, Attribution, Named
-from features.sources.salesforce.columns import at, joined
+from features.sources.salesforce.columns import joined
 from features.sources.salesforce.ids import shortened
 from features.sources.salesforce.reading import Export, Rows
 from features.tables import NAT, Coded, ColumnData, FloatArray, IntArray, Table
@@ -54,106 +54,89 @@ class Facts:
     direction: IntArray
     outcome: Coded
     minutes: FloatArray
-    with_contact: bool = True
 
 
 def activity_table(
     export: Export, mapping: SalesforceMapping, attribution: Attribution, until: int
 ) -> tuple[Stacked, list[Notice]]:
-    """All activities that belong to a deal. until: the last instant that the export tells of."""
-    told = [
-        (export["Task"], task_facts(export, mapping), ("WhatId", "WhoId", "AccountId")),
-        (export["Event"], event_facts(export["Event"], until), ("WhatId", "WhoId", "AccountId")),
-        (export["EmailMessage"], mail_facts(export["EmailMessage"]), ("RelatedToId", "contact_id", None)),
-    ]
-    blocks, notices = [], []
-    for rows, listed, (what, who, account) in told:
-        if not rows.n:
-            continue
-        named = attribution.named(rows, what, who, account)
-        lost = 0
-        found = [_attributed(rows, facts, named, attribution) for facts in listed]
-        kept = np.zeros(rows.n, dtype=bool)
-        for block in found:
-            kept[block.facts.rows[block.deal >= 0]] = True
-        for block in found:
-            gone = block.deal < 0
-            lost += int(np.count_nonzero(kept[block.facts.rows[gone]]))
-            for code, reason in enumerate(REASONS):
-                mask = np.zeros(rows.n, dtype=bool)
-                mask[block.facts.rows[block.reason == code]] = True
-                rows.refuse(mask & ~kept, reason)
-        if lost:
-            message = "facts without a deal, of records whose other facts have one (planned, and later done)"
-            notices.append(Notice("unattributed_facts", rows.name, lost, message))
-        blocks += [_kept(block) for block in found]
-    return _stacked(blocks, attribution), notices
+    """All activities that belong to a deal. until: the last instant that the export tells of.
+
+    The columns of the three objects are let go one after the other: they may be most of what was read.
+    """
+    told: tuple[tuple[Rows, Callable[[], list[Facts]], tuple[str, str, str | None]], ...] = (
+        (export["Task"], lambda: task_facts(export, mapping), ("WhatId", "WhoId", "AccountId")),
+        (export["Event"], lambda: event_facts(export["Event"], until), ("WhatId", "WhoId", "AccountId")),
+        (export["EmailMessage"], lambda: mail_facts(export["EmailMessage"]), ("RelatedToId", "contact_id", None)),
+    )
+    blocks: list[_Block] = []
+    notices = []
+    for rows, facts, named in told:
+        if rows.n:
+            found, lost = _of_object(rows, facts(), attribution.named(rows, *named), attribution)
+            blocks += found
+            rows.columns, rows.raw = {}, {}
+            if lost:
+                message = "facts without a deal, of records whose other facts have one (planned, and later done)"
+                notices.append(Notice("unattributed_facts", rows.name, lost, message))
+    return _stacked(blocks), notices
 
 
 @dataclass(frozen=True)
 class _Block:
+    """Facts of one object that have a deal. origin: the row of each; columns: of the table."""
+
     rows: Rows
-    facts: Facts
-    deal: IntArray
-    reason: IntArray
-    contact: Coded
+    origin: NDArray[np.int32]
+    columns: dict[str, ColumnData]
 
 
-def _attributed(rows: Rows, facts: Facts, named: Named, attribution: Attribution) -> _Block:
-    deal, reason = attribution.at(named, facts.rows, facts.known_at)
-    return _Block(rows, facts, deal, reason, named.contact)
+def _of_object(rows: Rows, listed: Sequence[Facts], named: Named, attribution: Attribution) -> tuple[list[_Block], int]:
+    """The facts that have a deal, and the number of those without whose record is kept for its other facts."""
+    found = [attribution.at(named, facts.rows, facts.known_at) for facts in listed]
+    kept = np.zeros(rows.n, dtype=bool)
+    for facts, (deal, _) in zip(listed, found, strict=True):
+        kept[facts.rows[deal >= 0]] = True
+    lost = 0
+    for facts, (deal, reason) in zip(listed, found, strict=True):
+        lost += int(np.count_nonzero(kept[facts.rows[deal < 0]]))
+        for code, words in enumerate(REASONS):
+            mask = np.zeros(rows.n, dtype=bool)
+            mask[facts.rows[reason == code]] = True
+            rows.refuse(mask & ~kept, words)
+    ids = attribution.deals.ids
+    return [_block(rows, facts, deal, ids, named.contact) for facts, (deal, _) in zip(listed, found, strict=True)], lost
 
 
-def _kept(block: _Block) -> _Block:
-    """The facts that have a deal."""
-    has = np.flatnonzero(block.deal >= 0)
-    facts = block.facts
-    some = Facts(
-        facts.rows[has],
-        facts.known_at[has],
-        facts.occurred_at[has],
-        facts.kind[has],
-        facts.direction[has],
-        facts.outcome.take(has),
-        facts.minutes[has],
-    )
-    return replace(
-        block, facts=some, deal=block.deal[has], reason=block.reason[has], contact=block.contact.take(some.rows)
-    )
+def _block(rows: Rows, facts: Facts, deal: IntArray, ids: Coded, contact: Coded) -> _Block:
+    has = np.flatnonzero(deal >= 0)
+    origin = facts.rows[has]
+    columns: dict[str, ColumnData] = {
+        "deal_id": ids.take(deal[has]),
+        "occurred_at": facts.occurred_at[has],
+        "known_at": facts.known_at[has],
+        "kind": Coded(facts.kind[has].astype(np.int32), KIND_WORDS),
+        "direction": Coded(facts.direction[has].astype(np.int32), DIRECTION_WORDS),
+        "outcome": facts.outcome.take(has),
+        "minutes": facts.minutes[has],
+        "contact_id": contact.take(origin),
+    }
+    return _Block(rows, origin.astype(np.int32), columns)
 
 
-def _stacked(blocks: Sequence[_Block], attribution: Attribution) -> Stacked:
-    n = sum(len(block.deal) for block in blocks)
+def _stacked(blocks: Sequence[_Block]) -> Stacked:
+    """The facts of all objects, one after the other."""
+    sizes = [len(block.origin) for block in blocks]
+    n, ends = sum(sizes), np.cumsum(sizes)
     if not n:
         return Stacked(Table.empty("activities"), str, (), 0)
-
-    def whole(parts: Sequence[ColumnData]) -> ColumnData:
-        return joined(parts)
-
-    ids = attribution.deals.ids
-    columns: dict[str, ColumnData] = {
-        "deal_id": at(ids, np.concatenate([block.deal for block in blocks])),
-        "occurred_at": whole([block.facts.occurred_at for block in blocks]),
-        "known_at": whole([block.facts.known_at for block in blocks]),
-        "kind": _words([block.facts.kind for block in blocks], KIND_WORDS),
-        "direction": _words([block.facts.direction for block in blocks], DIRECTION_WORDS),
-        "outcome": whole([block.facts.outcome for block in blocks]),
-        "minutes": whole([block.facts.minutes for block in blocks]),
-        "contact_id": whole([block.contact for block in blocks]),
-    }
-    ends = np.cumsum([len(block.deal) for block in blocks])
+    columns = {name: joined([block.columns.pop(name) for block in blocks]) for name in list(blocks[0].columns)}
 
     def place(row: int) -> str:
         i = int(np.searchsorted(ends, row, side="right"))
-        block = blocks[i]
-        return block.rows.place(int(block.facts.rows[row - int(ends[i]) + len(block.deal)]))
+        return blocks[i].rows.place(int(blocks[i].origin[row - int(ends[i]) + sizes[i]]))
 
     files = tuple(dict.fromkeys(block.rows.label for block in blocks))
     return Stacked(Table.of("activities", columns, n), place, files, n)
-
-
-def _words(codes: Sequence[IntArray], words: Sequence[str]) -> Coded:
-    return Coded(np.concatenate(codes).astype(np.int32), tuple(words))
 
 
 def _same(word: str, n: int) -> Coded:

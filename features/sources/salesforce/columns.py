@@ -18,8 +18,11 @@ def joined(columns: Sequence[ColumnData]) -> ColumnData:
     coded = [column for column in columns if isinstance(column, Coded)]
     if not coded:
         return np.concatenate([column for column in columns if not isinstance(column, Coded)])
-    values = tuple(sorted({value for column in coded for value in column.values}))
-    return Coded(np.concatenate([column.codes_in(values) for column in coded]), values)
+    values = coded[0].values
+    if any(column.values != values for column in coded):
+        values = tuple(sorted({value for column in coded for value in column.values}))
+        coded = [Coded(column.codes_in(values), values) for column in coded]
+    return Coded(np.concatenate([column.codes for column in coded]), values)
 
 
 def texts(columns: Sequence[Coded]) -> Coded:
