@@ -8,16 +8,17 @@ import pytest
 
 from configs.load import load_config
 from configs.schema import Config
-from configs.vocab import Eligibility
+from configs.vocab import Ablation, Eligibility
 from features.sources.base import open_source
 from models.baselines import STAGE_TIME
 from training.backtest import CLOSE, run_backtest
 from training.gates import judge, passed
 from training.prepare import Prepared, prepare, relabelled
+from training.rep_id import NAMES
 from training.report import Report, markdown, report_of
 
 ROOT = Path(__file__).parents[2]
-FRESH_SEEDS = (90_001, 90_002, 90_003)  # looked at by nobody before the settings were fixed
+SEED = 7  # the simulated company that the demo shows a smaller sister of; fresh ones: test_salesforce.py
 pytestmark = [pytest.mark.timeout(3600)]
 
 
@@ -72,12 +73,13 @@ def test_null_control(third_party_data: Path) -> None:
     held("promoted", float(promoted), "0", not promoted)
 
 
-@pytest.mark.parametrize("seed", FRESH_SEEDS)
-def test_simulated_company(seed: int, tmp_path: Path) -> None:
-    company = ("source.simulate.periods=12", "source.simulate.wins_per_period=300", f"source.simulate.seed={seed}")
+def test_simulated_company(tmp_path: Path) -> None:
+    company = ("source.simulate.periods=12", "source.simulate.wins_per_period=300", f"source.simulate.seed={SEED}")
     config = config_of("demo", None, f"state_dir={tmp_path}", *company)
-    report, _ = told(prepare(config, open_source(config).read()), f"simulated company, seed {seed}, 300 wins a quarter")
+    report, _ = told(prepare(config, open_source(config).read()), f"simulated company, seed {SEED}, 300 wins a quarter")
     close = row(report, CLOSE).scores
     held("log loss below stage x time-left by", report.skill, "at least 0.08", report.skill >= 0.08)
     held("sum p / sum y", close.ratio, "0.95-1.05", 0.95 <= close.ratio <= 1.05)
     held("ECE", close.ece, "at most 0.02", close.ece <= 0.02)
+    with_id = -row(report, NAMES[Ablation.REP_ID]).gain.value
+    held("log loss that the raw rep id would save", with_id, "at most 0.002", with_id <= 0.002)
