@@ -55,7 +55,7 @@ SPECS = (
         "hours",
         "we answered the buyer's mails after {value} hours; deals like this usually {usual}",
         missing="no answered mail yet",
-        unknown="there was no mail of the buyer to answer",
+        unknown="we have answered no mail of the buyer yet",
         factor="our_activity",
     ),
     Feature(
@@ -93,8 +93,8 @@ SPECS = (
         "days_to_meeting",
         "days",
         "the meeting that was booked last is {value} days away; usually {usual}",
-        missing="no meeting ahead",
-        unknown="no meeting is booked",
+        missing="no meeting ahead, or the last was called off",
+        unknown="no meeting is booked, or the one booked last was called off",
         factor="meetings",
     ),
     Feature(
@@ -111,7 +111,8 @@ def activity(view: AsOfView, context: Context) -> Columns:
     """Return the activity columns for every request; see the module docstring."""
     seen = view.of("activities")
     month, quarter = 30 * DAY, 90 * DAY
-    ahead = seen.upcoming("occurred_at", "meeting_planned") - seen.upcoming("occurred_at", "meeting_cancelled")
+    booked, off = (seen.upcoming("occurred_at", f"meeting_{what}") for what in ("planned", "cancelled"))
+    ahead = np.maximum(booked - off, 0.0)  # what was called off may never have been booked
     return {
         "outbound_30d": seen.count("outbound", within=month),
         "outbound_fading_7d": seen.decayed(7 * DAY, "outbound"),
@@ -135,6 +136,10 @@ def _owed(seen: Seen) -> Float:
 
 
 def _days_to_meeting(view: AsOfView, seen: Seen, ahead: Float) -> Float:
-    """Return the days to the meeting that was booked last, NaN where it is over or everything ahead was called off."""
-    days = (number(seen.last("occurred_at", "meeting_planned")) - view.as_of) / DAY
-    return np.where((ahead > 0) & (days >= 0), days, np.nan)
+    """Return the days to the meeting that was booked last, NaN where it is over or was called off."""
+    at = seen.last("occurred_at", "meeting_planned")
+    called_off = (seen.last("occurred_at", "meeting_cancelled") == at) & (
+        seen.last("known_at", "meeting_cancelled") >= seen.last("known_at", "meeting_planned")
+    )
+    days = (number(at) - view.as_of) / DAY
+    return np.where((ahead > 0) & (days >= 0) & ~called_off, days, np.nan)

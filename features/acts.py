@@ -16,7 +16,8 @@ from features.settle import deal_rows
 from features.tables import NAT, PLANNED, Coded, Table
 from features.timeline import Bool, Int, Timeline, timeline
 
-NOT_HELD = ("cancelled", "canceled", "no_show", "no_answer", "declined")
+CANCELLED = ("cancelled", "canceled")
+NOT_HELD = (*CANCELLED, "no_show", "no_answer", "declined")
 CONNECTED = ("connected", "answered", "held", "completed")
 SENIORITY_RANKS = {
     **dict.fromkeys(("staff", "individual_contributor", "user", "junior", "entry"), 0),
@@ -32,7 +33,10 @@ MICRO = 1_000_000
 
 
 def contacts_of(table: Table, deals: Table) -> Timeline:
-    """Return contacts keyed by deal: contact code, rank (0 staff to 4 C-level, NAT not told), decides, senior."""
+    """Return contacts keyed by deal: contact code, rank (0 staff to 4 C-level, NAT not told), decides, senior.
+
+    joined: the first row of each person on the deal.
+    """
     rank, role = _ranks(table), table.coded("role")
     columns = {
         "contact": table.coded("contact_id").codes.astype(np.int64),
@@ -40,7 +44,10 @@ def contacts_of(table: Table, deals: Table) -> Timeline:
         "senior": rank >= SENIOR,
         "decides": np.array([*(fold_name(value) in DECIDES for value in role.values), False], dtype=bool)[role.codes],
     }
-    return timeline("contacts", deals.n, deal_rows(deals, table.coded("deal_id")), table.ints("known_at"), columns)
+    rows = timeline("contacts", deals.n, deal_rows(deals, table.coded("deal_id")), table.ints("known_at"), columns)
+    joined = np.zeros(len(rows), dtype=bool)
+    joined[rows.repeats("contact", None)[2].rows] = True
+    return rows.with_columns({"joined": joined})
 
 
 def activities_of(table: Table, deals: Table, contacts: Table) -> Timeline:
@@ -51,8 +58,12 @@ def activities_of(table: Table, deals: Table, contacts: Table) -> Timeline:
     connected = _one_of(table.coded("outcome"), CONNECTED)
     planned = _one_of(table.coded("outcome"), (PLANNED,)) | ((occurred_at > known_at) & ~cancelled)
     done = ~planned & ~cancelled
-    opened = _one_of(table.coded("outcome"), (OPENED,))  # content was seen; machines open mails too, so it is no act
-    inbound, outbound = direction("inbound") & done & ~opened, direction("outbound") & ~planned
+    # Content was seen; but machines open mails too, so it is no act of the buyer.
+    opened = _one_of(table.coded("outcome"), (OPENED,))
+    # A call that nobody answered was made, a cancelled one was not.
+    never = _one_of(table.coded("outcome"), CANCELLED)
+    inbound = direction("inbound") & done & ~opened
+    outbound = direction("outbound") & ~planned & ~never
     meeting = kind("meeting")
     # What the buyer did: replied, met, took the call. Our own mails and unanswered calls are not engagement.
     buyer = inbound | (meeting & done) | (kind("call") & done & connected)
@@ -77,7 +88,9 @@ def activities_of(table: Table, deals: Table, contacts: Table) -> Timeline:
         "buyer": buyer,
         "senior_buyer": buyer & _senior(table, contacts, deals),
     }
-    rows = timeline("activities", deals.n, deal_rows(deals, table.coded("deal_id")), known_at, columns)
+    # What the CRM learnt of in one instant goes by when it happened, our side first; never by the order of the rows.
+    turn = occurred_at * 2 + direction("inbound")
+    rows = timeline("activities", deals.n, deal_rows(deals, table.coded("deal_id")), known_at, columns, turn)
     return rows.with_columns(
         _answers(rows, "reply", "email_in", "email_out") | _answers(rows, "answer", "email_out", "email_in")
     )

@@ -27,8 +27,7 @@ def history_of(table: Table, deals: Table, stages: StageMap, reps: tuple[str, ..
     rank = per_row(stages.ranks(stage.values), stage.codes, -1)
     share = np.append(np.round(np.nan_to_num(stages.shares(stage.values)) * MILLION), NAT).astype(np.int64)[stage.codes]
     probability = table.floats("probability")
-    owner = table.coded("owner_id").codes_in(reps).astype(np.int64)
-    editor = table.coded("edited_by")
+    owner, editor = table.coded("owner_id"), table.coded("edited_by")
     state = {
         "outcome": outcome,
         "stage": np.where((outcome == OPEN) & (rank >= 0), rank, NAT),
@@ -37,18 +36,34 @@ def history_of(table: Table, deals: Table, stages: StageMap, reps: tuple[str, ..
         "close_date": table.ints("close_date"),
         "close_period": _period(table.ints("close_date"), calendar),
         "category": per_row(ranks, category.codes, NAT),
-        "owner": owner,
+        "owner": owner.codes_in(reps).astype(np.int64),
+        # By the table's own words: two reps whom the vocabulary does not know are two.
+        "owner_word": np.where(owner.codes >= 0, owner.codes.astype(np.int64), NAT),
         "next_step": table.ints("next_step_set"),
         "probability_ppm": np.where(np.isnan(probability), NAT, np.round(np.nan_to_num(probability) * MILLION)).astype(
             np.int64
         ),
         # Where nobody says who saved a row, the owner did.
-        "by_rep": (editor.codes < 0) | (editor.codes_in(reps) == owner),
+        "by_rep": (editor.codes < 0) | (editor.codes_in(owner.values) == np.where(owner.codes >= 0, owner.codes, -2)),
     }
-    rows = timeline(
-        "history", deals.n, deal_rows(deals, table.coded("deal_id")), table.ints("known_at"), state, table.ints("seq")
-    )
+    deal = deal_rows(deals, table.coded("deal_id"))
+    known_at, turn = _with_its_deal(table.ints("known_at"), table.ints("seq"), deal, deals.ints("known_at"))
+    rows = timeline("history", deals.n, deal, known_at, state, turn)
     return rows.with_columns(_changes(rows))
+
+
+def _with_its_deal(known_at: Int, seq: Int, deal: Int, deal_known: Int) -> tuple[Int, Int]:
+    """Return when each row is known, which is never before its deal is, and its turn among rows known at once.
+
+    What a close says of an account or a segment is a fact of the deal, and is not known before the deal.
+    """
+    floor = np.append(deal_known, NAT)[deal]
+    early = (known_at < floor) & (known_at != NAT)
+    if not early.any():
+        return known_at, seq
+    turn = np.empty(len(seq), dtype=np.int64)
+    turn[np.lexsort((seq, known_at))] = np.arange(len(seq))
+    return np.where(early, floor, known_at), turn
 
 
 def per_row(values: Int, codes: np.ndarray, missing: int) -> Int:
@@ -68,7 +83,7 @@ def _changes(rows: Timeline) -> dict[str, Int | Bool]:
     first = np.arange(len(rows)) == rows.start[rows.entity]
     step, shift, periods, amount, category, owner = (
         _difference(rows, name, still_open)
-        for name in ("stage", "close_date", "close_period", "amount", "category", "owner")
+        for name in ("stage", "close_date", "close_period", "amount", "category", "owner_word")
     )
     return {
         "closed": ~still_open,
@@ -100,8 +115,6 @@ def _difference(rows: Timeline, column: str, still_open: Bool) -> Int:
     """
     values = rows.values(column)
     told = still_open & (values != NAT)
-    if column == "owner":
-        told &= values >= 0  # a code
     row = np.where(told, np.arange(len(rows)), -1)
     before = np.concatenate([[-1], np.maximum.accumulate(row)])[: len(rows)]
     known = told & (before >= rows.start[rows.entity])

@@ -43,7 +43,7 @@ SPECS = (
     Feature(
         "days_to_close_date",
         "days",
-        "the close date is {value} days away; usually {usual}",
+        "days to the close date: {value} (minus is overdue); usually {usual}",
         missing="no close date",
         unknown="no close date is set",
         style="+.0f",
@@ -73,7 +73,7 @@ SPECS = (
     Feature(
         "close_date_at_period_end",
         "0 or 1",
-        "the close date is the last working day of a period, as placeholders are: {value}; usually {usual}",
+        "the close date has no working day of its period after it, as placeholders have: {value}; usually {usual}",
         missing="no close date",
         unknown="no close date is set",
         words=("no", "yes"),

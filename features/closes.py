@@ -65,7 +65,7 @@ def closes_of(
         "cents": np.where(priced, amount, 0),
         **_buyer_gaps(logged),
         "outbound": logged.count("outbound").astype(np.int64),
-        "edits": ends.stop - ends.first,
+        "edits": history.prefix_count("by_rep")[ends.stop] - history.prefix_count("by_rep")[ends.start],
     }
     visits = _visits(history, ends, stage_count)
     visits |= {"rep": owner[visits["close"]], "won": closes["won"][visits["close"]]}
@@ -97,8 +97,8 @@ def _buyer_gaps(logged: Seen) -> dict[str, Int]:
 
 
 def _bits(history: Timeline, column: str, ends: _Ends, width: int) -> Int:
-    """Set bit v where any row of a deal up to its close holds value v of a column."""
-    values = history.values(column)
+    """Set bit v where any open row of a deal up to its close holds value v of a column."""
+    values = np.where(history.mask("closed"), NAT, history.values(column))
     bits = np.zeros(len(ends.end), dtype=np.int64)
     for value in range(width):
         counted = np.concatenate([[0], np.cumsum(values == value)])

@@ -58,10 +58,12 @@ SPECS = (
     Feature(
         "meetings_held_30d",
         "meetings",
-        "{value} meetings in 30 days; deals like this usually {usual}",
+        "{value} meetings held in 30 days; deals like this usually {usual}",
         factor="meetings",
     ),
-    Feature("meetings_held", "meetings", "{value} meetings so far; deals like this usually {usual}", factor="meetings"),
+    Feature(
+        "meetings_held", "meetings", "{value} meetings held so far; deals like this usually {usual}", factor="meetings"
+    ),
     Feature(
         "content_30d",
         "views",

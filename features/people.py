@@ -62,7 +62,7 @@ def people(view: AsOfView, context: Context) -> Columns:
     contacts, activities = view.of("contacts"), view.of("activities")
     return {
         "contacts_known": contacts.distinct("contact"),
-        "contacts_new_30d": contacts.distinct("contact", within=30 * DAY),
+        "contacts_new_30d": contacts.count("joined", within=30 * DAY),
         "contacts_active_30d": activities.distinct("contact", "buyer", within=30 * DAY),
         "seniority_reached": number(contacts.latest("rank")),
         "senior_active_90d": activities.count("senior_buyer", within=90 * DAY),

@@ -68,7 +68,8 @@ class Events:
     visits: a row per stage of a closed episode: spent_s in it, left_s from first entering it to the close.
     book: +1 where a rep (an account) gets an open deal, -1 where it goes.
     surplus: a deal open in a period, at the period's end: won 0/1 and what its peers' deals made of the same standing.
-    quotas, calls: cents; timely: known within the period they speak of. misses: a period's wins against the call, log.
+    quotas, calls: cents (of a call: by which it moves what was called before); timely: known within the period they
+    speak of. misses: a period's wins against the call, log.
     """
 
     columns: Mapping[str, Int]

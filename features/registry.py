@@ -35,7 +35,8 @@ class Feature:
     sign: +1 or -1 where the probability may only rise or fall with it, other things equal; 0 free.
     targets: the heads it serves.
     factor: the reason it is told under, with the features that say much the same; its own name where empty.
-    exp: a log is told as what it is the log of. words: a small whole number is told as the word in that place.
+    exp: a log is told as what it is the log of ("log money" is that of 1 + the amount). words: a small whole number is
+    told as the word in that place.
     source: where the definition comes from: a CRM's object, an article, a paper, or `OWN`; the group's where empty.
     """
 
@@ -62,7 +63,10 @@ class Feature:
         """Return a value as the sentence shows it."""
         if self.words:
             return self.words[min(max(round(value), 0), len(self.words) - 1)]
-        return format(np.exp(min(value, EXP_LIMIT)) if self.exp else value, self.style)
+        if not self.exp:
+            return format(value, self.style)
+        told = np.exp(min(value, EXP_LIMIT)) - (self.unit == "log money")
+        return format(told, self.style)
 
 
 @dataclass(frozen=True)

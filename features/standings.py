@@ -137,35 +137,56 @@ def quotas_of(quotas: Table, rep: Int, calendar: Calendar) -> Events:
 
 
 def calls_of(calls: Table, rep: Int, calendar: Calendar) -> Events:
-    """Return the reps' commit calls as events. rep: int64[c], code of each row's rep, -1 unknown."""
+    """Return the reps' commit calls as events. rep: int64[c], code of each row's rep, -1 unknown.
+
+    An event's cents are those by which a call moves what the rep has called of the fiscal period: calls of its months
+    add up, as their quotas do, and a later call of the same month takes the earlier one's place.
+    """
     category = calls.coded("category")
     commit = category.codes == (category.code_of("commit") if "commit" in category.values else -2)
     at, days = calls.ints("submitted_at"), calls.ints("period_start")
     keep = np.flatnonzero(commit & (at != NAT) & (days != NAT) & (calls.ints("amount") != NAT))
     period = np.searchsorted(calendar.days, days[keep], side="right") - 1
+    timely = calendar.index(at[keep]) == period
     columns = {
         "known_at": at[keep],
         "rep": rep[keep],
-        "cents": calls.ints("amount")[keep],
-        "timely": (calendar.index(at[keep]) == period).astype(np.int64),
+        "cents": _moved(calls.ints("amount")[keep], rep[keep], days[keep], at[keep], timely),
+        "timely": timely.astype(np.int64),
     }
     return events(columns)
 
 
+def _moved(cents: Int, rep: Int, day: Int, at: Int, timely: Bool) -> Int:
+    """Return each call less the one before it of the same rep and first day; calls before their period stand apart."""
+    order = np.lexsort((at, day, rep, timely))
+    same = np.ones(len(cents), dtype=bool)[1:]
+    for key in (rep, day, timely):
+        same &= key[order][1:] == key[order][:-1]
+    moved = cents.copy()
+    moved[order[1:]] -= np.where(same, cents[order[:-1]], 0)
+    return moved
+
+
 def misses_of(calls: Events, closes: Events, calendar: Calendar) -> Events:
-    """Return how far each rep's early call of a period lay from what was won in it: log(won / called), millionths."""
+    """Return how far each rep's early call of a period lay from what was won in it: log(won / called), millionths.
+
+    A call of nothing, or one that was taken back, has no such ratio.
+    """
     said = calls.columns
     period = calendar.index(said["known_at"])
     begun, over = calendar.starts[period], calendar.starts[period + 1]
     early = said["known_at"] - begun < (over - begun) * CALL_SHARE
-    judged = np.flatnonzero((said["timely"] == 1) & early & (said["rep"] >= 0) & (said["cents"] > 0))
-    key = said["rep"][judged] * len(calendar.starts) + period[judged]
-    last = judged[len(judged) - 1 - np.unique(key[::-1], return_index=True)[1]]  # calls are in order of known_at
-    booked = _booked(closes, said["rep"][last] * len(calendar.starts) + period[last], calendar)
-    miss = np.clip(np.log(np.maximum(booked, 1) / said["cents"][last]), -MISS_LIMIT, MISS_LIMIT)
+    judged = np.flatnonzero((said["timely"] == 1) & early & (said["rep"] >= 0))
+    keys, where = np.unique(said["rep"][judged] * len(calendar.starts) + period[judged], return_inverse=True)
+    called = np.zeros(len(keys), dtype=np.int64)
+    np.add.at(called, where, said["cents"][judged])
+    keys, called = keys[called > 0], called[called > 0]
+    booked = _booked(closes, keys, calendar)
+    miss = np.clip(np.log(np.maximum(booked, 1) / called), -MISS_LIMIT, MISS_LIMIT)
     columns = {
-        "known_at": calendar.starts[period[last] + 1] - 1,
-        "rep": said["rep"][last],
+        "known_at": calendar.starts[keys % len(calendar.starts) + 1] - 1,
+        "rep": keys // len(calendar.starts),
         "miss_ppm": np.round(miss * MILLION).astype(np.int64),
     }
     return events(columns)

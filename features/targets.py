@@ -1,7 +1,7 @@
 """Targets: what the rep has on the table and has to reach: open deals, quota, calls, and how calls went before.
 
 Attainment is what was won in the running period over the quota of that period (quotas of its months add up). The call
-is the rep's last commit of the period.
+is the rep's last commit of the period (calls of its months add up too).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from features.asof import AsOfView, Seen
-from features.columns import number, ratio
+from features.columns import ratio
 from features.rates import standing
 from features.reference import MILLION
 from features.registry import OWN, Columns, Context, Feature, Float, feature_group
@@ -32,7 +32,7 @@ SPECS = (
         "share of quota",
         "the rep has won {value} of the period's quota; usually {usual}",
         missing="no quota",
-        unknown="the rep has no quota",
+        unknown="no quota of the rep is known for this period",
         style=".0%",
         targets=_PERIOD,
         factor="track_record",
@@ -42,7 +42,7 @@ SPECS = (
         "share of quota",
         "the team has won {value} of the period's quota; usually {usual}",
         missing="no quota",
-        unknown="the team has no quota",
+        unknown="no quota of the team is known for this period",
         style=".0%",
         targets=_PERIOD,
         factor="track_record",
@@ -52,7 +52,7 @@ SPECS = (
         "share of quota",
         "the rep's call for the period stands at {value} of quota; usually {usual}",
         missing="no call or no quota",
-        unknown="the rep has not called this period",
+        unknown="the rep has no call or no quota for this period",
         style=".0%",
         targets=_PERIOD,
         factor="rep_call",
@@ -100,6 +100,6 @@ def _attained(closes: Seen, quota: Float, start: Int) -> Float:
 
 
 def _call(calls: Seen, quota: Float, start: Int) -> Float:
-    """Return the last commit of the running period over the quota, NaN without either."""
-    said = np.where(calls.count("timely", since=start) > 0, number(calls.last("cents", "timely")), np.nan)
+    """Return what was last called of the running period over the quota, NaN without either."""
+    said = np.where(calls.count("timely", since=start) > 0, calls.total("cents", "timely", since=start), np.nan)
     return ratio(said, quota)

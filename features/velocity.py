@@ -34,7 +34,7 @@ SPECS = (
     Feature(
         "stages_gained_30d",
         "stages",
-        "advanced {value} stages in 30 days; deals like this usually {usual}",
+        "stages gained in 30 days: {value} (minus is back); deals like this usually {usual}",
         factor="pace",
     ),
     Feature(
@@ -73,7 +73,7 @@ SPECS = (
     Feature(
         "net_push_days",
         "days",
-        "close date is {value} days from where it began; usually {usual}",
+        "close date stands {value} days from where it began (plus is later); usually {usual}",
         style="+.0f",
         factor="close_date",
     ),

@@ -176,7 +176,7 @@ def _not_open(pointer: str, known: bool) -> ForecastleError:
     """Why a deal that was read has no score at the as-of."""
     if known:
         got, remedy = (
-            "the deal is won, lost or deleted at the as-of",
+            "the deal is won, lost, deleted or merged into another at the as-of",
             "score open deals only, or ask for an earlier as_of",
         )
         return InvalidRequestError(faults=[Fault("deal_closed", "", got, "an open deal", remedy, pointer)])

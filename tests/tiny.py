@@ -52,9 +52,14 @@ def record(
 
 def asked(made: Record, *requests: tuple[str, str]) -> Requests:
     """Requests from (deal_id, as_of) pairs."""
+    return requests_of(made, [(deal, at(as_of)) for deal, as_of in requests])
+
+
+def requests_of(made: Record, asked: Sequence[tuple[str, int]]) -> Requests:
+    """Requests from (deal_id, as_of in UTC microseconds)."""
     code = {deal: i for i, deal in enumerate(made.deal_ids.strings())}
-    deals = np.array([code[deal] for deal, _ in requests], dtype=np.int64)
-    return Requests(deals, np.array([at(as_of) for _, as_of in requests], dtype=np.int64))
+    deals = np.array([code[deal] for deal, _ in asked], dtype=np.int64)
+    return Requests(deals, np.array([as_of for _, as_of in asked], dtype=np.int64))
 
 
 def features(made: Record, deal: str, as_of: str, schema: Schema | None = None) -> dict[str, float]:

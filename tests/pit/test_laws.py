@@ -11,12 +11,22 @@ from hypothesis import strategies as st
 from features.asof import known_before
 from features.tables import Coded, CrmTables, Table
 from tests.pit.conftest import World
+from training.prepare import calendar_of
 
 SEEDS = st.integers(0, 2**32 - 1)
 FEW = settings(
     max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
 )
-CLOCKS = {"deals": "known_at", "deal_history": "known_at", "activities": "known_at", "contacts": "known_at"}
+CLOCKS = {
+    "deals": "known_at",
+    "deal_history": "known_at",
+    "activities": "known_at",
+    "contacts": "known_at",
+    "quotas": "known_at",
+    "calls": "submitted_at",
+    "leads": "known_at",
+    "lead_history": "known_at",
+}
 
 
 def same_bits(left: np.ndarray, right: np.ndarray) -> bool:
@@ -37,6 +47,18 @@ def test_truncation(world: World, seed: int) -> None:
     cut = known_before(world.ingest.tables, as_of)
     assert cut.deal_history.n < world.ingest.tables.deal_history.n or as_of >= world.end
     assert same_bits(world.features(world.ingest.tables, rows).values, world.features(cut, rows).values)
+
+
+def test_truncation_at_the_ends_of_periods(world: World) -> None:
+    """At a period's first instant, where what the period before has yielded becomes known, and a moment around it."""
+    starts = calendar_of(world.config).starts
+    inside = starts[(starts > world.as_of.min()) & (starts <= world.as_of.max())]
+    for start in inside[[0, len(inside) // 2, -1]].tolist() if len(inside) else []:
+        for as_of in (start - 1, start, start + 1):
+            rows = np.flatnonzero(world.as_of < as_of)[-100:]
+            there = replace(world, as_of=np.full(len(world.deals), as_of, dtype=np.int64))
+            cut = known_before(world.ingest.tables, as_of)
+            assert same_bits(there.features(world.ingest.tables, rows).values, there.features(cut, rows).values)
 
 
 @FEW
@@ -97,7 +119,7 @@ def _bent(table: Table, clock: str, as_of: int, rng: np.random.Generator) -> Tab
         occurred[later] -= rng.integers(0, 400, len(later)) * 86_400_000_000
         columns["occurred_at"] = occurred
     bent = Table.of(table.name, columns, table.n)
-    if table.name in ("deals",):
+    if table.name in ("deals", "leads"):
         return bent
     twice = np.concatenate([np.arange(table.n), rng.choice(later, size=len(later))])
     return bent.take(twice)

@@ -113,3 +113,29 @@ def test_no_history_at_all() -> None:
     found = outcomes(made, asked(made, ("D", "2024-02-01")))
     assert found.closed_at.tolist() == [NAT]
     assert np.array_equal(found.won, [False])
+
+
+def test_a_deal_merged_within_its_window_is_not_told() -> None:
+    """It goes on as another deal: neither won nor lost, and what would have come of it nobody knows.
+
+    A window that was over before the merger is told as ever: the deal was not won in it.
+    """
+    rows = [
+        *deal("GONE", ("2024-01-05", "Qualify"), ("2024-04-10", "Demo")),
+        *deal("INTO", ("2024-01-05", "Qualify"), ("2024-04-20", "Won")),
+    ]
+    rows[1]["merged_into"] = "INTO"
+    listed: list[Row] = [{"deal_id": name, "created_at": "2024-01-05"} for name in ("GONE", "INTO")]
+    made = record(company(deals=listed, deal_history=rows))
+    requests = asked(made, ("GONE", "2024-03-15"), ("GONE", "2024-04-02"), ("INTO", "2024-04-02"))
+    found = outcomes(made, requests)
+    assert found.merged.tolist() == [True, True, False]
+    assert found.won.tolist() == [False, False, True]
+
+    def ends(target: Target, eligibility: Eligibility) -> list[int]:
+        return labels_of(target, eligibility, 20, made, requests, found).end.tolist()
+
+    assert ends(Target.IN_PERIOD, Eligibility.HORIZON) == [at("2024-04-01"), NEVER, at("2024-07-01")]
+    assert ends(Target.EVENTUAL, Eligibility.HORIZON) == [at("2024-04-04"), NEVER, at("2024-04-22")]
+    assert ends(Target.EVENTUAL, Eligibility.RESOLVED) == [NEVER, NEVER, at("2024-04-20") + 1]
+    assert made.is_open(asked(made, ("GONE", "2024-04-10"), ("GONE", "2024-04-11"))).tolist() == [True, False]

@@ -148,3 +148,31 @@ def test_deals_without_history_never_train(configured: Configured, ingest: Inges
     ids = made.record.deal_ids
     assert name in ids.strings()
     assert name not in {ids.decode(int(deal)) for deal in np.unique(made.examples.deal)}
+
+
+def test_rows_that_a_merger_leaves_untold_are_no_examples(prepared: Prepared, ingest: Ingest) -> None:
+    """Deals that were won are merged away instead, on the very row: their rows of that period go, earlier ones stay."""
+    history = ingest.tables.deal_history
+    won = np.flatnonzero(history.coded("stage").codes == history.coded("stage").code_of("Closed Won"))
+    won = won[np.unique(history.coded("deal_id").codes[won], return_index=True)[1]]  # an edit after the win is no win
+    assert len(won) > 50
+    gone = won[:: len(won) // 25]
+    into: list[str | None] = [None] * history.n
+    for row in gone.tolist():
+        into[row] = "another"
+    tables = replace(ingest.tables, deal_history=history.replace({"merged_into": Coded.of(into)}))
+    found = prepare(prepared.config, replace(ingest, tables=tables), prepared.until)
+    names = found.record.deal_ids.strings()
+    merged = {history.coded("deal_id").decode(row): int(history.ints("known_at")[row]) for row in gone.tolist()}
+
+    def of_merged(made: Prepared) -> list[tuple[str, int, int]]:
+        rows = zip(
+            made.examples.deal.tolist(), made.examples.as_of.tolist(), made.examples.label_end.tolist(), strict=True
+        )
+        return [(names[deal] or "", as_of, end) for deal, as_of, end in rows if names[deal] in merged]
+
+    before = of_merged(prepared)
+    kept = [(deal, as_of, end) for deal, as_of, end in before if not as_of <= merged[deal] < end]
+    assert 0 < len(kept) < len(before)
+    assert of_merged(found) == kept
+    assert len(found.examples) == len(prepared.examples) - len(before) + len(kept)
