@@ -32,7 +32,8 @@ check: setup ## format, lint, types, layers
 pytest: setup
 	$(BIN)/python -m pytest
 
-bench: setup ## benchmarks, each with an assertion on quality
+bench: setup ## benchmarks, each with an assertion on quality or speed, beside DuckDB and Polars
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r locks/bench.txt
 	$(BIN)/python -m pytest tests/bench -m bench -s --timeout=0
 
 docs: setup ## write the tables that README.md and docs/config.md take from code
@@ -42,6 +43,7 @@ lock: setup ## refresh locks/ from pyproject.toml (UPGRADE=1: to the newest vers
 	$(LOCK) pyproject.toml --extra train --group dev --output-file locks/all.txt
 	$(LOCK) pyproject.toml --constraints locks/all.txt --output-file locks/serve.txt
 	$(LOCK) pyproject.toml --extra train --extra dask --constraints locks/all.txt --output-file locks/dask.txt
+	$(LOCK) pyproject.toml --extra bench --constraints locks/all.txt --output-file locks/bench.txt
 	echo uv | $(LOCK) - --constraints locks/all.txt --output-file locks/uv.txt
 	@tools/setup.sh
 

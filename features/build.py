@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from configs.errors import ConfigError
 from features.asof import Requests
+from features.chunks import answered
 from features.order import total_order
 from features.record import Record
 from features.registry import GROUPS, Context, Plan, group_features
@@ -25,8 +26,6 @@ GROUP_MODULES = (
 ALWAYS = {"in_period": ("stage_rank", "days_left"), "eventual": ("stage_rank", "days_open")}
 
 Around = Callable[[str], AbstractContextManager[object]]
-
-CHUNK = 2**16  # requests at a time: bounds the working memory, changes no value (the law batch = one)
 
 
 @dataclass(frozen=True)
@@ -75,30 +74,24 @@ def _nothing(_: str) -> AbstractContextManager[object]:
 def build_features(record: Record, requests: Requests, plan: Plan, around: Around = _nothing) -> FeatureMatrix:
     """Return the plan's columns for every request, in the requests' order; see `FeatureMatrix`.
 
-    around: gives for a group's name what is entered while its columns are computed: training's stopwatch.
+    around: gives for a group's name what is entered while its columns are computed: training's stopwatch. It is entered
+    by several threads at a time.
     """
     load_groups()
-    if len(requests) == 0:
-        return FeatureMatrix(plan.names, np.empty((0, len(plan.features))))
-    values = np.empty((len(requests), len(plan.features)), dtype=np.float64)
     # Deal after deal: what one request reads lies beside what the last one read.
     order = total_order(len(record.deal_ids), requests.deal, requests.as_of, None)
-    for start in range(0, len(requests), CHUNK):
-        rows = order[start : start + CHUNK]
-        columns = np.empty((len(plan.features), len(rows)))
-        _fill(columns, record, requests.take(rows), plan, around)
-        values[rows] = columns.T
+    values = answered(order, len(plan.features), lambda rows: _columns(record, requests.take(rows), plan, around))
     return FeatureMatrix(plan.names, values)
 
 
-def _fill(out: NDArray[np.float64], record: Record, requests: Requests, plan: Plan, around: Around) -> None:
+def _columns(record: Record, requests: Requests, plan: Plan, around: Around) -> list[NDArray[np.float64]]:
     view = record.view(requests)
-    place = {name: j for j, name in enumerate(plan.names)}
+    found: dict[str, NDArray[np.float64]] = {}
     for group in plan.groups:
         expected = {f.name for f in GROUPS[group].specs(plan.context.schema)}
         with around(group):
             columns = GROUPS[group].compute(view, plan.context)
         if set(columns) != expected:
             raise ValueError(f"group {group!r} gave {sorted(set(columns) ^ expected)} more or fewer than it declares")
-        for name in columns.keys() & place.keys():
-            out[place[name]] = columns[name]
+        found |= columns
+    return [found[name] for name in plan.names]

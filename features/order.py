@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from features.chunks import sort_long
+
 Int = NDArray[np.int64]
 
 FEW = 4096  # up to so many rows NumPy's own lexsort is as quick
@@ -46,7 +48,7 @@ def total_order(entities: int, entity: Int, known_at: Int, seq: Int | None) -> I
         part |= (known_at[rows] - origin) >> shift
         part <<= row_bits
         part |= np.arange(rows.start, rows.stop)
-    packed.sort()
+    sort_long(packed)
     order: Int = packed & ((1 << row_bits) - 1)
     if shift or seq is not None:
         at = _tied(packed, row_bits)

@@ -9,6 +9,7 @@ Seeds are grown side by side, each on one thread: they wait for nobody, and thei
 from __future__ import annotations
 
 import re
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from models.base import Examples, Float
 if TYPE_CHECKING:
     import lightgbm
 
+TURN = 20  # trees that a worker grows before it takes up another seed
 _TREE = re.compile(r"^Tree=\d+$", re.MULTILINE)
 _SCALED = ("leaf_value", "internal_value")
 
@@ -142,16 +144,30 @@ def fit_trees(train: Examples, offset: Float, settings: TreeSettings, rounds: in
         raise ValueError(f"{len(seeds)} seeds of trees with categorical columns: expected one, they can't be merged")
     data = _dataset(train, offset, settings)
 
-    def grow(booster: lightgbm.Booster) -> str:
-        for _ in range(rounds):
-            booster.update()
-        return str(booster.model_to_string(num_iteration=-1))
-
     # LightGBM keeps one number of threads for the whole process and sets it as a booster is made: all before any grows.
     boosters = [lightgbm.Booster(settings.params(seed) | {"num_threads": 1}, data) for seed in seeds]
-    with ThreadPoolExecutor(settings.num_threads) as pool:
-        texts = list(pool.map(grow, boosters))
+    _grow(boosters, rounds, settings.num_threads)
+    texts = [str(booster.model_to_string(num_iteration=-1)) for booster in boosters]
     return Trees(train.matrix.names, texts[0] if settings.categorical else merge(texts))
+
+
+def _grow(boosters: list[lightgbm.Booster], rounds: int, workers: int) -> None:
+    """Add `rounds` trees to each booster. Workers take turns, a few trees at a time, so that none is idle for long."""
+    waiting = deque((booster, rounds) for booster in boosters)
+
+    def work(_: int) -> None:
+        while True:
+            try:
+                booster, left = waiting.popleft()
+            except IndexError:  # the others hold what is left
+                return
+            for _ in range(min(left, TURN)):
+                booster.update()
+            if left > TURN:
+                waiting.append((booster, left - TURN))
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(work, range(workers)))  # the list raises what a worker raised
 
 
 def _dataset(train: Examples, offset: Float, settings: TreeSettings) -> lightgbm.Dataset:

@@ -20,7 +20,7 @@ DASK = [
     *PROJECT["project"]["optional-dependencies"]["train"],
     *PROJECT["project"]["optional-dependencies"]["dask"],
 ]
-LOCKS = ("all", "serve", "dask", "uv")
+LOCKS = ("all", "serve", "dask", "bench", "uv")
 PLATFORMS = [
     {
         "python_version": python,
@@ -72,6 +72,9 @@ def test_lock_satisfies_pyproject(platform: dict[str, str]) -> None:
     cluster = versions("dask", platform)
     assert unmet(DASK, cluster, platform) == []
     assert {name: cluster[name] for name in cluster.keys() & everything.keys()}.items() <= everything.items()
+    peers = versions("bench", platform)
+    assert unmet([*SERVE, *PROJECT["project"]["optional-dependencies"]["bench"]], peers, platform) == []
+    assert {name: peers[name] for name in peers.keys() & everything.keys()}.items() <= everything.items()
 
 
 @pytest.mark.parametrize("name", LOCKS)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import pairwise
+from threading import Lock
 from time import perf_counter
 from zoneinfo import ZoneInfo
 
@@ -58,10 +59,11 @@ class Prepared:
 
 
 class Stopwatch:
-    """Adds up seconds by name. seconds: so far."""
+    """Adds up seconds by name, of all threads together. seconds: so far."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._lock = Lock()
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -70,7 +72,9 @@ class Stopwatch:
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - begun
+            took = perf_counter() - begun
+            with self._lock:
+                self.seconds[name] = self.seconds.get(name, 0.0) + took
 
 
 def calendar_of(config: Config) -> Calendar:

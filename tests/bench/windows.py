@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.asof import look
-from features.build import CHUNK
+from features.chunks import answered
 from features.order import total_order
 from features.periods import DAY
 from features.timeline import timeline
@@ -36,10 +36,10 @@ class Asked:
     as_of: np.ndarray
 
 
-def asked(activities: int, requests: int, resolution: int = SECOND, seed: int = 5) -> Asked:
-    """Deals of 25 activities on average, spread over half a year of life within four years, some deals much busier."""
+def asked(activities: int, requests: int, per_deal: int = 25, resolution: int = SECOND, seed: int = 5) -> Asked:
+    """Deals of so many activities on average, spread over half a year of life within four years, some much busier."""
     rng = np.random.default_rng(seed)
-    deals = max(activities // 25, 1)
+    deals = max(activities // per_deal, 1)
     born = rng.integers(0, 3 * 365 * DAY, deals)
     weight = rng.lognormal(0.0, 0.8, deals)
     deal = rng.choice(deals, activities, p=weight / weight.sum())
@@ -55,16 +55,16 @@ def ours(a: Asked) -> Columns:
     masks = {f"{k}{d}": (a.kind == k) & (a.direction == d) for k, d in PARTS}
     activities = timeline("activities", a.deals, a.deal, a.known_at, masks)
     names = [f"{what}{m}" for m in masks for what in (*(f"n{days}_" for days in WINDOWS), "ever_", "since_")]
-    values = np.empty((len(a.request), len(names)))
-    order = total_order(a.deals, a.request, a.as_of, None)
-    for start in range(0, len(order), CHUNK):
-        rows = order[start : start + CHUNK]
+
+    def answer(rows: np.ndarray) -> list[np.ndarray]:
         seen = look(activities, a.request[rows], a.as_of[rows])
         columns: list[np.ndarray] = []
         for mask in masks:
             columns += [seen.count(mask, within=days * DAY) for days in WINDOWS]
             columns += [seen.count(mask), seen.days_since(mask)]
-        values[rows] = np.array(columns).T
+        return columns
+
+    values = answered(total_order(a.deals, a.request, a.as_of, None), len(names), answer)
     return {name: values[:, j] for j, name in enumerate(names)}
 
 
