@@ -38,6 +38,7 @@ BACKWARDS = "ends before it begins"
 UNFINISHED = "ends after the export, and was never upcoming"
 DRAFT = "a draft"
 MINUTE = 60_000_000
+LONGEST = 1e7  # minutes, some 19 years: no Event is longer
 OUTCOMES = (PLANNED, "held", "cancelled", "opened")
 DONE_WORDS = ("completed",)
 DRAFTS = ("5", "draft")
@@ -266,7 +267,7 @@ def event_facts(rows: Rows, until: int) -> list[Facts]:
     created, start, touched = rows.ints("CreatedDate"), rows.ints("StartDateTime"), rows.ints("LastModifiedDate")
     length = rows.floats("DurationInMinutes")
     end = rows.ints("EndDateTime")
-    by_length = start + np.where(np.isnan(length), 0, length * MINUTE).astype(np.int64)
+    by_length = start + (np.clip(np.nan_to_num(length), -1, LONGEST) * MINUTE).astype(np.int64)
     end = np.where(end != NAT, end, by_length)
     length = np.where(np.isnan(length), (end - start) / MINUTE, length)
     gone = rows.true("IsDeleted")

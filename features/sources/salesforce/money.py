@@ -9,6 +9,7 @@ import numpy as np
 
 from configs.errors import Fault
 from configs.salesforce import Currency
+from features.parsing import MAX_CENTS
 from features.sources.salesforce.fields import FIELD_HISTORY, FieldLog
 from features.sources.salesforce.reading import Export
 from features.tables import NAT, Coded, IntArray
@@ -64,5 +65,6 @@ def in_base(cents: IntArray, code: Coded, currency: Currency | None) -> IntArray
             int((Decimal(amount) * rates[value]).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
             for amount in distinct.tolist()
         ]
+        turned = [max(-MAX_CENTS, min(amount, MAX_CENTS)) for amount in turned]  # far above any: the checks name it
         amounts[rows] = np.array(turned, dtype=np.int64)[which]
     return amounts

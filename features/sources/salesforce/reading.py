@@ -98,19 +98,17 @@ class Rows:
 
 @dataclass
 class Export:
-    """Everything that was read. rows: by object name; an object without a file has no rows at all."""
+    """Everything that was read. rows: of the objects that have a file; any other has no rows at all."""
 
     rows: dict[str, Rows]
     notices: list[Notice]
 
     def __getitem__(self, name: str) -> Rows:
-        if name not in self.rows:
-            self.rows[name] = Rows(OBJECTS[name], Frame(f"{name}.csv", {}, 0, str), {}, {})
-        return self.rows[name]
+        return self.rows.get(name) or Rows(OBJECTS[name], Frame(f"{name}.csv", {}, 0, str), {}, {})
 
     def has(self, name: str) -> bool:
         """Whether the object has a file."""
-        return name in self.rows and self.rows[name].place is not str
+        return name in self.rows
 
     def reports(self) -> tuple[TableReport, ...]:
         """The account of every object that has a file, in declared order."""

@@ -333,3 +333,8 @@ def test_every_row_of_every_object_is_accounted_for(tmp_path: Path) -> None:
         "activities": 2,
     }
     assert set(TABLES) >= {name for name in told if name.islower()}
+
+
+def test_lengths_that_no_calendar_holds(tmp_path: Path) -> None:
+    ingest = read(tmp_path, company(Event=[event(EndDateTime="", DurationInMinutes="1e30")]))
+    assert facts(ingest, "known_at", "outcome") == [("D1", "03-01 09:00:00", "planned")]

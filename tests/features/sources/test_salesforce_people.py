@@ -289,3 +289,10 @@ def test_repeated_rows_are_counted_and_contradictions_refused(tmp_path: Path) ->
     made["OpportunityHistory"][-1] = made["OpportunityHistory"][-1] | {"StageName": "Propose"}
     with pytest.raises(SchemaError, match=r"OpportunityHistory.csv:4: .*Id 'H0' again, with other values"):
         read(tmp_path, made)
+
+
+def test_an_amount_that_no_rate_should_make_is_named(tmp_path: Path) -> None:
+    made = company()
+    made["OpportunityHistory"][0] |= {"Amount": "1e14", "CurrencyIsoCode": "IDR"}
+    with pytest.raises(SchemaError, match=r"OpportunityHistory.csv:2: deal_history.amount: 1,000,000,000,000,000.00"):
+        read(tmp_path, made, currency={"base": "USD", "rates": {"IDR": 1e9}})
