@@ -17,7 +17,7 @@ Int = NDArray[np.int64]
 Float = NDArray[np.float64]
 Item = TypeVar("Item")
 
-CHUNK = 2**16  # requests at a time: bounds the working memory, changes no value (the law batch = one)
+CHUNK = 2**15  # requests at a time: bounds the working memory, changes no value (the law batch = one)
 LONG = 2**20  # from so many rows on the pieces of one sort are worth a thread each
 MOST = 8  # threads: beyond, memory is what they wait for
 
