@@ -39,7 +39,7 @@ def explain(model: CloseModel, plan: Plan, profile: Profile, matrix: FeatureMatr
     names, phi, base = model.contributions(matrix)
     told = _Told(plan, profile.rate, model.table.predict(matrix), matrix, profile.usual(matrix))
     groups = _groups(names, plan)
-    strength = np.stack([phi[:, members].sum(axis=1) for members in groups.values()], axis=1)
+    strength = np.stack([_added(phi, members) for members in groups.values()], axis=1)
     factors = list(groups)
     out = []
     for i in range(len(phi)):
@@ -52,6 +52,14 @@ def explain(model: CloseModel, plan: Plan, profile: Profile, matrix: FeatureMatr
         reasons.append(Reason("other", rest, None, None, f"everything else together{goes_with(rest)}"))
         out.append(reasons)
     return out
+
+
+def _added(phi: Float, members: list[int]) -> Float:
+    """Add columns up one by one: NumPy's own sum takes another order for one row than for many."""
+    total = np.zeros(len(phi))
+    for j in members:
+        total += phi[:, j]
+    return total
 
 
 def _groups(names: tuple[str, ...], plan: Plan) -> dict[str, list[int]]:

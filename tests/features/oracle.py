@@ -124,7 +124,7 @@ class Known:
         not_held = outcome in NOT_HELD
         planned = outcome == "planned" or (act["occurred_at"] > act["known_at"] and not not_held)
         done = not planned and not not_held
-        inbound = direction == "inbound" and done
+        inbound = direction == "inbound" and done and outcome != "opened"
         outbound = direction == "outbound" and not planned and outcome not in CANCELLED
         met = kind == "meeting" and done
         buyer = inbound or met or (kind == "call" and done and outcome in CONNECTED)
@@ -233,11 +233,12 @@ class Deal:
         return self._deal() | self._clock() | self._velocity() | self._activity() | self._engagement() | self._people()
 
     def _deal(self) -> dict[str, float]:
-        amounts, calls = steps(self.rows, "amount"), steps(self.rows, "call")
+        amounts, calls, rank = steps(self.rows, "amount"), steps(self.rows, "call"), self.last["rank"]
         _, before, after = amounts[-1] if amounts else (None, None, None)
         step = nan if after is None else log(after / before) if after > 0 and before > 0 else 0.0
         return {
-            "stage_rank": maybe(self.last["rank"]),
+            "stage_rank": maybe(rank),
+            "stage_share": nan if rank is None else round(rank / len(self.world.stages.order) * 1e6) / 1e6,
             "log_amount": log_money(self.last["amount"]),
             "amount_vs_first": log_money(self.last["amount"]) - log_money(self.rows[0]["amount"]) if self.rows else nan,
             "amount_changes": len(amounts),
@@ -356,7 +357,9 @@ class Deal:
             "buyer_share_90d": share(self.count(lambda a: a["buyer"], 90), self.count(lambda a: a["done"], 90)),
             "meetings_held_30d": self.count(lambda a: a["met"], 30),
             "meetings_held": self.count(lambda a: a["met"]),
-            "content_30d": self.count(lambda a: a["done"] and a["kind"] in ("content", "web"), 30),
+            "content_30d": self.count(
+                lambda a: a["done"] and (a["kind"] in ("content", "web") or a["outcome"] == "opened"), 30
+            ),
             "contracts_in": self.count(lambda a: a["in"] and a["kind"] == "contract"),
             "buyer_fading_7d": self.fading(lambda a: a["buyer"], 7),
             "buyer_fading_30d": self.fading(lambda a: a["buyer"], 30),

@@ -25,9 +25,9 @@ LIGHT = (
     "model.num_threads=1",
     "model.seeds=2",
     "model.max_rounds=15",
-    "backtest.test_periods=1",
+    "backtest.test_periods=2",
     "backtest.bootstrap=20",
-    "features.groups=[deal, clock, activity]",
+    "features.groups=[deal, clock, engagement]",
 )
 NOTE = RunRecord("by-hand", {"a": "1"}, {"close.auc": 0.7}, {"as_of": "2024-01-01"}, {"note.json": {"told": True}})
 
