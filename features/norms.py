@@ -39,7 +39,6 @@ SPECS = (
         unknown="nothing is known of its stages",
         style=".1f",
         exp=True,
-        sign=1,
         targets=("in_period",),
         factor="stage_and_time",
     ),
