@@ -6,6 +6,7 @@ What comes out depends neither on where the work is cut nor on how many cores th
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -58,9 +59,16 @@ def answered(order: Int, width: int, answer: Callable[[Int], Sequence[Float]]) -
     each float64[c]. The first chunk goes alone: what later ones share is made by it, once.
     """
     values = np.empty((len(order), width))
+    own = threading.local()
 
     def fill(rows: Int) -> None:
-        values[rows] = np.stack(answer(rows), axis=1) if width else 0.0
+        columns = answer(rows)
+        if not hasattr(own, "block"):
+            own.block = np.empty((min(CHUNK, len(order)), width))  # one for each thread: new memory is dear
+        block = own.block[: len(rows)]
+        if width:
+            np.stack(columns, axis=1, out=block)
+        values[rows] = block
 
     chunks = [order[start : start + CHUNK] for start in range(0, len(order), CHUNK)]
     side_by_side(fill, chunks[:1])
