@@ -1,6 +1,8 @@
 """Calibration that keeps reasons additive: affine in log-odds, and only where it wins on later periods.
 
-Temperature (slope alone) below 1,000 closed deals, Platt with a prior towards doing nothing above; never isotonic. The
+Temperature (slope alone) below 1,000 closed deals, Platt with a prior towards doing nothing above; never isotonic. For
+a head that is judged by whole periods it is the slope alone, however many deals there are: all deals of a period share
+its shock, so the level of the last two periods is a draw of two, and no sign of the next one's. The
 prior and the ladder are those of the project's modelling notes (maximum a posteriori: slope ~ N(1, 0.15), intercept ~
 N(0, 0.2), one row's weight being deals / rows since rows of a deal are not independent).
 """
@@ -34,15 +36,16 @@ class Affine:
 IDENTITY = Affine()
 
 
-def calibrate(raw: Float, y: Float, deal: Int, later: np.ndarray) -> Affine:
+def calibrate(raw: Float, y: Float, deal: Int, later: np.ndarray, level: bool = True) -> Affine:
     """Choose a calibration on out-of-time log-odds.
 
     raw: log-odds predicted by models that had not seen these rows; later: bool[n], the newer part. Fitted on the older
-    part, it must win on the newer one, and is then refitted on all; else the identity.
+    part, it must win on the newer one, and is then refitted on all; else the identity. level: whether an intercept may be
+    learnt at all.
     """
     if later.all() or not later.any():
         return IDENTITY
-    platt = len(np.unique(deal)) >= PLATT_FROM
+    platt = level and len(np.unique(deal)) >= PLATT_FROM
     trial = _fit(raw[~later], y[~later], deal[~later], platt)
     gain = _losses(raw[later], y[later]) - _losses(trial.apply(raw[later]), y[later])
     wins = gain.mean() > MIN_GAIN and _z(gain, deal[later]) > MIN_Z

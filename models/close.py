@@ -166,6 +166,7 @@ def fit_close(
             np.concatenate([new.y for new in news]),
             np.concatenate([new.deal for new in news]),
             np.concatenate([_later_part(new, k, len(inner)) for k, new in enumerate(news)]),
+            level=frame.target != "in_period",
         )
     offset = _fit_offset(examples, frame, settings, key, shared)
     grown = None
