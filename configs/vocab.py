@@ -13,14 +13,6 @@ class Target(StrEnum):
     EVENTUAL = "eventual"  # won in the end
 
 
-class Outcome(StrEnum):
-    """How a deal stands at an instant. Closed means won or lost; never write "closed" for won."""
-
-    OPEN = "open"
-    WON = "won"
-    LOST = "lost"
-
-
 class ForecastCategory(StrEnum):
     """The seller's confidence in a deal; not its stage."""
 

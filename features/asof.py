@@ -272,10 +272,6 @@ class AsOfView:
             self._shared[name] = make()
         return self._shared[name]  # type: ignore[return-value]
 
-    def has(self, name: str) -> bool:
-        """Whether reference timeline `name` exists."""
-        return name in self._reference
-
     def team(self, rep: Int) -> Int:
         """Return the team code of each rep code, -1 where unknown."""
         return team_of(self._rep_team, rep)

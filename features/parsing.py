@@ -36,8 +36,8 @@ EXPECTED: dict[Kind, str] = {
     "text": "text",
 }
 REMEDY: dict[Kind, str] = {
-    "time": "write every time as ISO 8601, or name the column's date_format in the mapping",
-    "date": "write every date as ISO 8601, or name the column's date_format in the mapping",
+    "time": "write every time as ISO 8601",
+    "date": "write every date as ISO 8601",
     "money": "export amounts as plain numbers, empty where there is none",
     "int": "correct the cell, or leave it empty",
     "float": "correct the cell, or leave it empty",

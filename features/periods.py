@@ -19,7 +19,6 @@ from configs.errors import ConfigError, UsageError
 MICRO = 1_000_000
 HOUR = 3_600 * MICRO
 DAY = 24 * HOUR
-WEEK = 7 * DAY
 EPOCH = date(1970, 1, 1)
 FIRST_YEAR, LAST_YEAR = 1989, 2101
 

@@ -79,11 +79,6 @@ class StageMap:
         places = {name: i for process in self.processes or (self.order,) for i, name in enumerate(process)}
         return _looked_up(places, values, UNKNOWN)
 
-    def lengths(self, values: Sequence[str]) -> NDArray[np.int64]:
-        """int64[len(values)]: number of open stages of the stage's own process; 0 for won, lost or unknown."""
-        lengths = {name: len(process) for process in self.processes or (self.order,) for name in process}
-        return _looked_up(lengths, values, 0)
-
     def shares(self, values: Sequence[str]) -> NDArray[np.float64]:
         """float64[len(values)]: how far along its own process, 0 for its first stage, 1 for won; NaN: lost, unknown."""
         shares = {

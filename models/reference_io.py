@@ -1,4 +1,4 @@
-"""Reference facts as files: what a bundle carries, and what a running service is told of the closes since.
+"""Reference facts as files: what a bundle carries, and what a running service is told of those since.
 
 ``reference.npz`` holds the events as plain integer arrays called ``kind.column`` (NumPy reads them, serving needs no
 Arrow) and ``vocabulary.json`` the entities they are about. The same facts give the same bytes.

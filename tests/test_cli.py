@@ -332,3 +332,16 @@ def test_simulate_knows_its_shapes(tmp_path: Path) -> None:
     assert later.exit_code == 2
     assert "not written yet" in later.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_a_notice_that_counts_nothing_tells_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "Opportunity.csv").write_text("Id,CreatedDate,Shoe\nD1,2024-01-02T09:00:00Z,9\n")
+    (tmp_path / "OpportunityHistory.csv").write_text(
+        "Id,OpportunityId,CreatedDate,StageName\nH1,D1,2024-01-02T09:00:00Z,Qualify\n"
+    )
+    result = run("readiness", ROOT / "configs" / "salesforce.yaml", "--set", f"source.path={tmp_path}")
+    assert result.exit_code == 0
+    told = result.output.splitlines()
+    assert "Opportunity.csv: columns not used: Shoe" in told
+    assert any(line.startswith("export: no file of OpportunityFieldHistory, Task, Event") for line in told)
+    assert not any("(0 rows)" in line for line in told)

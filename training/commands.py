@@ -43,7 +43,8 @@ def ingest_of(config: Config) -> Ingest:
             + "".join(f"; {refusal.reason}: {refusal.rows:,}" for refusal in table.refused)
         )
     for notice in ingest.report.notices:
-        say(f"{notice.table}: {notice.message} ({notice.rows:,} rows)")
+        counted = f" ({notice.rows:,} rows)" if notice.rows else ""  # of a column or a file there is nothing to count
+        say(f"{notice.table}: {notice.message}{counted}")
     return ingest
 
 

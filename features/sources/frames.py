@@ -249,7 +249,10 @@ def _unreadable(
     table: str, column: Column, rows: IntArray, got: Callable[[int], str], date_format: str | None
 ) -> Finding:
     expected = EXPECTED[column.kind] if date_format is None else f"a date or time written as {date_format}"
-    return Finding("wrong_type", table, column.name, rows, got, expected, REMEDY[column.kind])
+    remedy = REMEDY[column.kind]
+    if column.kind in ("time", "date"):
+        remedy += ", or name the column's date_format in the mapping"
+    return Finding("wrong_type", table, column.name, rows, got, expected, remedy)
 
 
 def _selected(frame: Frame, part: Part) -> tuple[Mask, list[Refusal]]:

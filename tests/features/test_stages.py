@@ -19,13 +19,11 @@ NAMES = ("Propose", "Renewal: Qualify", "Sign", "Won", "Lost", "Strange")
 def test_ranks_go_through_all_processes_and_places_begin_anew() -> None:
     assert TWO.ranks(NAMES).tolist() == [1, 2, 4, 6, -1, -1]
     assert TWO.places(NAMES).tolist() == [1, 0, 2, -1, -1, -1]
-    assert TWO.lengths(NAMES).tolist() == [2, 4, 4, 0, 0, 0]
     np.testing.assert_array_equal(TWO.shares(NAMES), [0.5, 0.0, 0.5, 1.0, np.nan, np.nan])
 
 
 def test_one_process_is_the_order() -> None:
     assert ONE.places(["Qualify", "Propose"]).tolist() == ONE.ranks(["Qualify", "Propose"]).tolist() == [0, 1]
-    assert ONE.lengths(["Propose", "Won"]).tolist() == [2, 0]
 
 
 def test_processes_travel_in_a_bundle_and_older_bundles_have_none() -> None:

@@ -54,9 +54,9 @@ def _check(value: str) -> str:
 
 
 def shortened(array: pa.Array) -> pa.Array:
-    """Ids cut to 15 characters, as Arrow text."""
-    text = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-    return pc.utf8_slice_codeunits(text.cast(pa.string()), 0, SHORT)
+    """Ids of 18 characters cut to 15, as Arrow text; any other text as it is."""
+    text = (array.dictionary_decode() if pa.types.is_dictionary(array.type) else array).cast(pa.string())
+    return pc.if_else(pc.equal(pc.utf8_length(text), LONG), pc.utf8_slice_codeunits(text, 0, SHORT), text)
 
 
 def is_user(value: str) -> bool:

@@ -173,6 +173,9 @@ def _files(reader: _Reader) -> dict[str, str]:
             files[name] = found[0]
         elif spec.required:
             reader.fault(_lacking(name, reader.folder))
+    absent = [name for name in OBJECTS if name not in files]
+    if absent and not reader.faults:
+        reader.notices.append(Notice("absent_objects", "export", 0, f"no file of {', '.join(absent)}"))
     strangers = sorted({file for listed in present.values() for file in listed} - set(files.values()))
     if strangers and not reader.faults:
         message = f"files of no object that is read: {', '.join(strangers[:20])}"

@@ -338,3 +338,13 @@ def test_every_row_of_every_object_is_accounted_for(tmp_path: Path) -> None:
 def test_lengths_that_no_calendar_holds(tmp_path: Path) -> None:
     ingest = read(tmp_path, company(Event=[event(EndDateTime="", DurationInMinutes="1e30")]))
     assert facts(ingest, "known_at", "outcome") == [("D1", "03-01 09:00:00", "planned")]
+
+
+def test_long_ids_of_another_kind_that_begin_alike_are_not_one_record(tmp_path: Path) -> None:
+    told = {"WhatId": "D1", "TaskSubtype": "Email", "IsClosed": "true", "CreatedDate": t("03-01")}
+    tasks = [told | {"Id": "replica-of-task-0001"}, told | {"Id": "replica-of-task-0002"}]
+    mails = [{"RelatedToId": "D1", "CreatedDate": t("03-01"), "ActivityId": "replica-of-task-0001"}]
+    ingest = read(
+        tmp_path, company(Task=[task | {"LastModifiedDate": t("03-01")} for task in tasks], EmailMessage=mails)
+    )
+    assert refused(ingest, "Task") == {"told by its EmailMessage": 1}

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.errors import DataError
+from configs.errors import DataError, SchemaError
 from features.stages import LOST, OPEN, WON
 from tests.sf import change, hist, history, objects, opp, read, refused, rows, t
 
@@ -418,3 +418,17 @@ def test_history_that_lacks_for_many_deals_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match=r"30 of 60 opportunities \(50.0%\) have no history"):
         read(tmp_path, made)
+
+
+def test_names_the_objects_that_have_no_file(tmp_path: Path) -> None:
+    made = objects(Opportunity=[opp("D1")], OpportunityHistory=[hist("D1", t("01-02"), "Qualify")], Period=[])
+    (said,) = [notice.message for notice in read(tmp_path, made).report.notices if notice.code == "absent_objects"]
+    assert said.startswith("no file of OpportunityFieldHistory, Task, Event, EmailMessage")
+    assert "Period" not in said  # it has a file, though no rows
+
+
+def test_a_time_that_cannot_be_read_names_no_remedy_that_the_mapping_lacks(tmp_path: Path) -> None:
+    made = objects(Opportunity=[opp("D1")], OpportunityHistory=[hist("D1", "02/01/2024", "Qualify")])
+    with pytest.raises(SchemaError, match="write every time as ISO 8601") as refusal:
+        read(tmp_path, made)
+    assert "date_format" not in str(refusal.value)
