@@ -12,7 +12,7 @@ from features.periods import Calendar
 from features.reference import CATEGORY_RANKS, MILLION
 from features.settle import deal_rows
 from features.stages import LOST, MERGED, OPEN, WON, StageMap
-from features.tables import NAT, Table
+from features.tables import NAT, Coded, Table
 from features.timeline import Bool, Int, Timeline, timeline
 
 
@@ -30,6 +30,7 @@ def history_of(table: Table, deals: Table, stages: StageMap, reps: tuple[str, ..
     owner, editor = table.coded("owner_id"), table.coded("edited_by")
     state = {
         "outcome": outcome,
+        "stage_assumed": _names(table.coded("assumed"), "stage"),
         "stage": np.where((outcome == OPEN) & (rank >= 0), rank, NAT),
         "stage_share_ppm": np.where((outcome == OPEN) & (rank >= 0), share, NAT),
         "amount": table.ints("amount"),
@@ -64,6 +65,12 @@ def _with_its_deal(known_at: Int, seq: Int, deal: Int, deal_known: Int) -> tuple
     turn = np.empty(len(seq), dtype=np.int64)
     turn[np.lexsort((seq, known_at))] = np.arange(len(seq))
     return np.where(early, floor, known_at), turn
+
+
+def _names(assumed: Coded, column: str) -> Bool:
+    """Return bool[n]: the column is among those whose value no history tells."""
+    named = np.array([*(column in words.split(",") for words in assumed.values), False], dtype=bool)
+    return np.asarray(named[assumed.codes], dtype=np.bool_)
 
 
 def per_row(values: Int, codes: np.ndarray, missing: int) -> Int:

@@ -171,6 +171,7 @@ def _moved(cents: Int, rep: Int, day: Int, at: Int, timely: Bool) -> Int:
 def misses_of(calls: Events, closes: Events, calendar: Calendar) -> Events:
     """Return how far each rep's early call of a period lay from what was won in it: log(won / called), millionths.
 
+    It is told beside the median of the company's reps in that period, since all calls miss alike in a period of shocks.
     A call of nothing, or one that was taken back, has no such ratio.
     """
     said = calls.columns
@@ -187,9 +188,17 @@ def misses_of(calls: Events, closes: Events, calendar: Calendar) -> Events:
     columns = {
         "known_at": calendar.starts[keys % len(calendar.starts) + 1] - 1,
         "rep": keys // len(calendar.starts),
-        "miss_ppm": np.round(miss * MILLION).astype(np.int64),
+        "miss_ppm": _beside_median(np.round(miss * MILLION).astype(np.int64), keys % len(calendar.starts)),
     }
     return events(columns)
+
+
+def _beside_median(values: Int, period: Int) -> Int:
+    """Return each value less the lower median of its period's."""
+    order = np.lexsort((values, period))
+    periods, first, size = np.unique(period[order], return_index=True, return_counts=True)
+    middle = values[order][first + (size - 1) // 2]
+    return np.asarray(values - middle[np.searchsorted(periods, period)], dtype=np.int64)
 
 
 def _booked(closes: Events, key: Int, calendar: Calendar) -> Int:

@@ -61,7 +61,7 @@ SPECS = (
     Feature(
         "rep_call_miss",
         "log ratio",
-        "past periods brought {value} times what this rep had called early on",
+        "past periods brought {value} times what this rep had called early on, beside the company's calls",
         style=".2f",
         exp=True,
         targets=_PERIOD,

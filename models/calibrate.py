@@ -40,8 +40,8 @@ def calibrate(raw: Float, y: Float, deal: Int, later: np.ndarray, level: bool = 
     """Choose a calibration on out-of-time log-odds.
 
     raw: log-odds predicted by models that had not seen these rows; later: bool[n], the newer part. Fitted on the older
-    part, it must win on the newer one, and is then refitted on all; else the identity. level: whether an intercept may be
-    learnt at all.
+    part, it must win on the newer one, and is then refitted on all; else the identity. level: whether an intercept may
+    be learnt at all.
     """
     if later.all() or not later.any():
         return IDENTITY

@@ -43,9 +43,15 @@ def at_ages(record: Record, ages: Sequence[timedelta], until: int) -> Requests:
 
 
 def with_history(record: Record) -> np.ndarray:
-    """Return the deals with any history row, int64: one without would look open for ever, whatever came of it."""
-    start = record.timelines["history"].start
-    return np.flatnonzero(start[1:] > start[:-1]).astype(np.int64)
+    """Return the deals whose stages a history tells, int64.
+
+    One without any row would look open for ever, whatever came of it. One whose stage is the current one has rows
+    because it is open now: had it closed, it would have none, so to learn from it would be to learn from survivors.
+    """
+    history = record.timelines["history"]
+    assumed = np.unique(history.entity[history.mask("stage_assumed")])
+    told = np.flatnonzero(history.start[1:] > history.start[:-1])
+    return np.setdiff1d(told, assumed).astype(np.int64)
 
 
 def joined(parts: Sequence[Requests]) -> Requests:

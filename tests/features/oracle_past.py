@@ -130,7 +130,7 @@ def surplus_of(known: Known) -> dict[str, tuple[int, int]]:
 
 
 def misses_of(known: Known, closes: list[Close]) -> dict[str, list[int]]:
-    """By rep: log(won / called early) of each period that is over, in millionths."""
+    """By rep: log(won / called early) of each period that is over, less the period's lower median, in millionths."""
     world = known.world
     called: dict[tuple[str, int], dict[int, tuple[int, int]]] = {}
     for call in known.rows["calls"]:
@@ -142,12 +142,17 @@ def misses_of(known: Known, closes: list[Close]) -> dict[str, list[int]]:
             said[call["period_start"]] = max(
                 said.get(call["period_start"], (0, 0)), (call["submitted_at"], call["amount"])
             )
-    found: dict[str, list[int]] = {}
+    by_period: dict[int, dict[str, int]] = {}
     for (rep, period), said in called.items():
         cents = sum(amount for _, amount in said.values())
         won = sum(c.cents for c in closes if c.won and c.owner == rep and world.period(c.known_at) == period)
         if cents > 0:
-            found.setdefault(rep, []).append(round(min(max(log(max(won, 1) / cents), -2.0), 2.0) * 1e6))
+            by_period.setdefault(period, {})[rep] = round(min(max(log(max(won, 1) / cents), -2.0), 2.0) * 1e6)
+    found: dict[str, list[int]] = {}
+    for missed in by_period.values():
+        usual = sorted(missed.values())[(len(missed) - 1) // 2]
+        for rep, value in missed.items():
+            found.setdefault(rep, []).append(value - usual)
     return found
 
 

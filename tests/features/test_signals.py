@@ -459,9 +459,19 @@ def test_calls_of_months_add_up_as_their_quotas_do(order: int) -> None:
 def test_a_call_is_judged_when_its_period_is_over_by_its_first_weeks() -> None:
     """100 called on 20 January, 80 won; what is called after the first 27.3 days of 91 is not judged."""
     calls = [commit("2024-01-10", 40), commit("2024-01-20", 100), commit("2024-01-29", 500)]
+    hit = (
+        closed_deal("D8", "R8", "Won", "2024-01-20", amount=80),
+        closed_deal("D9", "R9", "Won", "2024-01-20", amount=80),
+    )
+    calls += [commit("2024-01-20", 80, rep_id=rep) for rep in ("R8", "R9")]  # the company called what came
     expect(past_features("2024-03-31 23:59", WON_IN_JANUARY, calls=calls), rep_call_miss=0)
-    expect(past_features("2024-04-01", WON_IN_JANUARY, calls=calls), rep_call_miss=-0.223144 / 5)  # log(0.8)
-    expect(past_features("2024-04-01", calls=calls), rep_call_miss=-2 / 5)  # nothing won: no worse than that
+    expect(past_features("2024-04-01", WON_IN_JANUARY, *hit, calls=calls), rep_call_miss=-0.223144 / 5)  # log(0.8)
+    expect(past_features("2024-04-01", *hit, calls=calls), rep_call_miss=-2 / 5)  # nothing won: no worse than that
+
+
+def test_a_bad_quarter_of_all_is_no_miss_of_anybody() -> None:
+    calls = [commit("2024-01-20", 100, rep_id=rep) for rep in ("R1", "R8", "R9")]
+    expect(past_features("2024-04-01", calls=calls), rep_call_miss=0)
 
 
 def test_a_call_that_was_taken_back_is_not_judged() -> None:

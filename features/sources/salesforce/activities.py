@@ -18,6 +18,7 @@ from configs.mapping import fold
 from configs.salesforce import SalesforceMapping, TaskRule
 from configs.vocab import PLANNED, ActivityKind, Direction
 from features.ingest import Notice
+from features.periods import DAY
 from features.settle import DIRECTION_WORDS, KIND_WORDS
 from features.sources.frames import Stacked
 from features.sources.salesforce.attribution import REASONS, Attribution, Named
@@ -27,7 +28,6 @@ from features.sources.salesforce.reading import Export, Rows
 from features.tables import NAT, Coded, ColumnData, FloatArray, IntArray, Table
 
 Mask = NDArray[np.bool_]
-DELETED = "deleted"
 NO_ACTIVITY = "a to-do that is no activity: the mapping lists no such Type under task_types"
 INTERNAL = "an internal call"
 NO_TIME = "closed or deleted at a time that the export does not tell"
@@ -150,13 +150,14 @@ def task_facts(export: Export, mapping: SalesforceMapping) -> list[Facts]:
     if not rows.n:
         return []
     kind, direction, outcome = _meaning(rows, mapping)
-    rows.refuse(rows.true("IsDeleted"), DELETED)
     rows.refuse(_told_by_mail(export), TWICE)
     rows.refuse(kind < 0, NO_ACTIVITY)
     rows.refuse(direction < 0, INTERNAL)
     created, completed = rows.ints("CreatedDate"), rows.ints("CompletedDateTime")
     closed = _closed(rows, completed)
-    done_at = np.where(completed != NAT, completed, rows.ints("LastModifiedDate"))
+    # The last change of a deleted Task is its deletion, which takes back nothing that was known before it.
+    gone = rows.true("IsDeleted")
+    done_at = np.where(completed != NAT, completed, np.where(gone, created, rows.ints("LastModifiedDate")))
     rows.refuse(closed & (done_at == NAT), NO_TIME)
     done_at = np.maximum(done_at, created)
     due = rows.ints("ActivityDate")
@@ -253,8 +254,7 @@ def _told_by_mail(export: Export) -> Mask:
     if "Id" not in rows.raw or "ActivityId" not in mails.raw or not len(some):
         return mask
     ids, named = rows.raw["Id"].take(pa.array(some)), mails.raw["ActivityId"]
-    kept = mails.live & ~mails.true("IsDeleted")
-    named = named.filter(pa.array(kept))
+    named = named.filter(pa.array(mails.live))
     same = pc.is_in(shortened(ids), value_set=shortened(named).drop_null())
     mask[some] = same.to_numpy(zero_copy_only=False).astype(bool)
     return mask
@@ -274,6 +274,9 @@ def event_facts(rows: Rows, until: int) -> list[Facts]:
     rows.refuse(rows.true("IsChild"), COPY)
     rows.refuse(rows.true("IsRecurrence"), PATTERN)
     rows.refuse(end < start, BACKWARDS)
+    # Within a day after its end a deletion says that nobody came; later it tidies up, and the meeting was held.
+    over = gone & (touched != NAT) & (touched > np.maximum(end, created) + DAY)
+    gone, touched = gone & ~over, np.where(over, NAT, touched)
     rows.refuse(gone & (touched == NAT), NO_TIME)
     rows.refuse(~gone & (created >= start) & (end > until), UNFINISHED)
     live = rows.live
@@ -300,7 +303,6 @@ def mail_facts(rows: Rows) -> list[Facts]:
         return []
     status = rows.coded("Status")
     drafts = np.array([*(fold(value) in DRAFTS for value in status.values), False], dtype=bool)[status.codes]
-    rows.refuse(rows.true("IsDeleted"), DELETED)
     rows.refuse(drafts, DRAFT)
     created, sent, opened = rows.ints("CreatedDate"), rows.ints("MessageDate"), rows.ints("FirstOpenedDate")
     mails = np.flatnonzero(rows.live)

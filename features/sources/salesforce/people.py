@@ -9,7 +9,6 @@ import numpy as np
 from configs.salesforce import SalesforceMapping
 from configs.vocab import LeadEvent
 from features.sources.frames import Stacked
-from features.sources.salesforce.activities import DELETED
 from features.sources.salesforce.columns import at, renamed
 from features.sources.salesforce.money import CODE, in_base
 from features.sources.salesforce.reading import Export, Rows
@@ -30,7 +29,6 @@ def _table(name: str, rows: Rows, columns: Mapping[str, ColumnData], chosen: Int
 def contact_table(export: Export, mapping: SalesforceMapping, masters: Mapping[str, str]) -> Stacked:
     """People on deals. masters: merged contact -> the one it went into."""
     rows, contacts = export["OpportunityContactRole"], export["Contact"]
-    rows.refuse(rows.true("IsDeleted"), DELETED)
     person = renamed(rows.coded("ContactId"), masters)
     deal, known_at = rows.coded("OpportunityId"), rows.ints("CreatedDate")
     live = np.flatnonzero(rows.live)
@@ -118,7 +116,7 @@ def lead_tables(export: Export) -> dict[str, Stacked]:
     """Leads, and what became of those that were converted."""
     rows = export["Lead"]
     rows.refuse(rows.coded("MasterRecordId").codes >= 0, MERGED)
-    rows.refuse(rows.true("IsDeleted"), DELETED)
+    rows.refuse(rows.true("IsDeleted"), "deleted")
     created = rows.ints("CreatedDate")
     columns: dict[str, ColumnData] = {
         "lead_id": rows.coded("Id"),
