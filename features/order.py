@@ -49,13 +49,12 @@ def total_order(entities: int, entity: Int, known_at: Int, seq: Int | None) -> I
         part <<= row_bits
         part |= np.arange(rows.start, rows.stop)
     sort_long(packed)
-    order: Int = packed & ((1 << row_bits) - 1)
-    if shift or seq is not None:
-        at = _tied(packed, row_bits)
-        rows_at = order[at]
-        keys = (known_at[rows_at], packed[at] >> row_bits)
-        order[at] = rows_at[_by(keys, None if seq is None else seq[rows_at])]
-    return order
+    at = _tied(packed, row_bits) if shift or seq is not None else np.zeros(0, dtype=np.int64)
+    coarse = packed[at] >> row_bits
+    packed &= (1 << row_bits) - 1  # only the row is left
+    rows_at = packed[at]
+    packed[at] = rows_at[_by((known_at[rows_at], coarse), None if seq is None else seq[rows_at])]
+    return packed
 
 
 def _tied(packed: Int, row_bits: int) -> Int:

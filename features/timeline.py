@@ -11,7 +11,7 @@ This module knows nothing of as-of instants; `features.asof` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -221,29 +221,42 @@ def timeline(
         entities=entities,
         entity=entity,
         known_at=known_at,
-        columns=_taken(columns, source),
+        columns=_Columns(columns, source) if len(source) > FEW else {n: c.take(source) for n, c in columns.items()},
         start=_prefix(size),
         instants=instants,
         key=instants.key(entity, known_at),
     )
 
 
-def _taken(columns: Mapping[str, Int | Bool], rows: Int) -> dict[str, Int | Bool]:
-    """Return the columns at `rows`. Many masks travel as the bits of one integer: one gather instead of one each."""
-    masks = [name for name, column in columns.items() if column.dtype == bool]
-    if len(rows) <= FEW or len(masks) < 3:
-        return {name: column.take(rows) for name, column in columns.items()}
-    out: dict[str, Int | Bool] = {name: column.take(rows) for name, column in columns.items() if name not in masks}
-    for start in range(0, len(masks), 8):
-        some = {bit: columns[name].view(np.uint8) for bit, name in zip(_BITS, masks[start : start + 8], strict=False)}
-        byte = np.zeros(len(columns[masks[start]]), dtype=np.uint8)
-        for part in steps(len(byte)):
-            for bit, mask in some.items():
-                byte[part] |= mask[part] << bit
-        byte = byte.take(rows)
-        for bit, name in zip(_BITS, masks[start : start + 8], strict=False):
-            out[name] = (byte & (_BITS[1] << bit)).astype(bool)
-    return {name: out[name] for name in columns}
+class _Columns(Mapping[str, Int | Bool]):
+    """A timeline's columns; masks of long ones are kept as the bits of bytes and made when they are asked for."""
+
+    def __init__(self, columns: Mapping[str, Int | Bool], rows: Int) -> None:
+        """Take the columns at `rows`: eight masks travel as one byte, which is one gather instead of eight."""
+        self._names = tuple(columns)
+        self._bits: dict[str, tuple[NDArray[np.uint8], np.uint8]] = {}
+        masks = [name for name, column in columns.items() if column.dtype == bool]
+        self._plain = {name: columns[name].take(rows) for name in columns if name not in masks}
+        for start in range(0, len(masks), 8):
+            some = {bit: columns[name].view(np.uint8) for bit, name in zip(_BITS, masks[start:], strict=False)}
+            byte = np.zeros(len(columns[masks[start]]), dtype=np.uint8)
+            for part in steps(len(byte)):
+                for bit, mask in some.items():
+                    byte[part] |= mask[part] << bit
+            byte = byte.take(rows)
+            self._bits |= {name: (byte, _BITS[1] << bit) for bit, name in zip(_BITS, masks[start:], strict=False)}
+
+    def __getitem__(self, name: str) -> Int | Bool:
+        if name not in self._bits:
+            return self._plain[name]
+        byte, bit = self._bits[name]
+        return (byte & bit).astype(bool)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def _largest_so_far(entity: Int, digit: Int, width: int) -> Int:
