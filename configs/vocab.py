@@ -204,3 +204,9 @@ class Alias(StrEnum):
 
 PLANNED = "planned"
 """The activity outcome that announces something in the future: planned, not done."""
+
+CANCELLED = ("cancelled", "canceled")
+"""Activity outcomes of what was called off, and so never was, whoever would have done it."""
+
+NOT_HAPPENED = (*CANCELLED, "no_show", "declined")
+"""Activity outcomes that say it did not happen; a CRM keeps the scheduled start of what was called off."""

@@ -10,10 +10,8 @@ import numpy as np
 
 from features.asof import AsOfView, Seen
 from features.columns import number, ratio
-from features.periods import DAY
+from features.periods import DAY, SECONDS_PER_HOUR
 from features.registry import OWN, Columns, Context, Feature, Float, feature_group
-
-SECONDS_PER_HOUR = 3_600.0
 
 SPECS = (
     Feature(

@@ -10,14 +10,15 @@ from collections.abc import Callable
 
 import numpy as np
 
+from configs.vocab import CANCELLED, NOT_HAPPENED
 from features.asof import look
 from features.parsing import fold_name
+from features.periods import MICRO
 from features.settle import deal_rows
 from features.tables import NAT, PLANNED, Coded, Table
 from features.timeline import Bool, Int, Timeline, timeline
 
-CANCELLED = ("cancelled", "canceled")
-NOT_HELD = (*CANCELLED, "no_show", "no_answer", "declined")
+NOT_HELD = (*NOT_HAPPENED, "no_answer")
 CONNECTED = ("connected", "answered", "held", "completed")
 SENIORITY_RANKS = {
     **dict.fromkeys(("staff", "individual_contributor", "user", "junior", "entry"), 0),
@@ -29,7 +30,6 @@ SENIORITY_RANKS = {
 SENIOR = 2  # director and above
 DECIDES = ("decision_maker", "economic_decision_maker", "economic_buyer", "executive_sponsor", "budget_holder")
 OPENED = "opened"
-MICRO = 1_000_000
 
 
 def contacts_of(table: Table, deals: Table) -> Timeline:

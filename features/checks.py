@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import Fault
+from configs.vocab import NOT_HAPPENED
 from features.parsing import EXPECTED
 from features.periods import DAY, day_number
 from features.settle import DEFAULTS, FIRST_DAY, LAST_DAY, WORDS, deal_rows
@@ -20,12 +21,6 @@ from features.stages import LOST, WON, StageMap, unknown_name
 from features.tables import NAT, PLANNED, TABLES, Coded, CrmTables, IntArray, Table, is_missing
 
 MAX_AMOUNT_CENTS = 10**14  # a million million
-NOT_HAPPENED = (
-    "cancelled",
-    "canceled",
-    "no_show",
-    "declined",
-)  # a CRM keeps the scheduled start of what was called off
 EXAMPLES = 3  # faults shown of one finding; the rest are counted
 _DAYS = (day_number(FIRST_DAY), day_number(LAST_DAY))
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from features.asof import AsOfView, Seen
 from features.columns import ratio
+from features.periods import SECONDS_PER_DAY
 from features.rates import Standing, lift, pair, rate, standing
 from features.reference import CATEGORY_COUNT, MILLION
 from features.registry import OWN, Columns, Context, Feature, Float, feature_group
 
-SECONDS_PER_DAY = 86_400.0
 MONTH_S = 30 * SECONDS_PER_DAY
 SURPLUS_WEIGHT = 0.25  # of m, in expected wins: a period's looks at one deal are not independent
 
@@ -105,7 +105,7 @@ SPECS = (
 def habits(view: AsOfView, context: Context) -> Columns:
     """Return the habit columns for every request; see the module docstring."""
     now, m = standing(view), context.shrink
-    rep, company = view.about("rep", now.owner), now.company
+    rep, company = now.rep, now.company
     return {
         **_conditional(view, now, m),
         "rep_surplus": _surplus(view.about("rep_surplus", now.owner), m * SURPLUS_WEIGHT),
@@ -121,8 +121,8 @@ def habits(view: AsOfView, context: Context) -> Columns:
 
 def _conditional(view: AsOfView, now: Standing, m: float) -> Columns:
     """Return outcome against expectation: of this rep in this stage, and with this call."""
-    stage_rate = rate(view.about("stage", now.stage), now.base, m)
-    category_rate = rate(view.about("category", now.category), now.base, m)
+    stage_rate = rate(now.of_stage, now.base, m)
+    category_rate = rate(now.of_category, now.base, m)
     in_stage = view.about("rep_stage", pair(now.owner, now.stage, view.stage_count))
     so_called = view.about("rep_category", pair(now.owner, now.category, CATEGORY_COUNT))
     return {

@@ -88,7 +88,7 @@ def history(view: AsOfView, context: Context) -> Columns:
     account = view.about("account", now.account)
     team_rate = rate(view.about("team", now.team), base, m)
     return {
-        "rep_lift": lift(rate(view.about("rep", now.owner), team_rate, m), base),
+        "rep_lift": lift(rate(now.rep, team_rate, m), base),
         "team_lift": lift(team_rate, base),
         "account_lift": lift(rate(account, base, m / 4), base),
         "account_wins": account.count("won"),

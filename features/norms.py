@@ -10,13 +10,12 @@ import numpy as np
 
 from features.asof import AsOfView, Seen
 from features.columns import ratio
-from features.periods import DAY
+from features.periods import DAY, SECONDS_PER_DAY
 from features.rates import Standing, lift, rate, standing
 from features.reference import MILLION
 from features.registry import OWN, Columns, Context, Feature, Float, feature_group
 from features.tables import NAT
 
-SECONDS_PER_DAY = 86_400.0
 GAP_WEIGHT = 3.0  # gaps of the usual length that a deal's own mean gap is shrunken by
 MONTH = 30.0  # days between acts of the buyer before any deal was won
 
@@ -87,18 +86,18 @@ SPECS = (
 def norms(view: AsOfView, context: Context) -> Columns:
     """Return the norm columns for every request; see the module docstring."""
     now, m = standing(view), context.shrink
-    stage = view.about("stage", now.stage)
+    stage = now.of_stage
     in_stage = view.of("history").days_since("stage_changed")
     spent = _mean_days(stage, "spent_s")
     _, end = view.calendar.bounds(view.as_of)
     period_left = (end - view.as_of) / DAY
     still = np.maximum(_mean_days(stage, "left_s") - in_stage, 0.0)
-    company, rep = now.company, view.about("rep", now.owner)
+    company, rep = now.company, now.rep
     return {
         "stage_time_vs_won": _beside(in_stage, spent),
         "time_left_vs_won": np.where(np.isnan(in_stage), np.nan, _beside(period_left, still)),
         "silence_surprise": _silence(view, company),
-        "category_vs_stage": _call_gap(view, now, m),
+        "category_vs_stage": _call_gap(now, m),
         "amount_vs_won": _amount(view, company, company, 0.0),
         "amount_vs_rep": _amount(view, rep, company, m),
     }
@@ -134,10 +133,10 @@ def _silence(view: AsOfView, company: Seen) -> Float:
     return np.maximum(silent, 0.0) / np.maximum(gap, 1.0 / 24)
 
 
-def _call_gap(view: AsOfView, now: Standing, m: float) -> Float:
+def _call_gap(now: Standing, m: float) -> Float:
     """Return the rep's call against the evidence of the stage: log-odds of the one's rate above the other's."""
-    category = rate(view.about("category", now.category), now.base, m)
-    return lift(category, rate(view.about("stage", now.stage), now.base, m))
+    category = rate(now.of_category, now.base, m)
+    return lift(category, rate(now.of_stage, now.base, m))
 
 
 def _amount(view: AsOfView, seen: Seen, company: Seen, m: float) -> Float:

@@ -19,6 +19,7 @@ from configs.errors import ConfigError, UsageError
 MICRO = 1_000_000
 HOUR = 3_600 * MICRO
 DAY = 24 * HOUR
+SECONDS_PER_HOUR, SECONDS_PER_DAY = 3_600.0, 86_400.0  # of columns that hold seconds
 EPOCH = date(1970, 1, 1)
 FIRST_YEAR, LAST_YEAR = 1989, 2101
 

@@ -16,7 +16,10 @@ PRIOR_WINS, PRIOR_CLOSED = 1.0, 4.0  # the company before its first closed deals
 
 @dataclass(frozen=True)
 class Standing:
-    """Who and what each request is about, and the company's own rate. Codes int64[n], -1 where not known."""
+    """Who and what each request is about, and the company's own rate. Codes int64[n], -1 where not known.
+
+    company, rep: closes of all and of the owner. of_stage, of_category: those that passed the stage, were called so.
+    """
 
     owner: Int
     team: Int
@@ -24,6 +27,9 @@ class Standing:
     stage: Int
     category: Int
     company: Seen
+    rep: Seen
+    of_stage: Seen
+    of_category: Seen
     base: Float
 
 
@@ -37,7 +43,18 @@ def _standing(view: AsOfView) -> Standing:
     owner, stage, category = (code(last.last(name)) for name in ("owner", "stage", "category"))
     company = view.about("company", np.zeros(len(view), dtype=np.int64))
     base = (company.count("won") + PRIOR_WINS) / (company.count() + PRIOR_CLOSED)
-    return Standing(owner, view.team(owner), fixed_code(view, "account"), stage, category, company, base)
+    return Standing(
+        owner=owner,
+        team=view.team(owner),
+        account=fixed_code(view, "account"),
+        stage=stage,
+        category=category,
+        company=company,
+        rep=view.about("rep", owner),
+        of_stage=view.about("stage", stage),
+        of_category=view.about("category", category),
+        base=base,
+    )
 
 
 def rate(seen: Seen, parent: Float, m: float) -> Float:

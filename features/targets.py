@@ -81,7 +81,7 @@ def targets(view: AsOfView, context: Context) -> Columns:
     return {
         "rep_open_deals": book.total("opened"),
         "rep_tenure_days": np.minimum(np.nan_to_num(book.days_since_first(), nan=0.0), NEW_FOR),
-        "rep_attainment": _attained(view.about("rep", now.owner), quota, start),
+        "rep_attainment": _attained(now.rep, quota, start),
         "team_attainment": _attained(
             view.about("team", now.team), _cents(view.about("team_quotas", now.team), start), start
         ),

@@ -37,14 +37,14 @@ from models.calibrate import Affine
 from models.close import CloseModel
 from models.linear import Linear
 from models.profile import Profile
-from models.reference_io import FACTS, VOCABULARY, plain_json, read_reference, reference_files
+from models.reference_io import REFERENCE, VOCABULARY, plain_json, read_reference, reference_files
 from models.store import FORMAT, MANIFEST, read_verified, sha256
 from models.store import Store as Store
 from models.tables import RateTable
 from models.trees import Trees
 
 GOLDEN_ROWS = 20
-REQUIRED = ("close.json", FACTS, VOCABULARY, "calendar.json", "profile.json", "golden.json")
+REQUIRED = ("close.json", REFERENCE, VOCABULARY, "calendar.json", "profile.json", "golden.json")
 """Files without which nothing can be answered; the manifest must list them."""
 
 

@@ -18,7 +18,7 @@ from configs.errors import BundleDamagedError, BundleMismatchError
 from features.reference import EVENTS, Events, Reference, Vocabulary, reference_of
 from features.timeline import Int
 
-FACTS, VOCABULARY = "reference.npz", "vocabulary.json"
+REFERENCE, VOCABULARY = "reference.npz", "vocabulary.json"
 
 
 def reference_files(reference: Reference) -> dict[str, bytes]:
@@ -26,7 +26,7 @@ def reference_files(reference: Reference) -> dict[str, bytes]:
     words = reference.vocabulary
     said = {"values": words.values, "rep_team": words.rep_team.tolist()}
     columns = {f"{kind}.{name}": c for kind, facts in reference.events.items() for name, c in facts.columns.items()}
-    return {FACTS: _npz(columns), VOCABULARY: plain_json(said)}
+    return {REFERENCE: _npz(columns), VOCABULARY: plain_json(said)}
 
 
 def read_reference(files: Mapping[str, bytes], dimensions: tuple[str, ...], stage_count: int) -> Reference:
@@ -38,10 +38,10 @@ def read_reference(files: Mapping[str, bytes], dimensions: tuple[str, ...], stag
         told = json.loads(files[VOCABULARY])
         values = {name: tuple(listed) for name, listed in told["values"].items()}
         words = Vocabulary(values, np.array(told["rep_team"], dtype=np.int64))
-        arrays = _arrays(files[FACTS])
+        arrays = _arrays(files[REFERENCE])
     except (ValueError, KeyError, TypeError, AttributeError, OSError, zipfile.BadZipFile) as error:
         raise BundleDamagedError(
-            f"the reference facts cannot be read ({type(error).__name__}): expected {FACTS} and {VOCABULARY}; "
+            f"the reference facts cannot be read ({type(error).__name__}): expected {REFERENCE} and {VOCABULARY}; "
             "publish them again"
         ) from error
     needed = {f"{kind}.{name}" for kind, names in EVENTS.items() for name in ("known_at", *names)}

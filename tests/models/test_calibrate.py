@@ -29,6 +29,12 @@ def test_a_planted_slope_and_shift_are_found() -> None:
     assert found.intercept == pytest.approx(0.3, abs=0.04)
 
 
+def test_without_a_level_the_slope_alone_is_found() -> None:
+    found = calibrate(*world(0.6, 0.5), level=False)
+    assert found.intercept == 0.0
+    assert 0.4 < found.slope < 1.0
+
+
 def test_what_is_right_already_is_left_alone() -> None:
     assert calibrate(*world(1.0, 0.0)) is IDENTITY
 

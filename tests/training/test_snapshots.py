@@ -8,7 +8,7 @@ import numpy as np
 
 from features.asof import Requests
 from features.record import Record
-from tests.tiny import at, company, quarters, record
+from tests.tiny import asked, at, company, quarters, record
 from training.snapshots import at_ages, joined, weekly, weekly_grid
 
 DAYS = ("2024-03-25", "2024-04-01", "2024-04-08")  # Mondays; 1 April also begins a period
@@ -64,6 +64,18 @@ def test_every_open_deal_has_a_row() -> None:
         ("A", at("2024-04-01")),
         ("C", at("2024-04-08")),
     ]
+
+
+def test_a_deal_whose_stage_is_the_current_one_is_not_learnt_from() -> None:
+    """It has rows because it is still open; had it closed, it would have none."""
+    rows = [
+        {"deal_id": "A", "known_at": "2024-03-20", "stage": "Qualify", "assumed": "owner_id"},
+        {"deal_id": "B", "known_at": "2024-03-20", "stage": "Qualify", "assumed": "owner_id,stage"},
+    ]
+    deals = [{"deal_id": name, "created_at": "2024-03-20"} for name in ("A", "B")]
+    made = record(company(deals=deals, deal_history=rows))
+    assert pairs(made, weekly(made, at("2024-03-26"))) == [("A", at("2024-03-25"))]
+    assert made.is_open(asked(made, ("B", "2024-03-25"))).tolist() == [True]  # it is scored all the same
 
 
 def test_ages_count_from_when_a_deal_was_known_and_stop_before_until() -> None:

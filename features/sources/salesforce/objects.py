@@ -170,7 +170,7 @@ _SPECS = (
         "Event",
         "activities",
         "upcoming: CreatedDate; held: the latest of EndDateTime, CreatedDate and LastModifiedDate; "
-        "cancelled: LastModifiedDate of the deleted row",
+        "a deleted one: cancelled at LastModifiedDate, or held if that is more than a day after its end",
         (
             _ROW_ID,
             _there("WhatId", "id"),
@@ -203,6 +203,7 @@ _SPECS = (
             _may("IsDeleted", "bool"),
             _ours("contact_id", "id"),
         ),
+        deleted=True,
     ),
     ObjectSpec(
         "OpportunityContactRole",
@@ -216,6 +217,7 @@ _SPECS = (
             _may("Role", "text"),
             _may("IsDeleted", "bool"),
         ),
+        deleted=True,
     ),
     ObjectSpec(
         "Contact",

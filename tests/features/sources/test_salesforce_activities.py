@@ -188,6 +188,18 @@ def test_cancelled_and_moved_events(tmp_path: Path) -> None:
     assert refused(ingest, "Event") == {"closed or deleted at a time that the export does not tell": 1}
 
 
+def test_a_meeting_that_is_tidied_away_long_after_it_was_held(tmp_path: Path) -> None:
+    """Within a day after its end a deletion says that nobody came; later it takes nothing back."""
+    events = [event(IsDeleted="true", LastModifiedDate=t(day)) for day in ("03-11", "05-01")]
+    ingest = read(tmp_path, company(Event=events))
+    assert facts(ingest, "known_at", "outcome") == [
+        ("D1", "03-01 09:00:00", "planned"),
+        ("D1", "03-01 09:00:00", "planned"),
+        ("D1", "03-10 15:00:00", "held"),
+        ("D1", "03-11 09:00:00", "cancelled"),
+    ]
+
+
 def test_events_after_the_export_copies_and_series(tmp_path: Path) -> None:
     events = [
         event(StartDateTime="2025-03-01T09:00:00.000Z", EndDateTime="2025-03-01T10:00:00.000Z"),  # still to come
