@@ -21,7 +21,7 @@ from serving.example import request_of
 from serving.facts import SOURCE, Facts
 from serving.intake import Loaded, ready
 from serving.refresh import Sourced, sourced
-from tests.worlds import DEMO, QUICK, SMALL, demo_config
+from tests.companies import DEMO, QUICK, SMALL, demo_config
 from training.fit import fingerprint, fit_bundle
 from training.prepare import Prepared, prepare
 

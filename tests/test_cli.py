@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from configs.schema import Config
 from configs.vocab import Ablation
 from forecastle import app
-from tests.worlds import DEMO, ROOT
+from tests.companies import DEMO, ROOT
 
 HEAVY = ("numpy", "pandas", "pyarrow", "sklearn", "scipy", "lightgbm", "mlflow", "bentoml", "starlette", "sqlalchemy")
 

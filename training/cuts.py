@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from configs.errors import TooLittleDataError
-from configs.schema import Model
+from configs.learning import Model
 from configs.vocab import Target
 from models.base import Bool, Examples
 from models.close import CloseModel, CloseSettings, FitNotes, InnerFold, Shared, fit_close

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from configs.schema import Gates
+from configs.learning import Gates
 from models.base import Float, Int
 from training.backtest import CLOSE, Comparison
 from training.evaluate import DealBootstrap, row_loss

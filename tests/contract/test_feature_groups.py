@@ -18,7 +18,7 @@ from features.schema import schema_of
 from features.sources.base import open_source
 from features.stages import StageMap
 from features.tables import TABLES, Coded, CrmTables, Table
-from tests.worlds import demo_config
+from tests.companies import demo_config
 from training.prepare import calendar_of
 from training.snapshots import weekly
 

@@ -18,11 +18,11 @@ from features.registry import Context, Schema
 from features.schema import schema_of
 from features.stages import StageMap
 from features.tables import CrmTables
+from tests.companies import demo_config, small_company
 from tests.features.nasty import SCHEMA, Maker, asked_of, calendars
 from tests.features.oracle import World, known
 from tests.features.oracle_past import values
 from tests.tiny import SHRINK, STAGES, requests_of
-from tests.worlds import demo_config, small_company
 from training.prepare import calendar_of, plan_of
 
 

@@ -20,7 +20,7 @@ from features.sources.base import open_source
 from features.sources.company import CompanySettings, simulate
 from features.sources.company_salesforce import write_salesforce
 from features.tables import CrmTables
-from tests.worlds import DEMO, QUICK, ROOT, SMALL, third_party
+from tests.companies import DEMO, QUICK, ROOT, SMALL, third_party
 from training.prepare import calendar_of, end_of, plan_of, prepare
 
 

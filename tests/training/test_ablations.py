@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from configs.learning import Backtest, Gates, Model
 from configs.load import config_hash
-from configs.schema import Backtest, Config, Gates, Model
+from configs.schema import Config
 from configs.vocab import Ablation
 from features.asof import Requests
 from features.build import ALWAYS, FeatureMatrix, build_features
@@ -18,8 +19,8 @@ from features.sources.base import open_source
 from models.base import Examples, Float, Frame, sigmoid
 from models.close import CloseModel, InnerFold, Shared
 from models.trees import Trees, first_seed, fit_trees
+from tests.companies import demo_config
 from tests.models.planted import log_loss, planted
-from tests.worlds import demo_config
 from training.backtest import CLOSE, REFERENCES, compare, run_backtest
 from training.backtest import Tested as Rows
 from training.cuts import Ground, close_settings, fit_on, ground_at

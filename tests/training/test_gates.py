@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from configs.schema import Gates
+from configs.learning import Gates
 from models.base import Float, sigmoid
 from models.baselines import STAGE_TIME
 from training.backtest import CLOSE, compare, skill

@@ -17,8 +17,8 @@ from features.ingest import Ingest
 from features.periods import DAY, parse_as_of
 from features.sources.base import open_source
 from features.tables import Coded, CrmTables
+from tests.companies import demo_config
 from tests.tiny import at, company
-from tests.worlds import demo_config
 from training.labels import NEVER
 from training.prepare import Prepared, end_of, frame_of, prepare, relabelled, trainable
 

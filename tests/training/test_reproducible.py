@@ -18,7 +18,7 @@ from features.periods import parse_as_of
 from features.sources.base import open_source
 from features.tables import Coded, CrmTables, Table
 from models.bundle import load, save
-from tests.worlds import ROOT, demo_config
+from tests.companies import ROOT, demo_config
 from training.fit import fingerprint, fit_bundle
 from training.prepare import prepare
 
@@ -77,7 +77,7 @@ def test_another_process_with_another_hash_seed_gives_the_same_bytes(
         "from pathlib import Path\n"
         "from features.sources.base import open_source\n"
         "from tests.training.test_reproducible import LIGHT, bundle_files\n"
-        "from tests.worlds import demo_config\n"
+        "from tests.companies import demo_config\n"
         f"config = demo_config(Path({str(state)!r}), *LIGHT)\n"
         f"bundle_files(config, open_source(config).read(), Path({str(tmp_path / 'bundle')!r}))\n"
     )

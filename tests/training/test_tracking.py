@@ -17,7 +17,7 @@ from configs.errors import GateRefused, NotTrainedError, TrackingError
 from configs.schema import Config
 from models.bundle import Bundle, load
 from models.store import bundle_folder
-from tests.worlds import demo_config
+from tests.companies import demo_config
 from training.commands import promote, train
 from training.tracking import RunRecord, Tracker
 
