@@ -89,3 +89,20 @@ def labels_of(
     else:
         told = resolved(found) if eligibility == Eligibility.RESOLVED else horizon(requests, found, days)
     return Labels(told.y, np.where(found.merged & (found.closed_at < told.end), NEVER, told.end))
+
+
+def amounts_won(record: Record, requests: Requests) -> tuple[Int, Int]:
+    """Return (amount on the winning row in cents, when the deal was won, UTC microseconds), int64[n] each.
+
+    NAT both where the deal's next close is no win; the amount is NAT too where the winning row has none. Later edits
+    are adjustments and change nothing.
+    """
+    history = record.timelines["history"]
+    nothing = np.full(len(requests), NAT, dtype=np.int64)
+    if not len(history):
+        return nothing, nothing
+    row = history.following("closed")[look(history, requests.deal, requests.as_of).high]
+    found = row < history.start[requests.deal + 1]
+    row = np.where(found, row, 0)
+    won = found & history.mask("won")[row]
+    return np.where(won, history.values("amount")[row], NAT), np.where(won, history.known_at[row], NAT)
