@@ -1,0 +1,105 @@
+"""Table and line of a timing head, fitted on weighted pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from features.build import FeatureMatrix
+from features.columns import logit
+from features.periods import DAY
+from models.base import CLIP, Bool, Float, sigmoid
+from models.linear import RARE, TAIL
+from models.tables import WEIGHT
+from models.timing_head import SHORTEST, Clock, HorizonLine, HorizonTable, steps
+from training.labels import Watched
+from training.timing_pairs import Censoring, weights
+
+KNOTS = (1.0, 2.0, 4.0, 7.0, 14.0, 21.0, 28.0, 42.0, 56.0, 77.0, 105.0, 147.0, 200.0, 270.0, 365.0, 550.0, 730.0)
+PASSES = 5  # at which horizon weights below 0 are taken out
+
+
+def fit_table(
+    stage: Float, watch: Watched, event: Bool, censoring: Censoring, longest: float, stages: int
+) -> HorizonTable:
+    """Fit the weighted share of events within each knot by stage, shrunken as `models.tables` does; never falling.
+
+    stage: float64[n], NaN: unknown. event: bool[n], closed this way. longest: days, the last knot.
+    """
+    days = np.array([*(day for day in KNOTS if day < longest * 0.9), max(longest, 2 * SHORTEST)])
+    unknown = np.isnan(stage) | (stage >= stages)
+    row = np.where(unknown, stages, np.where(unknown, 0, stage)).astype(np.int64)
+    n, hit = np.zeros((stages + 1, len(days))), np.zeros((stages + 1, len(days)))
+    for j, day in enumerate(days):
+        horizon = np.int64(round(day * DAY))
+        weight = weights(watch, horizon, censoring)
+        n[:, j] = np.bincount(row, weights=weight, minlength=stages + 1)
+        hit[:, j] = np.bincount(row, weights=weight * (event & (watch.closed < horizon)), minlength=stages + 1)
+    by_time = np.clip((hit.sum(axis=0) + 0.5) / (n.sum(axis=0) + 1.0), CLIP, 1 - CLIP)
+    overall = np.clip((hit.sum() + 0.5) / (n.sum() + 1.0), CLIP, 1 - CLIP)
+    by_stage = logit((hit.sum(axis=1) + WEIGHT * overall) / (n.sum(axis=1) + WEIGHT))
+    parent = sigmoid(by_stage[:, None] + logit(by_time)[None, :] - logit(overall))
+    parent[-1] = by_time
+    rates = (hit + WEIGHT * parent) / (n + WEIGHT)
+    rates[-1] = by_time  # of an unknown stage nothing is known but the time: the rate of all
+    return HorizonTable(days, np.maximum.accumulate(rates, axis=1))
+
+
+def fit_line(
+    matrix: FeatureMatrix, table: HorizonTable, days: Float, clock: Clock, y: Float, weight: Float, penalty: float
+) -> HorizonLine:
+    """Fit the ridge over p pairs whose rows' features are given; weights of horizon columns are not below 0."""
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    values = matrix.values
+    missing = np.isnan(values)
+    low, high, mean, scale = _scaling(values, missing)
+    z = (np.clip(np.where(missing, mean, values), low, high) - mean) / scale
+    share = missing.mean(axis=0)
+    flagged = (share > RARE) & (share < 1 - RARE)
+    prior = table.logit(matrix.column("stage_rank"), days[:, None])
+    horizon = np.concatenate([prior, steps(clock.columns(days[:, None]))[:, 0]], axis=1)
+    design = np.concatenate([horizon, z, missing[:, flagged]], axis=1)
+    bound = horizon.shape[1]
+    model = LogisticRegression(C=1.0 / penalty, solver="newton-cholesky", max_iter=100, tol=1e-6, warm_start=True)
+    out = np.zeros(design.shape[1], dtype=bool)
+    with threadpool_limits(1):  # see models.linear
+        for _ in range(PASSES):
+            model.fit(design, y, sample_weight=weight)
+            below = model.coef_[0] < 0
+            below[bound:] = False
+            if not (below & ~out).any():
+                break
+            out |= below
+            design[:, out] = 0.0
+    found = np.where(out, 0.0, model.coef_[0])
+    found[:bound] = np.maximum(found[:bound], 0.0)
+    missing_weights = np.zeros(values.shape[1])
+    missing_weights[flagged] = found[bound + values.shape[1] :]
+    return HorizonLine(
+        float(model.intercept_[0]),
+        float(found[0]),
+        found[1:bound],
+        found[bound : bound + values.shape[1]],
+        missing_weights,
+        low,
+        high,
+        mean,
+        scale,
+    )
+
+
+def _scaling(values: Float, missing: Bool) -> tuple[Float, Float, Float, Float]:
+    """Return (low, high, mean, scale), float64[k] each, of the known values; 0, 0, 0, 1 where a column has none."""
+    k = values.shape[1]
+    low, high, mean, scale = np.zeros(k), np.zeros(k), np.zeros(k), np.ones(k)
+    for j in range(k):
+        known = values[~missing[:, j], j]
+        if not len(known):
+            continue
+        low[j], high[j] = np.quantile(known, (TAIL, 1 - TAIL))
+        held = np.clip(known, low[j], high[j])
+        mean[j] = held.mean()
+        spread = np.sqrt(((held - mean[j]) ** 2).sum() / len(values))
+        scale[j] = spread if spread > 1e-9 else 1.0
+    return low, high, mean, scale
