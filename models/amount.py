@@ -24,6 +24,7 @@ from models.reference_io import plain_json
 from models.trees import Trees
 
 AMOUNT, AMOUNT_TREES = "amount.json", "amount_trees.txt"
+NUMBERS = ("base", "low", "high", "factor")
 CENTS = 100.0
 
 
@@ -52,7 +53,7 @@ class AmountModel:
     """A fitted amount model. names: feature columns, in order. trees: None where none helped or too few deals were won.
 
     base: log of what an amount becomes on average. low, high: bounds of base + trees, as seen in training.
-    factor: what totals are multiplied with. usual_factor: the same, for deals without an amount.
+    factor: what makes totals match on later periods.
     """
 
     names: tuple[str, ...]
@@ -62,21 +63,21 @@ class AmountModel:
     low: float
     high: float
     factor: float
-    usual_factor: float
 
     def predict(self, matrix: FeatureMatrix, told: Told) -> Float:
         """Return E[amount at the close | won] in currency, float64[n], above 0."""
         started = has_amount(told.amount_cents)
         current = np.where(started, told.amount_cents, 100) / CENTS
         becomes = current * np.exp(self.log_ratio(matrix)) * self.factor
-        return np.where(started, becomes, np.exp(self.usual.log_amount(matrix, told)) * self.usual_factor)
+        return np.where(started, becomes, np.exp(self.usual.log_amount(matrix, told)))
 
     def log_ratio(self, matrix: FeatureMatrix) -> Float:
         """Return the log of amount at close / amount now, without the factor, float64[n]."""
         raw = np.full(len(matrix.values), self.base)
         if self.trees is not None:
             raw = raw + self.trees.logit(matrix)
-        return np.clip(raw, self.low, self.high)
+        ratio: Float = np.clip(raw, self.low, self.high)
+        return ratio
 
 
 def has_amount(cents: Int) -> Bool:
@@ -102,8 +103,7 @@ def _effects(column: Coded, effects: Mapping[str, float]) -> Float:
 def amount_files(model: AmountModel) -> dict[str, bytes]:
     """Return the files of a bundle that hold the model; its trees are absent where there are none."""
     usual = model.usual
-    numbers = ("base", "low", "high", "factor", "usual_factor")
-    told = {name: to_hex(getattr(model, name)) for name in numbers} | {
+    told = {name: to_hex(getattr(model, name)) for name in NUMBERS} | {
         "level": to_hex(usual.level),
         "stages": to_hex(usual.stages),
         "segments": {
@@ -125,7 +125,7 @@ def read_amount(files: Mapping[str, bytes], names: tuple[str, ...]) -> AmountMod
     usual = Usual(from_hex(told["level"]), from_hex(told["stages"]), segments)
     text = files.get(AMOUNT_TREES)
     trees = Trees(names, text.decode()) if text is not None else None
-    numbers = {name: from_hex(told[name]) for name in ("base", "low", "high", "factor", "usual_factor")}
+    numbers = {name: from_hex(told[name]) for name in NUMBERS}
     if not all(np.isfinite(value) for value in numbers.values()) or usual.stages.ndim != 1 or not len(usual.stages):
         raise ValueError(f"{AMOUNT} holds no numbers")
     return AmountModel(names, usual, trees=trees, **numbers)

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from configs.errors import TooLittleDataError
 from features.asof import Requests
 from features.build import FeatureMatrix
 from features.tables import NAT
 from features.told import Told, told_at
-from models.amount import CENTS, AmountModel, Usual, has_amount, stage_row
+from models.amount import CENTS, AmountModel, has_amount
 from models.base import Bool, Float, Int
 from models.trees import Trees, merge
+from training.amount_usual import fit_usual
 from training.labels import amounts_won
 from training.prepare import Prepared
+
+if TYPE_CHECKING:
+    import lightgbm
+
+FEWEST_WON = 5  # deals won with an amount, below which nothing is told
+FEWEST_JUDGED = 5  # deals on the later side of an inner fold
+STEP = 5  # trees between two looks at the later rows
+GROWTH = 1.15  # the final fit has more rows than the inner ones, so it may have more trees
+TAIL = 0.005  # share of the rows whose ratio, at either end, counts as the ratio at that quantile
 
 
 @dataclass(frozen=True)
@@ -22,30 +35,49 @@ class AmountSettings:
     """How an amount model is fitted.
 
     fewest: won deals below which no tree is grown. prior: won deals that count for "amounts stay as they are" in the
-    ratio of sums, and for "totals match already" in the factor. segment_prior: won deals that count for "this word
-    says nothing". Others are LightGBM's own; weights are per deal, so a leaf's hessian is about its number of deals.
+    overall ratio. factor_prior: won deals of later periods that count for "totals match already"; infinite: no factor.
+    deals_in_leaf: sum of the hessian, which with one weight a deal is about a number of deals. Others are LightGBM's.
     """
 
     fewest: int = 40
     prior: float = 20.0
-    factor_prior: float = 50.0
-    segment_prior: float = 5.0
-    objective: str = "gamma"
+    factor_prior: float = float("inf")
     num_leaves: int = 4
     deals_in_leaf: float = 10.0
     learning_rate: float = 0.05
-    max_rounds: int = 150
+    max_rounds: int = 200
     inner_periods: int = 2
-    seeds: int = 3
-    num_threads: int = 1
+    seeds: tuple[int, ...] = (7, 8, 9)
+
+    def params(self, seed: int) -> dict[str, object]:
+        """Return the parameters of one deterministic fit on one thread."""
+        return {
+            "objective": "gamma",
+            "num_leaves": self.num_leaves,
+            "min_data_in_leaf": 20,
+            "min_sum_hessian_in_leaf": self.deals_in_leaf,
+            "learning_rate": self.learning_rate,
+            "feature_fraction": 0.6,
+            "bagging_fraction": 0.8,
+            "bagging_freq": 1,
+            "lambda_l2": 2.0,
+            "seed": seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            **_BINS,
+        }
+
+
+_BINS = {"max_bin": 127, "feature_pre_filter": False, "num_threads": 1, "verbosity": -1}
 
 
 @dataclass(frozen=True)
 class WonRows:
     """Rows of deals that were won later, n of each.
 
-    actual: float64[n], amount on the winning row in currency, above 0. won_at: int64[n], UTC microseconds.
-    as_of, deal: int64[n]. weight: float64[n], 1 / the number of the deal's rows.
+    actual: float64[n], amount on the winning row in currency, above 0. won_at, as_of: int64[n], UTC microseconds.
+    deal: int64[n] codes. weight: float64[n], 1 / the number of the deal's rows: a deal that was looked at forty times
+    counts once.
     """
 
     matrix: FeatureMatrix
@@ -59,126 +91,186 @@ class WonRows:
         return len(self.actual)
 
     @property
-    def weight(self) -> Float:
-        _, back, count = np.unique(self.deal, return_inverse=True, return_counts=True)
-        return 1.0 / count[back]
+    def deals(self) -> int:
+        """How many deals the rows are of."""
+        return len(np.unique(self.deal))
 
     @property
-    def deals(self) -> int:
-        return len(np.unique(self.deal))
+    def weight(self) -> Float:
+        """Each row's weight."""
+        _, place, counts = np.unique(self.deal, return_inverse=True, return_counts=True)
+        return 1.0 / counts[place]
+
+    @property
+    def current(self) -> Float:
+        """The amount at the as-of in currency; only of rows that have one."""
+        return self.told.amount_cents / CENTS
 
     def take(self, rows: Bool) -> WonRows:
         """Return some of the rows."""
         matrix = FeatureMatrix(self.matrix.names, self.matrix.values[rows])
-        return WonRows(
-            matrix, self.told.take(rows), self.actual[rows], self.won_at[rows], self.as_of[rows], self.deal[rows]
-        )
+        told, actual, deal = self.told.take(rows), self.actual[rows], self.deal[rows]
+        return WonRows(matrix, told, actual, self.won_at[rows], self.as_of[rows], deal)
 
 
-def won_rows(prepared: Prepared) -> WonRows:
-    """Return every row whose deal was won later, with an amount above zero on the winning row."""
+@dataclass(frozen=True)
+class Judged:
+    """An inner fold: its later rows and log ratios on them, float64[k, n]: without trees, then every `STEP` trees."""
+
+    rows: WonRows
+    raw: Float
+
+
+def fit_amount(prepared: Prepared, cut: int) -> AmountModel:
+    """Fit on deals won before `cut`; raises TooLittleDataError where too few of them had an amount."""
+    settings = AmountSettings(seeds=tuple(prepared.config.seed + k for k in range(3)))
+    starts = prepared.calendar.starts
+    last = int(np.searchsorted(starts, cut, side="right")) - 1
+    periods = [
+        (int(starts[k]), min(int(starts[k + 1]), cut)) for k in range(max(last - settings.inner_periods, 0), last)
+    ]
+    return fit_rows(won_rows(prepared, cut), periods, prepared.frame.stage_count, settings)
+
+
+def try_amount(prepared: Prepared, cut: int) -> tuple[AmountModel | None, str]:
+    """Return (model, "") or (None, why there is none)."""
+    try:
+        return fit_amount(prepared, cut), ""
+    except TooLittleDataError as error:
+        return None, str(error)
+
+
+def won_rows(prepared: Prepared, cut: int) -> WonRows:
+    """Return every row whose deal was won before `cut`, with an amount above zero on the winning row."""
     examples = prepared.examples
     asked = Requests(examples.deal, examples.as_of)
     cents, won_at = amounts_won(prepared.record, asked)
-    rows = np.flatnonzero((won_at != NAT) & has_amount(cents))
-    told = told_at(prepared.record, asked.take(rows))
+    rows = np.flatnonzero((won_at != NAT) & (won_at < cut) & has_amount(cents))
     matrix = FeatureMatrix(examples.matrix.names, examples.matrix.values[rows])
+    told = told_at(prepared.record, asked.take(rows))
     return WonRows(matrix, told, cents[rows] / CENTS, won_at[rows], examples.as_of[rows], examples.deal[rows])
 
 
-def fit_usual(rows: WonRows, stage_count: int, prior: float) -> Usual:
-    w, y = rows.weight, np.log(rows.actual)
-    level = float((w * y).sum() / w.sum())
-    total = np.full(len(y), level)
-    codes = {name: col for name, col in rows.told.segments.items()}
-    stage = stage_row(rows.matrix, stage_count)
-    parts = {name: (c.codes.astype(np.int64), len(c.values)) for name, c in codes.items()}
-    parts["\0stage"] = (stage, stage_count + 1)
-    eff = {name: np.zeros(k + 1) for name, (_, k) in parts.items()}
-    for _ in range(20):
-        for name, (code, k) in parts.items():
-            total -= eff[name][code]
-            c = np.where(code < 0, k, code)
-            s = np.bincount(c, weights=w * (y - total), minlength=k + 1)
-            n = np.bincount(c, weights=w, minlength=k + 1)
-            eff[name] = s / (n + prior)
-            eff[name][k] = 0 if name != "\0stage" else eff[name][k]
-            total += eff[name][code]
-    bump = float(np.log((w * rows.actual).sum() / (w * np.exp(total)).sum()))
-    segs = {
-        name: {v: float(eff[name][i]) for i, v in enumerate(c.values) if eff[name][i]} for name, c in codes.items()
-    }
-    return Usual(level + bump, eff["\0stage"][: stage_count + 1], segs)
+def fit_rows(
+    rows: WonRows, periods: Sequence[tuple[int, int]], stage_count: int, settings: AmountSettings
+) -> AmountModel:
+    """Fit on rows that are all known. periods: ``[start, end)`` in UTC microseconds, the later ones that judge.
 
-
-def params(s: AmountSettings, seed: int) -> dict:
-    return {
-        "objective": s.objective, "num_leaves": s.num_leaves, "min_data_in_leaf": 20,
-        "min_sum_hessian_in_leaf": s.deals_in_leaf, "learning_rate": s.learning_rate, "feature_fraction": 0.6,
-        "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 2.0, "feature_pre_filter": False, "max_bin": 127,
-        "deterministic": True, "force_row_wise": True, "seed": seed, "num_threads": s.num_threads, "verbosity": -1,
-    }
-
-
-def dataset(rows, base, s, ref=None):
-    import lightgbm
-    cur = rows.told.amount_cents / CENTS
-    return lightgbm.Dataset(rows.matrix.values, rows.actual, weight=rows.weight, init_score=np.log(cur) + base,
-        feature_name=list(rows.matrix.names), reference=ref,
-        params={"max_bin": 127, "feature_pre_filter": False, "verbosity": -1, "num_threads": s.num_threads}, free_raw_data=False)
-
-
-def base_of(rows: WonRows, s) -> float:
-    w, cur = rows.weight, rows.told.amount_cents / CENTS
-    a, b = (w * rows.actual).sum(), (w * cur).sum()
-    unit = b / w.sum()
-    return float(np.log((a + s.prior * unit) / (b + s.prior * unit)))
-
-
-def dev(w, y, mu):
-    return float((w * 2 * (np.log(mu / y) + y / mu - 1)).sum() / w.sum())
-
-
-def grow(rows, base, s, rounds, seed):
-    import lightgbm
-    return lightgbm.train(params(s, seed), dataset(rows, base, s), num_boost_round=rounds)
-
-
-def judge(old, new, s):
-    base = base_of(old, s)
-    cur, w = new.told.amount_cents / CENTS, new.weight
-    best, bestd, bestraw = 0, dev(w, new.actual, cur * np.exp(base)), np.full(len(new), base)
-    if old.deals >= s.fewest:
-        b = grow(old, base, s, s.max_rounds, 7)
-        for k in range(5, s.max_rounds + 1, 5):
-            raw = base + b.predict(new.matrix.values, raw_score=True, num_iteration=k)
-            d = dev(w, new.actual, cur * np.exp(raw))
-            if d < bestd:
-                best, bestd, bestraw = k, d, raw
-    return best, bestraw
-
-
-def fit_rows(all_rows: WonRows, cut: int, inner: list[tuple[int, int]], stage_count: int, s: AmountSettings):
-    rows = all_rows.take(all_rows.won_at < cut)
-    known = rows.take(has_amount(rows.told.amount_cents))
-    usual = fit_usual(rows, stage_count, s.segment_prior)
-    got = []
-    for a, b in inner:
-        old = known.take(known.won_at < a)
-        new = known.take((known.as_of >= a) & (known.as_of < b))
-        if old.deals >= 10 and new.deals >= 5:
-            best, raw = judge(old, new, s)
-            got.append((best, raw, new))
-    rounds = round(1.15 * np.mean([g[0] for g in got])) if got and known.deals >= s.fewest else 0
-    base = base_of(known, s)
-    n = sum(g[2].deals for g in got)
-    factor = 1.0
-    if n:
-        act = sum((g[2].weight * g[2].actual).sum() for g in got)
-        fit = sum((g[2].weight * g[2].told.amount_cents / CENTS * np.exp(g[1])).sum() for g in got)
-        factor = float(np.exp(n / (n + s.factor_prior) * np.log(act / fit)))
+    Raises TooLittleDataError.
+    """
+    if rows.deals < FEWEST_WON:
+        raise TooLittleDataError(
+            f"no amount model: {rows.deals} deals won before the cut with an amount, expected at least {FEWEST_WON}; "
+            "train on a longer history"
+        )
+    usual = fit_usual(rows.matrix, rows.told, rows.actual, rows.weight, stage_count)
+    started = rows.take(has_amount(rows.told.amount_cents))
+    low, high = bounds(started)
+    base = base_ratio(started, settings.prior)
+    judged = _judge(started, periods, settings)
+    rounds = _best(judged)
     trees = None
-    if rounds:
-        trees = Trees(known.matrix.names, merge([grow(known, base, s, rounds, 7 + k).model_to_string(num_iteration=-1) for k in range(s.seeds)]))
-    r = np.log(known.actual / (known.told.amount_cents / CENTS)) if len(known) else np.zeros(1)
-    return AmountModel(rows.matrix.names, usual, base, trees, float(np.quantile(r, .005)), float(np.quantile(r, .995)), factor, 1.0), rounds, [g[0] for g in got]
+    if rounds and started.deals >= settings.fewest:
+        texts = [_grow(started, base, settings, seed, round(GROWTH * rounds)) for seed in settings.seeds]
+        trees = Trees(rows.matrix.names, merge(texts))
+    factor = _factor(judged, rounds, settings.factor_prior)
+    return AmountModel(rows.matrix.names, usual, base, trees, low, high, factor)
+
+
+def bounds(rows: WonRows) -> tuple[float, float]:
+    """Return the log ratios that a prediction may not leave: nearly the least and the most that was seen."""
+    if not len(rows):
+        return 0.0, 0.0
+    low, high = np.quantile(np.log(rows.actual / rows.current), (TAIL, 1 - TAIL))
+    return float(low), float(high)
+
+
+def base_ratio(rows: WonRows, prior: float) -> float:
+    """Return the log of sum of amounts at the close / sum of amounts now, shrunken towards 1 by `prior` deals.
+
+    A ratio or an amount in the tail counts as the one at its edge, so that one slip of the keyboard moves nothing.
+    """
+    if not len(rows):
+        return 0.0
+    size = rows.weight * np.minimum(rows.current, np.quantile(rows.current, 1 - TAIL))
+    unit = prior * size.sum() / rows.weight.sum()
+    return float(np.log(((size * _ratio(rows)).sum() + unit) / (size.sum() + unit)))
+
+
+def _ratio(rows: WonRows) -> Float:
+    """Amount at the close / amount now, within the bounds."""
+    ratio: Float = np.exp(np.clip(np.log(rows.actual / rows.current), *bounds(rows)))
+    return ratio
+
+
+def _judge(rows: WonRows, periods: Sequence[tuple[int, int]], settings: AmountSettings) -> list[Judged]:
+    """Fit before each period with one seed, and see what more and more trees say of the rows in it."""
+    judged = []
+    for start, end in periods:
+        old, new = rows.take(rows.won_at < start), rows.take((rows.as_of >= start) & (rows.as_of < end))
+        if old.deals < FEWEST_WON or new.deals < FEWEST_JUDGED:
+            continue
+        base = base_ratio(old, settings.prior)
+        steps = [np.full(len(new), base)]
+        if old.deals >= settings.fewest:
+            booster = _booster(old, base, settings, settings.seeds[0])
+            for done in range(0, settings.max_rounds, STEP):
+                for _ in range(STEP):
+                    booster.update()
+                more = booster.predict(
+                    new.matrix.values, raw_score=True, start_iteration=done, num_iteration=STEP, num_threads=1
+                )
+                steps.append(steps[-1] + more)
+        judged.append(Judged(new, np.clip(np.stack(steps), *bounds(old))))
+    return judged
+
+
+def _best(judged: Sequence[Judged]) -> int:
+    """Return the number of trees with the least gamma deviance over all later rows; 0 where none helps."""
+    with_trees = [fold for fold in judged if len(fold.raw) > 1]
+    if not with_trees:
+        return 0
+    curve = np.sum(np.stack([_deviances(fold) for fold in with_trees]), axis=0)
+    return int(np.argmin(curve)) * STEP
+
+
+def _deviances(fold: Judged) -> Float:
+    share = _ratio(fold.rows) / np.exp(fold.raw)
+    found: Float = (fold.rows.weight * (share - np.log(share) - 1.0)).sum(axis=1)
+    return found
+
+
+def _factor(judged: Sequence[Judged], rounds: int, prior: float) -> float:
+    """Return sum actual / sum fitted over all later rows, shrunken towards 1 by `prior` won deals."""
+    if not judged or not np.isfinite(prior):
+        return 1.0
+    actual = fitted = deals = 0.0
+    for fold in judged:
+        size = fold.rows.weight * fold.rows.current
+        actual += float((size * _ratio(fold.rows)).sum())
+        fitted += float((size * np.exp(fold.raw[min(rounds // STEP, len(fold.raw) - 1)])).sum())
+        deals += fold.rows.deals
+    return float(np.exp(deals / (deals + prior) * np.log(actual / fitted)))
+
+
+def _booster(rows: WonRows, base: float, settings: AmountSettings, seed: int) -> lightgbm.Booster:
+    """Return a booster without trees. It starts from the log of the current amount, which its predictions leave out."""
+    import lightgbm
+
+    data = lightgbm.Dataset(
+        rows.matrix.values,
+        rows.current * _ratio(rows),
+        weight=rows.weight,
+        init_score=np.log(rows.current) + base,
+        feature_name=list(rows.matrix.names),
+        params=_BINS,
+        free_raw_data=False,
+    )
+    return lightgbm.Booster(settings.params(seed), data)
+
+
+def _grow(rows: WonRows, base: float, settings: AmountSettings, seed: int, rounds: int) -> str:
+    booster = _booster(rows, base, settings, seed)
+    for _ in range(rounds):
+        booster.update()
+    return str(booster.model_to_string(num_iteration=-1))
