@@ -209,8 +209,8 @@ class Config(Strict):
         default=365,
         ge=1,
         le=3650,
-        description="days over which won, lost and open are told; for target eventual with horizon-complete rows also the "
-        "length of the label window",
+        description="days over which won, lost and open are told; for target eventual with horizon-complete rows "
+        "also the length of the label window",
     )
     period: Period = Field(description="the forecast period")
     source: Source = Field(description="where the records come from")

@@ -171,11 +171,14 @@ def read_timing(files: Mapping[str, bytes], names: tuple[str, ...]) -> TimingMod
         raise ValueError("timing.json holds no timing model")
     low, middle, high = (float.fromhex(level) for level in told["levels"])
     return TimingModel(
-        told["target"],
-        *(float.fromhex(told[name]) for name in ("longest", "told", "length", "fading")),
-        (low, middle, high),
-        _head(told["won"], names, files.get(TIMING_WON)),
-        _head(told["lost"], names, files.get(TIMING_LOST)),
+        target=told["target"],
+        longest=float.fromhex(told["longest"]),
+        told=float.fromhex(told["told"]),
+        length=float.fromhex(told["length"]),
+        fading=float.fromhex(told["fading"]),
+        levels=(low, middle, high),
+        won=_head(told["won"], names, files.get(TIMING_WON)),
+        lost=_head(told["lost"], names, files.get(TIMING_LOST)),
     )
 
 

@@ -63,7 +63,7 @@ def at_share(grid: Float, won: Float, last: Int, share: float | Float) -> Float:
     part = np.where(step, (target - low) / np.where(step, high - low, 1.0), 1.0)
     part = np.clip(part, 0.0, 1.0)
     days = grid[rows, below] + part * (grid[rows, above] - grid[rows, below])
-    return np.minimum(days, grid[rows, last])
+    return np.asarray(np.minimum(days, grid[rows, last]), dtype=np.float64)
 
 
 def merged_grid(fixed: Float, own: Float, longest: float) -> tuple[Float, Int]:

@@ -76,7 +76,7 @@ class HorizonTable:
         right = np.clip(np.searchsorted(knots, log, side="right"), 1, len(knots) - 1)
         part = np.clip((log - knots[right - 1]) / (knots[right] - knots[right - 1]), 0.0, 1.0)
         low, high = known[row[:, None], right - 1], known[row[:, None], right]
-        return low + part * (high - low) + np.minimum(log - knots[0], 0.0)
+        return np.asarray(low + part * (high - low) + np.minimum(log - knots[0], 0.0), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -128,18 +128,19 @@ class Head:
         columns = clock.columns(days)
         raw = self.line.logit(matrix.values, table, columns)
         if self.trees is not None:
-            raw = raw + self._grown(matrix.values, columns)
+            raw = raw + grown(self.trees, self.names, matrix.values, columns)
         return np.where(np.isnan(stage)[:, None], table, raw)
 
-    def _grown(self, values: Float, columns: Float) -> Float:
-        assert self.trees is not None
-        n, k, _ = columns.shape
-        rows = max(CHUNK // k, 1)
-        out = np.empty((n, k))
-        for at in range(0, n, rows):
-            part = slice(at, at + rows)
-            out[part] = self.trees.logit(pairs(self.names, values[part], columns[part])).reshape(-1, k)
-        return out
+
+def grown(trees: Trees, names: tuple[str, ...], values: Float, columns: Float) -> Float:
+    """Return what the trees add, log-odds float64[n, k], a part of the rows at a time."""
+    n, k, _ = columns.shape
+    rows = max(CHUNK // k, 1)
+    out = np.empty((n, k))
+    for at in range(0, n, rows):
+        part = slice(at, at + rows)
+        out[part] = trees.logit(pairs(names, values[part], columns[part])).reshape(-1, k)
+    return out
 
 
 def pairs(names: tuple[str, ...], values: Float, columns: Float) -> FeatureMatrix:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,18 +12,19 @@ from configs.vocab import Target
 from features.asof import Requests
 from features.build import FeatureMatrix
 from features.periods import DAY
-from models.base import Float, Int
+from models.base import Bool, Float, Int
 from models.timing import LEVELS, TimingModel
 from models.timing_head import CLOSE_DATE, HORIZON, Clock, Head
 from models.trees import TreeSettings
 from training.cuts import FEWEST_CLOSED
 from training.labels import Watched, outcomes, watched
 from training.prepare import Prepared
-from training.timing_line import fit_line, fit_table
+from training.timing_line import fit_lines, fit_table
 from training.timing_pairs import Censoring, Pairs, draw_pairs
-from training.timing_trees import Boosting, choose, grow
+from training.timing_trees import Boosting, Side, choose, grow
 
 FEWEST_WINS = 10  # and losses, without which there is no curve
+SHORTEST_TOLD = 2.0  # days, however short the record
 TREES_FROM = 400  # closed deals
 INNER_PERIODS = 2  # before the cut, on which the number of trees is judged
 FADING = float("inf")
@@ -37,7 +39,7 @@ class Rows:
     deal: Int
     period_days: Float
 
-    def take(self, rows: Int | np.ndarray) -> Rows:
+    def take(self, rows: Int | Bool) -> Rows:
         """Return some of the rows."""
         matrix = FeatureMatrix(self.matrix.names, self.matrix.values[rows])
         return Rows(matrix, self.watch.take(rows), self.deal[rows], self.period_days[rows])
@@ -141,40 +143,37 @@ def _check(rows: Rows) -> None:
         )
 
 
-def _fit(rows: Rows, plan: Plan, rounds: tuple[int, int], line: bool) -> TimingModel:
+def _fit(rows: Rows, plan: Plan, rounds: Sequence[int], line: bool) -> TimingModel:
     """Fit both heads with these numbers of trees."""
     censoring = Censoring.of(rows.watch)
-    told = max(censoring.told(plan.longest), 2.0)
+    told = max(censoring.told(plan.longest), SHORTEST_TOLD)
     drawn = draw_pairs(rows.watch, censoring, told, plan.max_pairs, plan.seed)
-    heads = []
-    for kind, boosting, count in (("won", plan.won, rounds[0]), ("lost", plan.lost, rounds[1])):
-        head = _offset(rows, kind, drawn, censoring, told, plan, line)
-        if count and line:
-            sample = rows.take(drawn.row)
-            y: Float = getattr(drawn, kind)
-            head = grow(head, sample.matrix, drawn.days, sample.clock(plan.length), y, drawn.weight, boosting, count)
-        heads.append(head)
+    heads = _offsets(rows, drawn, censoring, told, plan, line)
+    if any(rounds):
+        heads = grow(heads, _sides(rows, drawn, plan), (plan.won, plan.lost), rounds)
     won, lost = heads
     return TimingModel(plan.target, plan.longest, told, plan.length, FADING, LEVELS, won, lost)
 
 
-def _offset(
-    rows: Rows, kind: str, drawn: Pairs, censoring: Censoring, told: float, plan: Plan, line: bool
-) -> Head:
-    """Return a head without trees."""
-    event = getattr(rows.watch, kind)
-    table = fit_table(rows.matrix.column("stage_rank"), rows.watch, event, censoring, told, plan.stages)
-    head = Head(rows.matrix.names, table, None, None)
-    if not line:
-        return head
+def _sides(rows: Rows, drawn: Pairs, plan: Plan) -> list[Side]:
+    """Return the pairs of the won and of the lost head."""
     sample = rows.take(drawn.row)
-    fitted = fit_line(
-        sample.matrix, table, drawn.days, sample.clock(plan.length), getattr(drawn, kind), drawn.weight, plan.penalty
-    )
-    return replace(head, line=fitted)
+    clock = sample.clock(plan.length)
+    return [Side(sample.matrix, drawn.days, clock, y, drawn.weight) for y in (drawn.won, drawn.lost)]
 
 
-def _rounds(prepared: Prepared, cut: int, plan: Plan) -> tuple[int, int]:
+def _offsets(rows: Rows, drawn: Pairs, censoring: Censoring, told: float, plan: Plan, line: bool) -> list[Head]:
+    """Return both heads without trees."""
+    stage = rows.matrix.column("stage_rank")
+    kinds = (rows.watch.won, rows.watch.lost)
+    tables = [fit_table(stage, rows.watch, event, censoring, told, plan.stages) for event in kinds]
+    if not line:
+        return [Head(rows.matrix.names, table, None, None) for table in tables]
+    lines = fit_lines(tables, _sides(rows, drawn, plan), plan.penalty)
+    return [Head(rows.matrix.names, table, own, None) for table, own in zip(tables, lines, strict=True)]
+
+
+def _rounds(prepared: Prepared, cut: int, plan: Plan) -> Sequence[int]:
     """Return how many trees help either head: fitted two periods before the cut, judged on the rows since."""
     before = cut - round(INNER_PERIODS * plan.length * DAY)
     old, new = rows_at(prepared, before), rows_at(prepared, cut)
@@ -184,17 +183,9 @@ def _rounds(prepared: Prepared, cut: int, plan: Plan) -> tuple[int, int]:
         _check(new)
     except TooLittleDataError:
         return 0, 0
-    censoring = Censoring.of(old.watch)
-    told = censoring.told(plan.longest)
-    later = Censoring.of(new.watch)
+    censoring, later = Censoring.of(old.watch), Censoring.of(new.watch)
+    told = max(censoring.told(plan.longest), SHORTEST_TOLD)
     drawn = draw_pairs(old.watch, censoring, told, plan.max_pairs, plan.seed)
     judged = draw_pairs(new.watch, later, min(later.told(plan.longest), told), plan.max_pairs // 2, plan.seed + 1)
-    found = []
-    for kind, boosting in (("won", plan.won), ("lost", plan.lost)):
-        head = _offset(old, kind, drawn, censoring, told, plan, line=True)
-        sides = [
-            (rows.matrix, pairs.days, rows.clock(plan.length), getattr(pairs, kind), pairs.weight)
-            for pairs, rows in ((drawn, old.take(drawn.row)), (judged, new.take(judged.row)))
-        ]
-        found.append(choose(head, sides[0], sides[1], boosting))
-    return found[0], found[1]
+    heads = _offsets(old, drawn, censoring, told, plan, line=True)
+    return choose(heads, _sides(old, drawn, plan), _sides(new, judged, plan), (plan.won, plan.lost))

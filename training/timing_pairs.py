@@ -42,7 +42,7 @@ class Censoring:
         """Return the share of rows watched for longer than `time`, float64."""
         return 1.0 - np.searchsorted(self.seen, time, side="right") / len(self.seen)
 
-    def through(self, time: Int) -> Float:
+    def through(self, time: Int | int) -> Float:
         """Return the share of rows watched for `time` or longer, float64."""
         return 1.0 - np.searchsorted(self.seen, time, side="left") / len(self.seen)
 
@@ -51,7 +51,7 @@ class Censoring:
         return min(longest, float(np.quantile(self.seen, 1.0 - LEAST_TOLD)) / DAY)
 
 
-def weights(watch: Watched, horizon: Int, censoring: Censoring) -> Float:
+def weights(watch: Watched, horizon: Int | int, censoring: Censoring) -> Float:
     """Return the weight of each pair, float64[n] in [0, 1]; horizon: int64[n] or a number, microseconds."""
     closed = watch.closed < horizon
     share = censoring.through(horizon) / np.maximum(censoring.beyond(np.where(closed, watch.closed, 0)), 1e-12)
