@@ -1,8 +1,8 @@
 """The amount model: what a deal will be worth at its close if it is won, E[amount | won].
 
-``amount = amount told now x exp(base + small trees) x factor``: LightGBM is boosted from the log of the current amount
-with a log link, so that trees tell only by how much amounts change until the close (discounts, padding, growth). One
-factor makes totals match on later periods. A deal without an amount starts from what won deals of its segments and
+``amount = amount told now x exp(base + small trees)``: base is the one factor that makes totals match; LightGBM is
+boosted from the log of the current amount with a log link, so that trees tell only by how much more or less amounts
+change until the close (discounts, padding, growth). A deal without an amount gets what won deals of its segments and
 stage are usually worth (empirical Bayes, multiplicative). Why: DESIGN.md section 4.
 """
 
@@ -24,7 +24,7 @@ from models.reference_io import plain_json
 from models.trees import Trees
 
 AMOUNT, AMOUNT_TREES = "amount.json", "amount_trees.txt"
-NUMBERS = ("base", "low", "high", "factor")
+NUMBERS = ("base", "low", "high")
 CENTS = 100.0
 
 
@@ -53,7 +53,6 @@ class AmountModel:
     """A fitted amount model. names: feature columns, in order. trees: None where none helped or too few deals were won.
 
     base: log of what an amount becomes on average. low, high: bounds of base + trees, as seen in training.
-    factor: what makes totals match on later periods.
     """
 
     names: tuple[str, ...]
@@ -62,17 +61,16 @@ class AmountModel:
     trees: Trees | None
     low: float
     high: float
-    factor: float
 
     def predict(self, matrix: FeatureMatrix, told: Told) -> Float:
         """Return E[amount at the close | won] in currency, float64[n], above 0."""
         started = has_amount(told.amount_cents)
         current = np.where(started, told.amount_cents, 100) / CENTS
-        becomes = current * np.exp(self.log_ratio(matrix)) * self.factor
+        becomes = current * np.exp(self.log_ratio(matrix))
         return np.where(started, becomes, np.exp(self.usual.log_amount(matrix, told)))
 
     def log_ratio(self, matrix: FeatureMatrix) -> Float:
-        """Return the log of amount at close / amount now, without the factor, float64[n]."""
+        """Return the log of amount at close / amount now, float64[n]."""
         raw = np.full(len(matrix.values), self.base)
         if self.trees is not None:
             raw = raw + self.trees.logit(matrix)

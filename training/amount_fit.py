@@ -35,17 +35,16 @@ class AmountSettings:
     """How an amount model is fitted.
 
     fewest: won deals below which no tree is grown. prior: won deals that count for "amounts stay as they are" in the
-    overall ratio. factor_prior: won deals of later periods that count for "totals match already"; infinite: no factor.
-    deals_in_leaf: sum of the hessian, which with one weight a deal is about a number of deals. Others are LightGBM's.
+    overall ratio. deals_in_leaf: sum of the hessian, which with one weight a deal is about a number of deals. The others
+    are LightGBM's own.
     """
 
     fewest: int = 40
     prior: float = 20.0
-    factor_prior: float = float("inf")
     num_leaves: int = 4
-    deals_in_leaf: float = 10.0
-    learning_rate: float = 0.05
-    max_rounds: int = 200
+    deals_in_leaf: float = 20.0
+    learning_rate: float = 0.1
+    max_rounds: int = 100
     inner_periods: int = 2
     seeds: tuple[int, ...] = (7, 8, 9)
 
@@ -167,14 +166,12 @@ def fit_rows(
     started = rows.take(has_amount(rows.told.amount_cents))
     low, high = bounds(started)
     base = base_ratio(started, settings.prior)
-    judged = _judge(started, periods, settings)
-    rounds = _best(judged)
+    rounds = _best(_judge(started, periods, settings))
     trees = None
     if rounds and started.deals >= settings.fewest:
         texts = [_grow(started, base, settings, seed, round(GROWTH * rounds)) for seed in settings.seeds]
         trees = Trees(rows.matrix.names, merge(texts))
-    factor = _factor(judged, rounds, settings.factor_prior)
-    return AmountModel(rows.matrix.names, usual, base, trees, low, high, factor)
+    return AmountModel(rows.matrix.names, usual, base, trees, low, high)
 
 
 def bounds(rows: WonRows) -> tuple[float, float]:
@@ -226,31 +223,25 @@ def _judge(rows: WonRows, periods: Sequence[tuple[int, int]], settings: AmountSe
 
 
 def _best(judged: Sequence[Judged]) -> int:
-    """Return the number of trees with the least gamma deviance over all later rows; 0 where none helps."""
+    """Return the number of trees with the least gamma deviance over all later rows.
+
+    0 where they lower it by less than its own standard error over deals: what amounts do is often nothing but noise.
+    """
     with_trees = [fold for fold in judged if len(fold.raw) > 1]
     if not with_trees:
         return 0
-    curve = np.sum(np.stack([_deviances(fold) for fold in with_trees]), axis=0)
-    return int(np.argmin(curve)) * STEP
+    curves = np.concatenate([_deviances(fold) for fold in with_trees], axis=1)
+    best = int(np.argmin(curves.mean(axis=1)))
+    gains = curves[0] - curves[best]
+    return best * STEP if gains.mean() > gains.std() / np.sqrt(len(gains)) else 0
 
 
 def _deviances(fold: Judged) -> Float:
+    """Return the mean deviance of each deal, float64[k, d]."""
     share = _ratio(fold.rows) / np.exp(fold.raw)
-    found: Float = (fold.rows.weight * (share - np.log(share) - 1.0)).sum(axis=1)
-    return found
-
-
-def _factor(judged: Sequence[Judged], rounds: int, prior: float) -> float:
-    """Return sum actual / sum fitted over all later rows, shrunken towards 1 by `prior` won deals."""
-    if not judged or not np.isfinite(prior):
-        return 1.0
-    actual = fitted = deals = 0.0
-    for fold in judged:
-        size = fold.rows.weight * fold.rows.current
-        actual += float((size * _ratio(fold.rows)).sum())
-        fitted += float((size * np.exp(fold.raw[min(rounds // STEP, len(fold.raw) - 1)])).sum())
-        deals += fold.rows.deals
-    return float(np.exp(deals / (deals + prior) * np.log(actual / fitted)))
+    _, deal = np.unique(fold.rows.deal, return_inverse=True)
+    rows = fold.rows.weight * (share - np.log(share) - 1.0)
+    return np.stack([np.bincount(deal, weights=each) for each in rows])
 
 
 def _booster(rows: WonRows, base: float, settings: AmountSettings, seed: int) -> lightgbm.Booster:
