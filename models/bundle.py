@@ -4,27 +4,28 @@
 ``manifest.json``       format, what the model is, and the SHA-256 of every other file
 ``trees.txt``           the merged LightGBM model (absent where no tree helped)
 ``close.json``          offset, stage x time table and calibration, floats written exactly
+``timing.json``         the timing head, with ``timing_won.txt`` and ``timing_lost.txt`` (each may be absent)
+``amount.json``         the amount head, with ``amount_trees.txt`` (each may be absent)
 ``reference.npz``       closed deals known before ``trained_as_of`` (`models.reference_io`)
 ``vocabulary.json``     the entities they are about
 ``calendar.json``       the fiscal periods
 ``profile.json``        what is usual, by stage
-``golden.json``         feature rows with their exact probabilities, probed at every load
+``golden.json``         rows with exactly what every head says of them, probed at every load
 ======================  ==============================================================================
 
 The digest of the manifest names the bundle. Loading verifies every file first: a damaged LightGBM text can crash a
 process, hang it, or answer wrongly. The same config and data give the same bytes; run id, host and wall time live in
-the tracking store. Where bundles live on disk: `models.store`.
+the tracking store. Where bundles live on disk: `models.store`. What the files hold: `models.bundle_files`.
+
+Bundles of format 1 are read too: they have the close head alone.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from configs.errors import BundleDamagedError, BundleMismatchError, ConfigError
 from features.build import ALWAYS, FeatureMatrix, plan_features
@@ -32,25 +33,46 @@ from features.periods import Calendar
 from features.reference import Reference
 from features.registry import Context, Plan, Schema
 from features.stages import StageMap
-from models.base import Float
-from models.calibrate import Affine
+from features.told import Told
+from models.amount import AMOUNT, AMOUNT_TREES, AmountModel
+from models.bundle_files import (
+    CALENDAR,
+    CLOSE,
+    GOLDEN,
+    PROFILE,
+    TREES,
+    Golden,
+    calendar_json,
+    golden_json,
+    heads_files,
+    profile_json,
+    read_calendar,
+    read_golden,
+    read_heads,
+    read_profile,
+    same_answers,
+)
 from models.close import CloseModel
-from models.linear import Linear
+from models.heads import Heads
 from models.profile import Profile
 from models.reference_io import REFERENCE, VOCABULARY, plain_json, read_reference, reference_files
 from models.store import FORMAT, MANIFEST, read_verified, sha256
 from models.store import Store as Store
-from models.tables import RateTable
-from models.trees import Trees
+from models.timing import TIMING, TIMING_LOST, TIMING_WON, TimingModel
 
 GOLDEN_ROWS = 20
-REQUIRED = ("close.json", REFERENCE, VOCABULARY, "calendar.json", "profile.json", "golden.json")
+REQUIRED = (CLOSE, REFERENCE, VOCABULARY, CALENDAR, PROFILE, GOLDEN)
 """Files without which nothing can be answered; the manifest must list them."""
+OPTIONAL = {TREES: CLOSE, TIMING: "", TIMING_WON: TIMING, TIMING_LOST: TIMING, AMOUNT: "", AMOUNT_TREES: AMOUNT}
+"""Files that may be absent, each with the file that it means nothing without."""
 
 
 @dataclass(frozen=True)
 class About:
-    """What a bundle is. Instants are int64 UTC microseconds; fingerprints and hashes are SHA-256 in hex."""
+    """What a bundle is. Instants are int64 UTC microseconds; fingerprints and hashes are SHA-256 in hex.
+
+    horizon_days: that p_won, p_lost and p_open hold at.
+    """
 
     name: str
     target: str
@@ -67,11 +89,16 @@ class About:
     shrink: float
     schema: Schema
     stages: StageMap
+    horizon_days: int = 365
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded model with all it needs; sha names it."""
+    """A loaded model with all it needs; sha names it.
+
+    timing, amount: None where the data had too little for that head, it was switched off, or the bundle is of format 1.
+    golden: the rows that every load probes. told: what the CRM told of them, None in a bundle of format 1.
+    """
 
     about: About
     plan: Plan
@@ -80,6 +107,9 @@ class Bundle:
     profile: Profile
     calendar: Calendar
     golden: FeatureMatrix
+    timing: TimingModel | None = None
+    amount: AmountModel | None = None
+    told: Told | None = None
     sha: str = ""
 
     @property
@@ -87,11 +117,22 @@ class Bundle:
         """Short name of the bundle for answers and files."""
         return f"{self.about.name}-{self.sha[:12]}"
 
+    @property
+    def heads(self) -> Heads:
+        """The heads, to be asked together."""
+        return Heads(self.model, self.timing, self.amount, self.about.horizon_days)
+
 
 def save(bundle: Bundle, folder: Path) -> str:
     """Write a bundle into `folder` (made anew) and return its SHA-256."""
     folder.mkdir(parents=True, exist_ok=False)
-    files = _files(bundle)
+    files = {
+        **heads_files(bundle.heads),
+        **reference_files(bundle.reference),
+        CALENDAR: calendar_json(bundle.calendar),
+        PROFILE: profile_json(bundle.profile),
+        GOLDEN: golden_json(Golden(bundle.golden, bundle.told), bundle.heads),
+    }
     for name, data in files.items():
         (folder / name).write_bytes(data)
     about = asdict(bundle.about) | {"stages": bundle.about.stages.to_json()}
@@ -101,30 +142,6 @@ def save(bundle: Bundle, folder: Path) -> str:
     return sha256(manifest)
 
 
-def _files(bundle: Bundle) -> dict[str, bytes]:
-    model = bundle.model
-    calendar = bundle.calendar
-    files = {
-        "close.json": plain_json(_close_json(model)),
-        **reference_files(bundle.reference),
-        "calendar.json": plain_json(
-            {
-                "zone": calendar.zone,
-                "starts": calendar.starts.tolist(),
-                "days": calendar.days.tolist(),
-                "holidays": calendar.holidays.tolist(),
-            }
-        ),
-        "profile.json": plain_json(
-            {"names": bundle.profile.names, "rate": bundle.profile.rate, "medians": _hex(bundle.profile.medians)}
-        ),
-        "golden.json": plain_json({"values": _hex(bundle.golden.values), "p": _hex(model.predict(bundle.golden))}),
-    }
-    if model.trees is not None:
-        files["trees.txt"] = model.trees.text.encode()
-    return files
-
-
 def load(folder: Path, sha: str = "") -> Bundle:
     """Load a bundle, every file verified before it is read. sha: the digest it must have, see `read_verified`.
 
@@ -132,6 +149,7 @@ def load(folder: Path, sha: str = "") -> Bundle:
     """
     manifest, files, found = read_verified(folder, sha)
     lacking = [name for name in REQUIRED if name not in files]
+    lacking += [needed for name, needed in OPTIONAL.items() if name in files and needed and needed not in files]
     if lacking:
         raise BundleDamagedError(
             f"{folder}/{MANIFEST} does not list {', '.join(lacking)}; run `forecastle train` again"
@@ -140,14 +158,14 @@ def load(folder: Path, sha: str = "") -> Bundle:
     plan = _plan(about, folder)
     try:
         bundle = _assembled(about, plan, files, found)
-        same = np.array_equal(bundle.model.predict(bundle.golden), _unhex(json.loads(files["golden.json"])["p"]))
+        same = same_answers(files[GOLDEN], Golden(bundle.golden, bundle.told), bundle.heads)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise BundleDamagedError(
             f"{folder}: its files do not hold a model ({type(error).__name__}: {error}); run `forecastle train` again"
         ) from error
     if not same:
         raise BundleDamagedError(
-            f"{folder.name}: golden rows give other probabilities here than where it was trained; "
+            f"{folder.name}: golden rows are answered otherwise here than where it was trained; "
             "train it again on this type of machine"
         )
     return bundle
@@ -172,20 +190,22 @@ def _plan(about: About, folder: Path) -> Plan:
 
 def _assembled(about: About, plan: Plan, files: Mapping[str, bytes], sha: str) -> Bundle:
     """Read the files of a bundle; raises what their parsers raise."""
-    model = _close_model(json.loads(files["close.json"]), plan.names, files.get("trees.txt"))
-    reference = read_reference(files, about.schema.dimensions, len(about.stages.order))
-    dates = json.loads(files["calendar.json"])
-    starts, days, holidays = (np.array(dates[name], dtype=np.int64) for name in ("starts", "days", "holidays"))
-    calendar = Calendar(starts, days, dates["zone"], holidays)
-    usual = json.loads(files["profile.json"])
-    profile = Profile(tuple(usual["names"]), _unhex(usual["medians"]), usual["rate"])
-    golden = json.loads(files["golden.json"])
-    rows = FeatureMatrix(plan.names, _unhex(golden["values"]).reshape(-1, len(plan.names)))
-    if len(calendar.starts) < 2 or calendar.starts.shape != calendar.days.shape:
-        raise ValueError("calendar.json holds no periods")
-    if profile.names != plan.names or profile.medians.shape != (len(about.stages.order) + 1, len(plan.names)):
-        raise ValueError("profile.json is of another model")
-    return Bundle(about, plan, model, reference, profile, calendar, rows, sha)
+    heads = read_heads(files, plan.names, about.horizon_days)
+    stages = len(about.stages.order)
+    golden = read_golden(files[GOLDEN], plan.names)
+    return Bundle(
+        about,
+        plan,
+        heads.close,
+        read_reference(files, about.schema.dimensions, stages),
+        read_profile(files[PROFILE], plan.names, stages),
+        read_calendar(files[CALENDAR]),
+        golden.matrix,
+        heads.timing,
+        heads.amount,
+        golden.told,
+        sha,
+    )
 
 
 def _about(told: Any, folder: Path) -> About:
@@ -216,6 +236,7 @@ def _check_types(told: Any) -> None:
     right = {
         **{name: isinstance(told[name], str) for name in words},
         **{name: type(told[name]) is int for name in ("trained_as_of", "rows", "deals", "first_as_of")},
+        "horizon_days": type(told.get("horizon_days", 1)) is int,  # format 1 has none
         "shrink": type(told["shrink"]) in (int, float),
         "groups, drop, schema, stages": all(map(_is_words, (*lists, *stages))),
         "schema.target": isinstance(told["schema"]["target"], str) and told["schema"]["target"] in ALWAYS,
@@ -227,53 +248,3 @@ def _check_types(told: Any) -> None:
 
 def _is_words(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(word, str) for word in value)
-
-
-def _close_json(model: CloseModel) -> dict[str, Any]:
-    table = model.table
-    told: dict[str, Any] = {
-        "table": {
-            "column": table.column,
-            "edges": [float(e).hex() for e in table.edges],
-            "rates": _hex(table.rates),
-            "overall": table.overall.hex(),
-        },
-        "calibration": [model.calibration.intercept.hex(), model.calibration.slope.hex()],
-    }
-    if isinstance(model.offset, Linear):
-        linear = model.offset
-        arrays = ("weights", "missing_weights", "low", "high", "mean", "scale")
-        told["linear"] = {name: _hex(getattr(linear, name)) for name in arrays} | {
-            name: getattr(linear, name).hex() for name in ("intercept", "table_weight", "table_mean")
-        }
-    return told
-
-
-def _close_model(told: dict[str, Any], names: tuple[str, ...], trees: bytes | None) -> CloseModel:
-    table = RateTable(
-        told["table"]["column"],
-        tuple(float.fromhex(e) for e in told["table"]["edges"]),
-        _unhex(told["table"]["rates"]),
-        float.fromhex(told["table"]["overall"]),
-    )
-    offset: Linear | RateTable = table
-    if "linear" in told:
-        parts = told["linear"]
-        read: dict[str, Any] = {
-            name: _unhex(value) if isinstance(value, list) else float.fromhex(value) for name, value in parts.items()
-        }
-        offset = Linear(names=names, table=table, **read)
-    intercept, slope = (float.fromhex(value) for value in told["calibration"])
-    grown = Trees(names, trees.decode()) if trees is not None else None
-    return CloseModel(names, offset, grown, Affine(intercept, slope))
-
-
-def _hex(values: Float) -> list[Any]:
-    """Write floats exactly."""
-    return [_hex(row) for row in values] if values.ndim > 1 else [float(value).hex() for value in values]
-
-
-def _unhex(values: list[Any]) -> Float:
-    if values and isinstance(values[0], list):
-        return np.array([_unhex(row) for row in values], dtype=np.float64)
-    return np.array([float.fromhex(value) for value in values], dtype=np.float64)

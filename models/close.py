@@ -109,6 +109,11 @@ class CloseModel:
         """The stage x time table inside the offset."""
         return self.offset.table if isinstance(self.offset, Linear) else self.offset
 
+    @property
+    def rung(self) -> str:
+        """The rung of the cold-start ladder that the model stands on: "table", "ridge" or "trees"."""
+        return "trees" if self.trees is not None else "ridge" if isinstance(self.offset, Linear) else "table"
+
     def contributions(self, matrix: FeatureMatrix) -> tuple[tuple[str, ...], Float, Float]:
         """Return (factor names, log-odds float64[n, f], base float64[n]): base + row sum = `logit`, to rounding.
 

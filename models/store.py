@@ -31,7 +31,9 @@ from configs.errors import (
     UsageError,
 )
 
-FORMAT = 1
+FORMAT = 2
+READS = (1, 2)
+"""Formats that this version reads: its own and the one before."""
 MANIFEST = "manifest.json"
 LIVE, CANDIDATE = "live", "candidate"
 PUBLISHED = "bundles"
@@ -63,9 +65,10 @@ def read_verified(folder: Path, sha: str = "") -> tuple[dict[str, Any], dict[str
         raise BundleDamagedError(f"{path}: not a manifest ({type(error).__name__}); {remedy}") from error
     if named and found != named:
         raise BundleDamagedError(f"{path}: SHA-256 {found[:12]}, expected {named[:12]}, which names it; {remedy}")
-    if version != FORMAT:
+    if version not in READS:
+        reads = " and ".join(map(str, READS))
         raise BundleMismatchError(
-            f"{path}: format {version}, this version reads {FORMAT}; train again or install the version that wrote it"
+            f"{path}: format {version}, this version reads {reads}; train again or install the version that wrote it"
         )
     files = {}
     for name, digest in listed.items():

@@ -15,7 +15,7 @@ from models.bundle import Bundle
 from serving.intake import Loaded, take_in
 from serving.problems import problem
 from serving.schemas import NOW, ScoreRequest, read_request
-from serving.scoring import DealScore, reason_json, score
+from serving.scoring import Ahead, DealScore, reason_json, score
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -67,6 +67,7 @@ def identity(loaded: Loaded) -> dict[str, Any]:
         "bundle_sha256": loaded.bundle.sha,
         "feature_hash": loaded.bundle.about.plan_fingerprint,
         "reference_as_of": iso(loaded.facts.as_of),
+        "horizon_days": loaded.bundle.about.horizon_days,
     }
 
 
@@ -123,10 +124,25 @@ def _result(
     result: dict[str, Any] = {"deal_id": named, "ok": True, PROBABILITY[target]: scored.p}
     if scored.period_end is not None:
         result["period_end"] = scored.period_end.isoformat()
-    result |= {"score": scored.score, "log_odds": scored.log_odds}
+    result |= ahead_json(scored.ahead) | {"amount_expected": scored.amount_expected}
+    result |= {"score": scored.score, "log_odds": scored.log_odds, "rung": scored.rung}
     if explained:
         result["reasons"] = list(reason_json(scored.reasons))
     return result | {"data_notes": list(scored.data_notes)}
+
+
+def ahead_json(ahead: Ahead | None) -> dict[str, Any]:
+    """Return what may become of a deal as members of a result; null where there is no timing head, or no date."""
+    if ahead is None:
+        return dict.fromkeys(("p_won", "p_lost", "p_open", "close_date", "slip_risk"))
+    days = None if ahead.close_date is None else [day.isoformat() for day in ahead.close_date]
+    return {
+        "p_won": ahead.p_won,
+        "p_lost": ahead.p_lost,
+        "p_open": ahead.p_open,
+        "close_date": None if days is None else dict(zip(("p10", "p50", "p90"), days, strict=True)),
+        "slip_risk": ahead.slip_risk,
+    }
 
 
 def _is_text(value: str) -> bool:

@@ -25,12 +25,14 @@ from serving.fits import load_fitting
 from serving.refresh import Sourced, sourced
 from serving.scoring import DealScore, reason_json, scorable, score
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of the columns of a file of scores; goes up when a column is added, changed or removed."""
 
 SUFFIXES = (".csv", ".parquet")
 Progress = Callable[[str], None]
-Cell = str | int | float
+Cell = str | int | float | None
+CLOSE_DATES = ("close_date_p10", "close_date_p50", "close_date_p90")
+FLOATS = (*PROBABILITY.values(), "p_won", "p_lost", "p_open", "amount_expected", "slip_risk")
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def score_file(
     for as_of, listed in zip(as_ofs, scores, strict=True):
         progress(f"{local_iso(as_of, config.time_zone)}: {len(listed):,} open deals")
     names = columns(bundle.about.target)
-    rows = (cells(one, config.time_zone, bundle.about.target) for listed in scores for one in listed)
+    rows = (cells(one, config.time_zone) for listed in scores for one in listed)
     _write(out, names, rows)
     return Written(out, as_ofs, tuple(map(len, scores)), bundle.version, bundle.sha)
 
@@ -113,17 +115,23 @@ def score_open(seen: Sourced, bundle: Bundle, as_of: int) -> list[DealScore]:
 def columns(target: str) -> tuple[str, ...]:
     """Return the column names of a file of scores."""
     period = ("period_end",) if target == "in_period" else ()
-    told = ("score", "reasons", "data_notes", "model_version", "schema_version")
-    return ("deal_id", "as_of", *period, PROBABILITY[target], *told)
+    heads = ("p_won", "p_lost", "p_open", *CLOSE_DATES, "amount_expected")
+    told = ("score", "reasons", "slip_risk", "rung", "data_notes", "model_version", "schema_version")
+    return ("deal_id", "as_of", *period, PROBABILITY[target], *heads, *told)
 
 
-def cells(one: DealScore, zone: str, target: str) -> tuple[Cell, ...]:
-    """Return a score as a row in the order of `columns`."""
+def cells(one: DealScore, zone: str) -> tuple[Cell, ...]:
+    """Return a score as a row in the order of `columns`; None where a head or a value is absent."""
     period = (one.period_end.isoformat(),) if one.period_end is not None else ()
     reasons = json.dumps(list(reason_json(one.reasons)), ensure_ascii=False, allow_nan=False)
     notes = json.dumps(one.data_notes, ensure_ascii=False)
-    as_of = local_iso(one.as_of, zone)
-    return (one.deal_id, as_of, *period, one.p, one.score, reasons, notes, one.model_version, SCHEMA_VERSION)
+    ahead = one.ahead
+    shares = (None, None, None) if ahead is None else (ahead.p_won, ahead.p_lost, ahead.p_open)
+    days = None if ahead is None else ahead.close_date
+    dates = (None, None, None) if days is None else tuple(day.isoformat() for day in days)
+    told = (one.score, reasons, None if ahead is None else ahead.slip_risk, one.rung)
+    first = (one.deal_id, local_iso(one.as_of, zone), *period, one.p)
+    return (*first, *shares, *dates, one.amount_expected, *told, notes, one.model_version, SCHEMA_VERSION)
 
 
 def guarded(cell: Cell) -> Cell:
@@ -174,7 +182,7 @@ def _write_parquet(path: Path, names: Sequence[str], rows: Iterable[tuple[Cell, 
     kinds = {
         "score": pyarrow.int64(),
         "schema_version": pyarrow.int64(),
-        **dict.fromkeys(PROBABILITY.values(), pyarrow.float64()),
+        **dict.fromkeys(FLOATS, pyarrow.float64()),
     }
     schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in names])
     data = {name: [row[k] for row in listed] for k, name in enumerate(names)}

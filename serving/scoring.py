@@ -1,4 +1,4 @@
-"""Scoring: deals and as-ofs in, probabilities with reasons out. Pure, NumPy only.
+"""Scoring: deals and as-ofs in, what every head says with reasons out. Pure, NumPy only.
 
 The endpoint and the batch file both call `score`; a deal has the same bits alone, in a batch, and as a training row.
 """
@@ -19,9 +19,11 @@ from features.periods import DAY, EPOCH, local_days
 from features.record import Record
 from features.reference import CATEGORY_RANKS
 from features.tables import NAT
-from models.base import sigmoid
+from features.told import told_at
+from models.base import Float
 from models.bundle import Bundle
 from models.explain import Reason, explain
+from models.timing import Outlook
 
 STALE_AFTER = 7 * DAY
 """Reference facts this much older than the as-of are named: a week of closes is missing from the rates."""
@@ -37,6 +39,24 @@ NOTES = {
     "stale_reference": "rates of reps, accounts and segments hold deals closed up to {day} only",
 }
 """What may be odd about a deal that is scored all the same: code -> words. A note reads ``code: words``."""
+NO_START = ("no_history", "no_amount", "zero_amount")
+STANDS_IN = "; amount_expected is what won deals of its segments and stage are usually worth"
+"""Said after the notes of `NO_START` where the model has an amount head."""
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What may become of a deal. p_won, p_lost, p_open: at the model's horizon, adding up to 1.
+
+    close_date: local days (10, 50 and 90 %), given that it is won; None where no curve tells. slip_risk: P(neither won
+    nor lost by the end of the CRM's own close date), None without such a date.
+    """
+
+    p_won: float
+    p_lost: float
+    p_open: float
+    close_date: tuple[date, date, date] | None
+    slip_risk: float | None
 
 
 @dataclass(frozen=True)
@@ -44,8 +64,9 @@ class DealScore:
     """One answer.
 
     as_of: UTC microseconds. period_end: last day of the period, inclusive; None for the head `eventual`. p: the
-    probability, log_odds: its logit before rounding to p. score: 100 p rounded half up. reasons: empty unless asked
-    for; they add up to log_odds. data_notes: see `NOTES`.
+    probability, log_odds: its logit before rounding to p. score: 100 p rounded half up. ahead: None without a timing
+    head. amount_expected: E[amount | won] in currency, to the cent, None without an amount head. rung: which rung of
+    the cold-start ladder answers. reasons: empty unless asked for; they add up to log_odds. data_notes: see `NOTES`.
     """
 
     deal_id: str
@@ -54,6 +75,9 @@ class DealScore:
     p: float
     log_odds: float
     score: int
+    ahead: Ahead | None
+    amount_expected: float | None
+    rung: str
     reasons: tuple[Reason, ...]
     data_notes: tuple[str, ...]
     model_version: str
@@ -68,14 +92,17 @@ def score(record: Record, requests: Requests, bundle: Bundle, explained: bool, r
     if not len(requests):
         return []
     matrix = build_features(record, requests, bundle.plan)
-    log_odds = bundle.model.logit(matrix)
-    p = sigmoid(log_odds).tolist()
+    said = bundle.heads.predict(matrix, told_at(record, requests))
+    p, log_odds = said.p.tolist(), said.log_odds.tolist()
+    ahead = _ahead(said.outlook, requests, record.calendar.zone)
+    amounts = [None] * len(p) if said.amount is None else np.round(said.amount, 2).tolist()
+    rungs = bundle.heads.rungs(said.blind)
     reasons = (
         [tuple(listed) for listed in explain(bundle.model, bundle.plan, bundle.profile, matrix)]
         if explained
         else [()] * len(requests)
     )
-    notes = data_notes(record, requests, reference_as_of)
+    notes = data_notes(record, requests, reference_as_of, bundle.amount is not None)
     ends = _period_ends(record, requests, bundle.about.target)
     ids = record.deal_ids.take(requests.deal).strings()
     return [
@@ -84,8 +111,11 @@ def score(record: Record, requests: Requests, bundle: Bundle, explained: bool, r
             as_of=as_of,
             period_end=ends[i],
             p=p[i],
-            log_odds=float(log_odds[i]),
+            log_odds=log_odds[i],
             score=floor(100 * p[i] + 0.5),
+            ahead=ahead[i],
+            amount_expected=amounts[i],
+            rung=rungs[i],
             reasons=reasons[i],
             data_notes=notes[i],
             model_version=bundle.version,
@@ -109,12 +139,39 @@ def _period_ends(record: Record, requests: Requests, target: str) -> list[date |
     return [calendar.last_day(index) for index in calendar.index(requests.as_of).tolist()]
 
 
-def data_notes(record: Record, requests: Requests, reference_as_of: int) -> list[tuple[str, ...]]:
-    """Return for each request what is odd about its data, in the order of `NOTES`."""
+def _ahead(outlook: Outlook | None, requests: Requests, zone: str) -> list[Ahead | None]:
+    """Turn an outlook into plain values, and days ahead into local dates."""
+    if outlook is None:
+        return [None] * len(requests)
+    shares = zip(outlook.p_won.tolist(), outlook.p_lost.tolist(), outlook.p_open.tolist(), strict=True)
+    dates = _dates(requests, np.stack([outlook.close_p10, outlook.close_p50, outlook.close_p90]), zone)
+    slips = [None if risk != risk else risk for risk in outlook.slip_risk.tolist()]
+    return [Ahead(*of, day, slip) for of, day, slip in zip(shares, dates, slips, strict=True)]
+
+
+def _dates(requests: Requests, days: Float, zone: str) -> list[tuple[date, date, date] | None]:
+    """Return for each request the local days that lie `days` (float64[3, n]) after its as-of, None where one is NaN."""
+    missing = np.isnan(days).any(axis=0)
+    instants = requests.as_of + (np.nan_to_num(days) * DAY).astype(np.int64)
+    local = local_days(instants.ravel(), zone)
+    names = {day: EPOCH + timedelta(days=day) for day in np.unique(local).tolist()}
+    low, middle, high = ([names[day] for day in part.tolist()] for part in np.split(local, 3))
+    rows = zip(np.asarray(missing).tolist(), low, middle, high, strict=True)
+    return [None if gone else (first, second, third) for gone, first, second, third in rows]
+
+
+def data_notes(
+    record: Record, requests: Requests, reference_as_of: int, amounts: bool = False
+) -> list[tuple[str, ...]]:
+    """Return for each request what is odd about its data, in the order of `NOTES`.
+
+    amounts: whether there is an amount head, whose start is then told where the deal has no amount.
+    """
     masks = _odd(record.view(requests))
     masks["stale_reference"] = requests.as_of - reference_as_of > STALE_AFTER
     day = _day(reference_as_of, record.calendar.zone)
-    said = {code: f"{code}: {words.format(day=day)}" for code, words in NOTES.items()}
+    more = dict.fromkeys(NO_START, STANDS_IN if amounts else "")
+    said = {code: f"{code}: {words.format(day=day)}{more.get(code, '')}" for code, words in NOTES.items()}
     lists: list[list[str]] = [[] for _ in range(len(requests))]
     for code, text in said.items():
         for row in np.flatnonzero(masks[code]).tolist():

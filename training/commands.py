@@ -91,7 +91,7 @@ def train(config: Config, as_of: int | None) -> dict[str, Any]:
     shared = Shared()
     report, tested = evaluate(prepared, f"{config.name}: close model against baselines", shared)
     say("fitting the candidate on every row told by the cut")
-    bundle, notes = fit_bundle(prepared, fingerprint(known_before(ingest.tables, prepared.until)), shared)
+    bundle, notes = fit_bundle(prepared, fingerprint(known_before(ingest.tables, prepared.until)), shared, say)
     folder, bundle = _keep(bundle, config.state_dir)
     lost = {row.name: row.lost for row in report.groups}
     report = replace(report, groups=group_figures(prepared, tested, bundle.model, lost))  # of what ships

@@ -1,32 +1,59 @@
-"""One fit to ship: the close model on every row told by the cut, packed with all that a prediction needs."""
+"""One fit to ship: every head on what was known by the cut, packed with all that a prediction needs."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 
 from configs.load import config_hash, mapping_of
 from configs.schema import Config
-from features.build import FeatureMatrix
+from features.asof import Requests
 from features.tables import Coded, CrmTables
-from models.base import Examples
+from features.told import told_at
+from models.amount import AmountModel
+from models.base import Examples, Int
 from models.bundle import GOLDEN_ROWS, About, Bundle
 from models.close import CloseModel, FitNotes, Shared
 from models.profile import profile_of
+from models.timing import TimingModel
+from training.amount_fit import try_amount
 from training.cuts import fit_on, ground_at
 from training.prepare import Prepared
+from training.timing_fit import try_timing
 
 
-def fit_bundle(prepared: Prepared, data_fingerprint: str, shared: Shared | None = None) -> tuple[Bundle, FitNotes]:
-    """Fit at the end of what was prepared and pack the bundle; its sha is known once it is saved."""
+def fit_bundle(
+    prepared: Prepared,
+    data_fingerprint: str,
+    shared: Shared | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> tuple[Bundle, FitNotes]:
+    """Fit every head at the end of what was prepared and pack the bundle; its sha is known once it is saved.
+
+    tell: gets a line for each head that there is not, with the reason.
+    """
     ground = ground_at(prepared, prepared.until)
     model, notes = fit_on(prepared, ground, shared)
-    return make_bundle(prepared, model, ground.rows, data_fingerprint), notes
+    timing, why = try_timing(prepared, prepared.until)
+    if timing is None:
+        tell(f"no close dates, p_won, p_lost, p_open: {why}")
+    amount, why = try_amount(prepared, prepared.until)
+    if amount is None:
+        tell(f"no amount_expected: {why}")
+    return make_bundle(prepared, model, ground.rows, data_fingerprint, timing, amount), notes
 
 
-def make_bundle(prepared: Prepared, model: CloseModel, rows: Examples, data_fingerprint: str) -> Bundle:
-    """Pack a fitted model; rows are those it was fitted on."""
+def make_bundle(
+    prepared: Prepared,
+    model: CloseModel,
+    rows: Examples,
+    data_fingerprint: str,
+    timing: TimingModel | None = None,
+    amount: AmountModel | None = None,
+) -> Bundle:
+    """Pack fitted heads; rows are those that the close head was fitted on."""
     config, record = prepared.config, prepared.record
     mapping = mapping_of(config)
     about = About(
@@ -45,19 +72,19 @@ def make_bundle(prepared: Prepared, model: CloseModel, rows: Examples, data_fing
         shrink=config.features.shrink,
         schema=prepared.plan.context.schema,
         stages=record.stages,
+        horizon_days=config.horizon_days,
     )
     profile = profile_of(rows.matrix, rows.y, len(record.stages.order))
-    golden = _golden(rows.matrix, config)
+    golden = rows.take(_golden(len(rows), config))
+    told = told_at(record, Requests(golden.deal, golden.as_of))
     reference = record.reference.before(prepared.until)  # not what a period that still runs has yielded so far
-    return Bundle(about, prepared.plan, model, reference, profile, record.calendar, golden)
+    return Bundle(about, prepared.plan, model, reference, profile, record.calendar, golden.matrix, timing, amount, told)
 
 
-def _golden(matrix: FeatureMatrix, config: Config) -> FeatureMatrix:
+def _golden(n: int, config: Config) -> Int:
     """Draw the rows that every load probes."""
     rng = np.random.default_rng(config.seed)
-    n = len(matrix.values)
-    rows = np.sort(rng.choice(n, size=min(GOLDEN_ROWS, n), replace=False))
-    return FeatureMatrix(matrix.names, np.ascontiguousarray(matrix.values[rows]))
+    return np.sort(rng.choice(n, size=min(GOLDEN_ROWS, n), replace=False))
 
 
 def fingerprint(tables: CrmTables) -> str:

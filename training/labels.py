@@ -48,6 +48,25 @@ class Labels:
         return Labels(self.y[rows], self.end[rows])
 
 
+@dataclass(frozen=True)
+class Watched:
+    """What a record that ends at a cut tells of the time to close, n requests.
+
+    seen: int64[n], microseconds from the as-of to the cut, or to the merger into another deal; not above 0 where the
+    as-of is no earlier than the cut. closed: int64[n], microseconds to the close, NEVER where none was seen. won, lost:
+    bool[n], how it closed; a merged deal did neither.
+    """
+
+    seen: Int
+    closed: Int
+    won: Bool
+    lost: Bool
+
+    def take(self, rows: Int | Bool) -> Watched:
+        """Return some of the requests."""
+        return Watched(self.seen[rows], self.closed[rows], self.won[rows], self.lost[rows])
+
+
 def outcomes(record: Record, requests: Requests) -> Outcomes:
     """Return the first close at or after each as-of. A deal re-opened before the as-of is judged by its next close."""
     history = record.timelines["history"]
@@ -80,6 +99,15 @@ def horizon(requests: Requests, found: Outcomes, days: int) -> Labels:
     return Labels((found.won & (found.closed_at < end)).astype(np.float64), end)
 
 
+def watched(requests: Requests, found: Outcomes, cut: int) -> Watched:
+    """Return time to close and kind of outcome as known just before `cut`: a later close is a deal still open."""
+    over = (found.closed_at != NAT) & (found.closed_at < cut)
+    closed = over & ~found.merged
+    end = np.where(over & found.merged, found.closed_at, cut)
+    after = np.where(closed, found.closed_at - requests.as_of, NEVER)
+    return Watched(end - requests.as_of, after, closed & found.won, closed & ~found.won)
+
+
 def labels_of(
     target: Target, eligibility: Eligibility, days: int, record: Record, requests: Requests, found: Outcomes
 ) -> Labels:
@@ -89,3 +117,20 @@ def labels_of(
     else:
         told = resolved(found) if eligibility == Eligibility.RESOLVED else horizon(requests, found, days)
     return Labels(told.y, np.where(found.merged & (found.closed_at < told.end), NEVER, told.end))
+
+
+def amounts_won(record: Record, requests: Requests) -> tuple[Int, Int]:
+    """Return (amount on the winning row in cents, when the deal was won, UTC microseconds), int64[n] each.
+
+    NAT both where the deal's next close is no win; the amount is NAT too where the winning row has none. Later edits
+    are adjustments and change nothing.
+    """
+    history = record.timelines["history"]
+    nothing = np.full(len(requests), NAT, dtype=np.int64)
+    if not len(history):
+        return nothing, nothing
+    row = history.following("closed")[look(history, requests.deal, requests.as_of).high]
+    found = row < history.start[requests.deal + 1]
+    row = np.where(found, row, 0)
+    won = found & history.mask("won")[row]
+    return np.where(won, history.values("amount")[row], NAT), np.where(won, history.known_at[row], NAT)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import socket
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pyarrow.parquet
@@ -15,8 +17,9 @@ from typer.testing import CliRunner, Result
 from configs.errors import InSampleError, StateError
 from features.periods import DAY, parse_as_of
 from models.store import write_pointer
-from serving.batch import columns, guarded, score_file, write_text
+from serving.batch import CLOSE_DATES, cells, columns, guarded, open_deals, score_file, write_text
 from serving.cli import register
+from serving.scoring import score
 from tests.served import AS_OF, World
 
 pytestmark = pytest.mark.timeout(120)
@@ -64,8 +67,39 @@ def test_parquet_holds_the_same(world: World, tmp_path: Path) -> None:
         score_file(world.config, [world.as_of], tmp_path / f"scores{suffix}", "live", False, lambda _: None)
     table = pyarrow.parquet.read_table(tmp_path / "scores.parquet").to_pylist()
     rows = rows_of(tmp_path / "scores.csv")
-    assert [{name: str(value) for name, value in row.items()} for row in table] == rows
-    assert isinstance(table[0]["p_won_in_period"], float)
+    assert [{name: "" if value is None else str(value) for name, value in row.items()} for row in table] == rows
+    for name in ("p_won_in_period", "p_won", "p_lost", "p_open", "amount_expected"):
+        assert isinstance(table[0][name], float), name
+
+
+def test_columns_stand_in_the_order_of_the_contract() -> None:
+    assert columns("in_period") == (
+        "deal_id", "as_of", "period_end", "p_won_in_period", "p_won", "p_lost", "p_open",
+        "close_date_p10", "close_date_p50", "close_date_p90", "amount_expected", "score", "reasons",
+        "slip_risk", "rung", "data_notes", "model_version", "schema_version",
+    )  # fmt: skip
+
+
+def test_a_row_tells_what_every_head_says(world: World, tmp_path: Path) -> None:
+    score_file(world.config, [world.as_of], tmp_path / "x.csv", "live", False, lambda _: None)
+    rows = rows_of(tmp_path / "x.csv")
+    for row in rows:
+        shares = [float(row[name]) for name in ("p_won", "p_lost", "p_open")]
+        assert abs(sum(shares) - 1) < 1e-12
+        days = [date.fromisoformat(row[name]) for name in CLOSE_DATES]
+        assert days == sorted(days)
+        assert float(row["amount_expected"]) > 0
+        assert (row["slip_risk"] == "") or 0 <= float(row["slip_risk"]) <= 1
+        assert (row["rung"], row["schema_version"]) == ("trees", "2")
+
+
+def test_cells_of_absent_heads_are_empty(world: World) -> None:
+    asked = open_deals(world.seen.record, world.as_of).take(slice(0, 1))
+    bare = replace(world.bundle, timing=None, amount=None)
+    (one,) = score(world.seen.record, asked, bare, False, world.seen.as_of)
+    row = dict(zip(columns("in_period"), cells(one, "America/New_York"), strict=True))
+    empty = [name for name, cell in row.items() if cell is None]
+    assert empty == ["p_won", "p_lost", "p_open", *CLOSE_DATES, "amount_expected", "slip_risk"]
 
 
 def test_an_eventual_head_has_columns_of_its_own() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from features.asof import Requests
 from features.periods import DAY
 from serving.batch import open_deals
 from serving.intake import take_in
-from serving.scoring import STALE_AFTER, DealScore, data_notes, score
+from serving.scoring import STALE_AFTER, STANDS_IN, DealScore, _dates, data_notes, score
 from tests.served import World
 
 pytestmark = pytest.mark.timeout(120)
@@ -81,9 +82,10 @@ def test_old_reference_facts_are_named_with_their_day(world: World) -> None:
 
 @pytest.mark.parametrize(("p", "rounded"), [(0.0, 0), (0.005, 1), (0.0049999, 0), (0.125, 13), (0.995, 100)])
 def test_a_score_is_rounded_half_up(world: World, monkeypatch: pytest.MonkeyPatch, p: float, rounded: int) -> None:
-    monkeypatch.setattr("serving.scoring.sigmoid", lambda x: np.full(len(x), p))
+    monkeypatch.setattr("models.heads.sigmoid", lambda x: np.full(len(x), p))
     asked = open_deals(world.seen.record, world.as_of).take(slice(0, 1))
-    assert score(world.seen.record, asked, world.bundle, False, world.seen.as_of)[0].score == rounded
+    bundle = replace(world.bundle, timing=None)
+    assert score(world.seen.record, asked, bundle, False, world.seen.as_of)[0].score == rounded
 
 
 def test_reasons_add_up_to_the_probability(world: World) -> None:
@@ -106,3 +108,87 @@ def test_an_eventual_head_has_no_period(world: World) -> None:
     asked = open_deals(world.seen.record, world.as_of).take(slice(0, 1))
     (one,) = score(world.seen.record, asked, eventual, False, world.seen.as_of)
     assert one.period_end is None
+
+
+def test_won_lost_and_open_add_up_and_dates_are_in_order(world: World) -> None:
+    asked = open_deals(world.seen.record, world.as_of)
+    scores = score(world.seen.record, asked, world.bundle, False, world.seen.as_of)
+    assert len({one.ahead.close_date for one in scores if one.ahead}) > 10
+    for one in scores:
+        assert one.ahead is not None
+        assert one.ahead.p_won + one.ahead.p_lost + one.ahead.p_open == pytest.approx(1.0, abs=1e-12)
+        assert one.ahead.p_won >= one.p - 1e-9  # the period ends before the horizon
+        assert one.ahead.close_date is not None
+        low, middle, high = one.ahead.close_date
+        assert date(2025, 5, 5) <= low <= middle <= high <= date(2026, 5, 6)
+        assert one.amount_expected is not None
+        assert one.amount_expected > 0
+        assert one.rung == "trees"
+
+
+def test_days_ahead_are_local_days(world: World) -> None:
+    """As of a Monday 00:00 in New York, two hours and a day and a half later; and across the end of summer time."""
+    asked = open_deals(world.seen.record, world.as_of).take(slice(0, 1))
+    days = np.array([[2 / 24], [1.5], [181.97]])
+    ((low, middle, high),) = _dates(asked, days, "America/New_York")
+    assert (low, middle) == (date(2025, 5, 5), date(2025, 5, 6))
+    assert high == date(2025, 11, 1)  # 02:00 short of 182 days, which the extra hour of 2 November does not reach
+    assert _dates(asked, np.array([[1.0], [np.nan], [2.0]]), "America/New_York") == [None]
+
+
+def test_heads_that_are_absent_say_nothing(world: World) -> None:
+    asked = open_deals(world.seen.record, world.as_of).take(slice(0, 3))
+    full = score(world.seen.record, asked, world.bundle, False, world.seen.as_of)
+    bare = replace(world.bundle, timing=None, amount=None)
+    for one, other in zip(score(world.seen.record, asked, bare, False, world.seen.as_of), full, strict=True):
+        assert (one.ahead, one.amount_expected) == (None, None)
+        assert (one.p, one.score, one.rung) == (other.p, other.score, other.rung)
+
+
+def test_slip_risk_needs_a_close_date(world: World, deal: dict[str, Any]) -> None:
+    risks = []
+    for day in ("2025-05-04", "2025-05-06", "2025-07-20", None):
+        deal["history"][-1]["close_date"] = day
+        ahead = scored(world, deal).ahead
+        assert ahead is not None
+        risks.append(ahead.slip_risk)
+    overdue, soon, later, none = risks
+    assert overdue == 1.0
+    assert soon is not None
+    assert later is not None
+    assert 1 > soon > later > 0
+    assert none is None
+
+
+@pytest.mark.parametrize("change", [{"amount": None}, {"amount": 0}])
+def test_what_stands_in_for_an_amount_is_told(world: World, deal: dict[str, Any], change: dict[str, object]) -> None:
+    deal["history"][-1] |= change
+    one = scored(world, deal)
+    (note,) = one.data_notes
+    assert note.endswith(STANDS_IN)
+    assert one.amount_expected is not None
+    assert one.amount_expected > 1_000  # not the 100 of before
+    intake = take_in([deal], world.as_of, world.loaded, world.config.serving)
+    assert intake.record is not None
+    (told,) = data_notes(intake.record, intake.requests, world.seen.as_of)[0]
+    assert note == told + STANDS_IN
+
+
+def test_an_amount_is_told_from_the_amount_now(world: World, deal: dict[str, Any]) -> None:
+    said = []
+    for amount in (100, 200):
+        deal["history"] = deal["history"][:1]  # so that features of the amount's past stay as they are
+        deal["history"][-1] |= {"amount": amount}
+        said.append(scored(world, deal).amount_expected)
+    assert said[0] is not None
+    assert said[1] is not None
+    assert 50 < said[0] < 150
+    assert 100 < said[1] < 300
+
+
+def test_a_deal_of_unknown_stage_is_answered_by_the_table(world: World, deal: dict[str, Any]) -> None:
+    one = scored(world, deal | {"history": [], "activities": [], "contacts": []})
+    assert one.rung == "table"
+    assert one.ahead is not None
+    assert one.ahead.p_won + one.ahead.p_lost + one.ahead.p_open == pytest.approx(1.0, abs=1e-12)
+    assert one.amount_expected is not None

@@ -1,0 +1,54 @@
+"""All heads of a model asked at once: the close head, and from its probability the outlook; the amount beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.build import FeatureMatrix
+from features.told import Told
+from models.amount import AmountModel
+from models.base import Bool, Float, sigmoid
+from models.close import CloseModel
+from models.timing import Outlook, TimingModel
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the heads say of n rows. log_odds, p: float64[n], of the close head. blind: bool[n], rows whose stage is not
+    known, which its table of rates answers. outlook, amount (float64[n], currency): None where that head is absent.
+    """
+
+    log_odds: Float
+    p: Float
+    blind: Bool
+    outlook: Outlook | None
+    amount: Float | None
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The heads of one model. timing, amount: None where the data had too little for them, or in an older bundle.
+
+    horizon_days: that p_won, p_lost and p_open hold at.
+    """
+
+    close: CloseModel
+    timing: TimingModel | None
+    amount: AmountModel | None
+    horizon_days: int
+
+    def predict(self, matrix: FeatureMatrix, told: Told) -> Prediction:
+        """Return what every head says of each row; the same bits for one row and many."""
+        log_odds = self.close.logit(matrix)
+        p = sigmoid(log_odds)
+        outlook = None
+        if self.timing is not None:
+            outlook = self.timing.outlook(matrix, p, told.period_days, told.close_days, self.horizon_days)
+        amount = None if self.amount is None else self.amount.predict(matrix, told)
+        return Prediction(log_odds, p, self.close.blind(matrix), outlook, amount)
+
+    def rungs(self, blind: Bool) -> list[str]:
+        """Return which rung of the cold-start ladder answers each row: "table", "ridge" or "trees"."""
+        return np.where(blind, "table", self.close.rung).tolist()  # type: ignore[no-any-return]
