@@ -158,6 +158,7 @@ def grow(boosters: Sequence[tuple[Growing, int]], workers: int) -> None:
     waiting = deque(boosters)
 
     def work(_: int) -> None:
+        _still()
         while True:
             try:
                 booster, left = waiting.popleft()
@@ -170,6 +171,14 @@ def grow(boosters: Sequence[tuple[Growing, int]], workers: int) -> None:
 
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(work, range(workers)))  # the list raises what a worker raised
+
+
+def _still() -> None:
+    """Tell LightGBM to be silent in this thread: it keeps its verbosity by thread, and standard output is ours."""
+    import lightgbm
+
+    quiet = {"verbosity": -1, "num_threads": 1}
+    lightgbm.Dataset(np.zeros((1, 1)), np.zeros(1), params=quiet).construct()
 
 
 def dataset(train: Examples, offset: Float, settings: TreeSettings) -> lightgbm.Dataset:

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.base import Examples, Float, sigmoid
+from models.base import Examples, Float, Frame, sigmoid
+from models.linear import fit_linear
 from models.rounds import Trial, best_level, choose_rounds, trials
 from models.trees import TreeSettings, fit_trees
-from tests.models.planted import log_loss, planted
+from tests.models.planted import STAGES, log_loss, planted
 
 TREES = TreeSettings(8, 30, 0.1, 0.6, 0.8, 2.0, 10.0, 1, (0, 0, 1, -1, 0))
 
@@ -48,15 +49,20 @@ def test_no_tree_where_no_tree_helps() -> None:
     assert made.logit(new.matrix, 0).tolist() == [0.0] * 1000
 
 
-def test_a_shock_of_the_level_moves_the_choice_by_little() -> None:
-    """A period whose wins are halved at random: what is left of them still follows the same signal."""
-    rows, _ = planted(9000, seed=3)
-    rng = np.random.default_rng(4)
-    shocked = replace(rows, y=np.where((np.arange(9000) >= 6000) & (rng.random(9000) < 0.5), 0.0, rows.y))
-    free, usual = (choose_rounds([trial(told, 6000, level_free=True)[0]], 400, 1) for told in (shocked, rows))
-    bound = choose_rounds([trial(shocked, 6000)[0]], 400, 1)
-    assert free > 0.5 * usual
-    assert bound < free
+def test_a_shock_of_the_level_does_not_talk_trees_away() -> None:
+    """A bad period, the same signal in it: with its level judged too, trees would seem to hurt."""
+    rows, truth = planted(12_000, seed=3)
+    newer = np.arange(12_000) >= 9000
+    drawn = np.random.default_rng(4).random(12_000) < sigmoid(truth - 1.5)
+    told = replace(rows, y=np.where(newer, drawn, rows.y).astype(np.float64))
+    old, new = told.take(~newer), told.take(newer)
+    line = fit_linear(old, Frame("in_period", STAGES))
+    before, after = line.logit(old.matrix), line.logit(new.matrix)
+    free, bound = (
+        choose_rounds(trials(old, before, new, after, [(TREES, 7)], level_free), 400, 1) for level_free in (True, False)
+    )
+    assert free > 5
+    assert bound == 0
 
 
 def test_the_level_is_the_one_at_which_the_mean_is_right() -> None:
