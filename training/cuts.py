@@ -43,7 +43,7 @@ def close_settings(model: Model, plan_signs: tuple[int, ...], seed: int) -> Clos
         plan_signs,
     )
     seeds = tuple(seed + k for k in range(model.seeds))
-    return CloseSettings(trees, str(model.offset), str(model.calibrate), model.max_rounds, seeds)
+    return CloseSettings((trees,), str(model.offset), str(model.calibrate), model.max_rounds, seeds)
 
 
 def ground_at(prepared: Prepared, cut: int) -> Ground:
