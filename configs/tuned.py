@@ -29,7 +29,9 @@ class Candidate(Strict):
     loss: float = Field(ge=0, le=100, description="log loss on deals that did not train, nats a row; chosen by it")
     loss_all: float = Field(ge=0, le=100, description="the same on every row of the periods, as a backtest has them")
     fold_losses: tuple[Annotated[float, Field(ge=0, le=100)], ...] = Field(description="`loss` by period, oldest first")
-    rounds: int = Field(ge=0, le=20_000, description="trees at which the summed loss was lowest; each fit finds its own")
+    rounds: int = Field(
+        ge=0, le=20_000, description="trees at which the summed loss was lowest; each fit finds its own"
+    )
     settings: Member = Field(description="what was tried")
 
 

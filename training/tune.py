@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,31 +81,37 @@ def open_study(folder: Path, storage: StudyStorage, name: str) -> Iterator[Study
     """
     import optuna
     from optuna.exceptions import StorageInternalError
-    from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path = folder / ("study.db" if storage == StudyStorage.SQLITE else "study.journal")
-    close: Callable[[], None] = lambda: None  # noqa: E731  a journal keeps no file open
-    try:
-        if storage == StudyStorage.SQLITE:
-            kept: BaseStorage = RDBStorage(f"sqlite:///{path}")
-            close = kept.engine.dispose
-        else:
-            _mend(path)
-            kept = JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
-        study = optuna.create_study(storage=kept, study_name=name, load_if_exists=True)
-        _queue_again(study)
-    except (StorageInternalError, SQLAlchemyError, ValueError, KeyError) as error:
-        said = str(error).partition("\n")[0]
-        raise StateError(
-            f"{path}: not a study that can be read ({said}); move it away, its trials are lost, and tune again"
-        ) from error
-    try:
+    with ExitStack() as closing:
+        try:
+            kept = _sqlite(path, closing) if storage == StudyStorage.SQLITE else _journal(path)
+            study = optuna.create_study(storage=kept, study_name=name, load_if_exists=True)
+            _queue_again(study)
+        except (StorageInternalError, SQLAlchemyError, ValueError, KeyError) as error:
+            said = str(error).partition("\n")[0]
+            raise StateError(
+                f"{path}: not a study that can be read ({said}); move it away, its trials are lost, and tune again"
+            ) from error
         yield study
-    finally:
-        close()
+
+
+def _sqlite(path: Path, closing: ExitStack) -> BaseStorage:
+    from optuna.storages import RDBStorage
+
+    storage = RDBStorage(f"sqlite:///{path}")
+    closing.callback(storage.engine.dispose)
+    return storage
+
+
+def _journal(path: Path) -> BaseStorage:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    _mend(path)
+    return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
 
 
 def _mend(path: Path) -> None:
@@ -210,8 +216,9 @@ def _sampler(seed: int, number: int) -> Any:
     return TPESampler(n_startup_trials=AT_RANDOM, multivariate=True, seed=drawn)
 
 
-def _member(params: dict[str, Any]) -> Member:
-    return Member(**{name: value if name in WHOLE else float(f"{value:.{DIGITS}g}") for name, value in params.items()})
+def _member(params: Mapping[str, Any]) -> Member:
+    said = {name: value if name in WHOLE else float(f"{value:.{DIGITS}g}") for name, value in params.items()}
+    return Member.model_validate(said)
 
 
 def _params(default: Member) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 A trial is fitted once per inner period on the rows told before it. It is judged on rows of deals that did not train
 (a deal's earlier rows share its features), from a week after the cut on. A deal that stands on both sides leaves the
 judged side: to leave the training side, it would take with it rows that say "not won last period", and no others.
-One number of trees serves all periods, where the loss summed over them is lowest: a period with a shock of its own
-can't choose it alone. The offset of each period and the bins of its features are made once for all trials.
+One number of trees serves all periods, chosen as a fit chooses it (`models.rounds`): a period with a shock of its own
+can't decide it. The offset of each period and the bins of its features are made once for all trials.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
@@ -18,13 +18,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from configs.errors import TooLittleDataError
-from configs.vocab import Target
+from configs.learning import Model
+from configs.tuned import Member
+from configs.vocab import Offset, Target
 from features.periods import DAY
 from models.base import Bool, Examples, Float
-from models.close import CloseModel, offset_logit
+from models.close import offset_logit
 from models.linear import fit_linear
+from models.rounds import Trial, choose_rounds
 from models.tables import fit_stage_time
-from models.trees import TreeSettings
+from models.trees import ONE_THREAD, TreeSettings, dataset
+from training.cuts import signs_of, tree_settings
 from training.prepare import Prepared, trainable
 from training.splits import Fold, created_folds, period_folds
 
@@ -32,8 +36,6 @@ if TYPE_CHECKING:
     import lightgbm
 
 EMBARGO = 7 * DAY
-PATIENCE = 60  # trees without a new lowest summed loss that end a trial, as in a fit
-TURN = 20  # trees that every period's fit grows before the summed loss is looked at
 FEWEST_ROWS, FEWEST_WINS = 200, 10  # that trials are judged on, all periods together, and that each period trains on
 
 
@@ -77,8 +79,8 @@ def tune_folds(prepared: Prepared, periods: int) -> list[TuneFold]:
     if len(usable) < 2 or len(fresh) < FEWEST_ROWS or not FEWEST_WINS <= fresh.sum() <= len(fresh) - FEWEST_WINS:
         raise TooLittleDataError(
             f"{max(len(usable) - 1, 0)} periods before the tests can judge settings, with {len(fresh):,} rows of new "
-            f"deals and {int(fresh.sum()):,} wins; expected at least 1, {FEWEST_ROWS} and {FEWEST_WINS}, and one period "
-            "more to confirm; use a longer history, lower backtest.test_periods, or keep the default settings"
+            f"deals and {int(fresh.sum()):,} wins; expected at least 1, {FEWEST_ROWS} and {FEWEST_WINS}, and one "
+            "period more to confirm; use a longer history, lower backtest.test_periods, or keep the default settings"
         )
     return usable
 
@@ -97,89 +99,81 @@ def _tune_fold(rows: Examples, fold: Fold) -> TuneFold:
 class Arena:
     """Everything that trials share: offsets and bins of the periods that settings are chosen on.
 
-    seed: of every trial's trees, the same for all. threads: periods that grow side by side, each on one thread, so that
-    no result depends on it.
+    The seed of the trees is the same for all.
     """
 
-    def __init__(
-        self, prepared: Prepared, folds: Sequence[TuneFold], max_rounds: int, seed: int, threads: int
-    ) -> None:
-        self.folds, self.max_rounds, self.seed, self.threads = tuple(folds), max_rounds, seed, threads
-        model = prepared.config.model
-        fit = fit_linear if str(model.offset) == "ridge" else fit_stage_time
-        self._ready = [_Ready.of(fold, CloseModel(prepared.plan.names, fit(fold.train, prepared.frame), None)) for fold in folds]
+    def __init__(self, prepared: Prepared, folds: Sequence[TuneFold]) -> None:
+        import lightgbm
 
-    def judge(self, settings: TreeSettings) -> Outcome:
+        lightgbm.register_logger(_quiet())
+        config = prepared.config
+        self._model, self._seed, self._signs = config.model, config.seed, signs_of(prepared)
+        self._level_free = config.target == Target.IN_PERIOD
+        self._ready = [_Ready.of(fold, prepared, self._settings(config.model)) for fold in folds]
+
+    def judge(self, member: Member) -> Outcome:
         """Fit a setting on every period and say how right it was."""
-        boosters = [ready.booster(settings, self.seed) for ready in self._ready]
-        curves = [[ready.offset_loss] for ready in self._ready]
-        size = np.array([fold.fresh.sum() for fold in self.folds], dtype=np.float64)
-        with ThreadPoolExecutor(self.threads) as pool:
-            while True:
-                list(pool.map(_grow, boosters, curves))
-                table = np.array(curves)  # [periods, 1 + trees so far]
-                total = size @ table / size.sum()
-                rounds, grown = int(np.argmin(total)), len(total) - 1
-                if grown >= self.max_rounds or grown - rounds >= PATIENCE:
-                    break
-        rounds = int(np.argmin(total[: self.max_rounds + 1]))
-        every = [ready.losses(booster, rounds) for ready, booster in zip(self._ready, boosters, strict=True)]
+        settings = self._settings(member)
+        trials = [ready.begin(settings, self._seed, self._level_free) for ready in self._ready]
+        rounds = choose_rounds(trials, self._model.max_rounds, self._model.num_threads)
+        pairs = list(zip(self._ready, trials, strict=True))
+        losses = [ready.losses(trial, rounds) for ready, trial in pairs]
+        fresh = [each[ready.fold.fresh] for each, ready in zip(losses, self._ready, strict=True)]
         return Outcome(
-            float(total[rounds]), float(np.concatenate(every).mean()), tuple(table[:, rounds].tolist()), rounds
+            float(np.concatenate(fresh).mean()),
+            float(np.concatenate(losses).mean()),
+            tuple(float(each.mean()) for each in fresh),
+            rounds,
         )
+
+    def _settings(self, told: Model | Member) -> TreeSettings:
+        return tree_settings(told, self._model.num_threads, self._signs)
+
+
+def _quiet() -> logging.Logger:
+    """Return a logger for LightGBM that keeps its warnings, such as a tree that finds no split, off standard output.
+
+    Its own `verbosity` counts for one thread only, and periods grow in several.
+    """
+    logger = logging.getLogger("lightgbm")
+    logger.setLevel(logging.ERROR)
+    return logger
 
 
 @dataclass(frozen=True)
 class _Ready:
-    """A period's bins. offset: log-odds of its judged rows, float64[n]; offset_loss: of the fresh ones, no tree yet."""
+    """A period's offset and bins. offset: log-odds of its judged rows, float64[n]; newer: the fresh ones of them."""
 
     fold: TuneFold
+    offset: Float
+    newer: Examples
     data: lightgbm.Dataset
     watched: lightgbm.Dataset
-    offset: Float
-    offset_loss: float
 
     @classmethod
-    def of(cls, fold: TuneFold, bare: CloseModel) -> _Ready:
+    def of(cls, fold: TuneFold, prepared: Prepared, settings: TreeSettings) -> _Ready:
         import lightgbm
 
-        offset = offset_logit(bare.offset, fold.judge.matrix)
-        fixed = {"max_bin": 127, "feature_pre_filter": False, "verbosity": -1, "num_threads": 1}
-        data = lightgbm.Dataset(
-            fold.train.matrix.values,
-            fold.train.y,
-            init_score=offset_logit(bare.offset, fold.train.matrix),
-            params=fixed,
-            free_raw_data=False,
-        )
-        judge, fresh = fold.judge, fold.fresh
+        fit = fit_linear if prepared.config.model.offset == Offset.RIDGE else fit_stage_time
+        model = fit(fold.train, prepared.frame)
+        offset, newer = offset_logit(model, fold.judge.matrix), fold.judge.take(fold.fresh)
+        data = dataset(fold.train, offset_logit(model, fold.train.matrix), settings)
         watched = lightgbm.Dataset(
-            judge.matrix.values[fresh], judge.y[fresh], init_score=offset[fresh], reference=data, free_raw_data=False
+            newer.matrix.values, newer.y, init_score=offset[fold.fresh], reference=data, params=data.get_params()
         )
-        return cls(fold, data, watched, offset, float(_losses(judge.y[fresh], offset[fresh]).mean()))
+        watched.construct()
+        return cls(fold, offset, newer, data, watched)
 
-    def booster(self, settings: TreeSettings, seed: int) -> lightgbm.Booster:
+    def begin(self, settings: TreeSettings, seed: int, level_free: bool) -> Trial:
         """Return a booster without trees that watches the fresh rows."""
         import lightgbm
 
-        made = lightgbm.Booster(settings.params(seed) | {"num_threads": 1, "metric": "binary_logloss"}, self.data)
-        return made.add_valid(self.watched, "fresh")
+        booster = lightgbm.Booster(settings.params(seed) | ONE_THREAD | {"metric": "None"}, self.data)
+        trial = Trial(booster.add_valid(self.watched, "newer"), self.newer.y, level_free)
+        trial.judge(self.offset[self.fold.fresh])
+        return trial
 
-    def losses(self, booster: lightgbm.Booster, rounds: int) -> Float:
+    def losses(self, trial: Trial, rounds: int) -> Float:
         """Return the loss of every judged row with `rounds` trees, float64[n]."""
-        raw = self.offset
-        if rounds:
-            matrix = self.fold.judge.matrix.values
-            raw = raw + np.asarray(booster.predict(matrix, raw_score=True, num_iteration=rounds, num_threads=1))
-        return _losses(self.fold.judge.y, raw)
-
-
-def _grow(booster: lightgbm.Booster, curve: list[float]) -> None:
-    """Add trees and note the loss after each."""
-    for _ in range(TURN):
-        booster.update()
-        curve.append(float(booster.eval_valid()[0][2]))
-
-
-def _losses(y: Float, raw: Float) -> Float:
-    return np.asarray(np.logaddexp(0.0, raw) - y * raw, dtype=np.float64)
+        raw = self.offset + trial.logit(self.fold.judge.matrix, rounds)
+        return np.asarray(np.logaddexp(0.0, raw) - self.fold.judge.y * raw, dtype=np.float64)
