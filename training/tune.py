@@ -24,7 +24,6 @@ import numpy as np
 from configs.errors import StateError
 from configs.tuned import Member
 from configs.vocab import StudyStorage
-from training.tune_trial import Outcome
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -41,6 +40,16 @@ LINEAR = {"feature_fraction": (0.3, 1.0), "bagging_fraction": (0.5, 1.0), "path_
 AT_RANDOM = 10  # trials before the sampler learns from those before
 ATTEMPTS = 3  # a trial that died with its process so often counts as tried, with no result
 DIGITS = 4  # of a setting; more would say nothing
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial showed. loss: mean over all fresh rows, nats; fold_losses: by period; loss_all: over every row."""
+
+    loss: float
+    loss_all: float
+    fold_losses: tuple[float, ...]
+    rounds: int
 
 
 @dataclass(frozen=True)

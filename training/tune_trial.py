@@ -31,6 +31,7 @@ from models.trees import ONE_THREAD, TreeSettings, dataset
 from training.cuts import signs_of, tree_settings
 from training.prepare import Prepared, trainable
 from training.splits import Fold, created_folds, period_folds
+from training.tune import Outcome
 
 if TYPE_CHECKING:
     import lightgbm
@@ -51,16 +52,6 @@ class TuneFold:
     train: Examples
     judge: Examples
     fresh: Bool
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a trial showed. loss: mean over all fresh rows, nats; fold_losses: by period; loss_all: over every row."""
-
-    loss: float
-    loss_all: float
-    fold_losses: tuple[float, ...]
-    rounds: int
 
 
 def tune_folds(prepared: Prepared, periods: int) -> list[TuneFold]:
