@@ -17,8 +17,9 @@ from features.build import FeatureMatrix
 from models.base import Bool, Examples, Float, Frame, clipped_logit, sigmoid
 from models.calibrate import IDENTITY, Affine, calibrate
 from models.linear import TABLE, Linear, fit_linear
+from models.rounds import PATIENCE, Trial, choose_rounds, trials
 from models.tables import RateTable, fit_stage_time
-from models.trees import Trees, TreeSettings, choose_rounds, fit_trees
+from models.trees import Member, Trees, TreeSettings, fit_members
 
 GROWTH = 1.15  # the final fit has more rows than the inner ones, so it may have more trees
 UNKNOWN_STAGE = "the stage is not known: scored from the table of rates by time alone"
@@ -35,18 +36,18 @@ class InnerFold:
 
 @dataclass(frozen=True)
 class Judged:
-    """An inner fold's outcome: the best number of trees, and log-odds on the newer rows with and without them."""
+    """An inner fold under way: a trial per member on its older rows, and the offset's log-odds on the newer rows."""
 
-    rounds: int
-    raw: Float
+    trials: tuple[Trial, ...]
     offset: Float
 
 
 @dataclass
 class Shared:
-    """Fits that a walk through time would otherwise repeat: the offset of each cut, the outcome of each inner fold.
+    """Fits that a walk through time would otherwise repeat: the offset of each cut, the trials of each inner fold.
 
-    Valid only for one set of rows, one frame and one set of settings; the caller makes a new one for each.
+    Valid only for one set of rows, one frame and one set of settings; the caller makes a new one for each. Trials may
+    be grown further by each fit that takes them up; what they told before stays.
     """
 
     offsets: dict[int, Linear | RateTable] = field(default_factory=dict)
@@ -55,24 +56,40 @@ class Shared:
 
 @dataclass(frozen=True)
 class CloseSettings:
-    """How a close model is fitted. offset: "ridge" or "table". calibrate: "auto" or "none"."""
+    """How a close model is fitted. offset: "ridge" or "table". calibrate: "auto" or "none".
 
-    trees: TreeSettings
+    members: configurations of trees; the model is the mean of them, each with its own number of trees. Seeds are dealt
+    out to them in turn; where there are fewer seeds than members, those after the last one are used too.
+    """
+
+    members: tuple[TreeSettings, ...]
     offset: str
     calibrate: str
     max_rounds: int
     seeds: tuple[int, ...]
 
+    def seeds_of(self, member: int) -> tuple[int, ...]:
+        """Return the seeds of a member: i, i + m, i + 2m, ... of all."""
+        count = len(self.members)
+        more = range(self.seeds[-1] + 1, self.seeds[-1] + 1 + count - len(self.seeds))
+        return (*self.seeds, *more)[member::count]
+
 
 @dataclass(frozen=True)
 class FitNotes:
-    """What was chosen, and on what evidence. inner_loss: log loss of each inner fold at its best number of trees."""
+    """What was chosen, and on what evidence.
+
+    rounds: trees a seed; of several members their mean, rounded. member_rounds: of each. inner_rounds: the best number
+    of the first member in each inner fold alone. inner_loss: log loss of each inner fold with the trees that were
+    chosen (without what the final fit adds for its larger number of rows).
+    """
 
     rounds: int
     inner_rounds: tuple[int, ...]
     inner_loss: tuple[float, ...]
     inner_offset_loss: tuple[float, ...]
     calibration: Affine
+    member_rounds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,41 +172,70 @@ def fit_close(
     """
     shared = shared or Shared()
     judged = [_judge(examples, frame, settings, fold, shared) for fold in inner]
-    rounds = tuple(found.rounds for found in judged)
+    best = _best_rounds(judged, settings)
     news = [examples.take(fold.judge) for fold in inner]
-    # Without an inner fold nothing shows that trees help, so there are none.
-    chosen = round(GROWTH * float(np.mean(rounds))) if rounds else 0
+    raws = [_raw(found, new, best) for found, new in zip(judged, news, strict=True)]
     calibration = IDENTITY
     if settings.calibrate == "auto" and inner:
         calibration = calibrate(
-            np.concatenate([found.raw for found in judged]),
+            np.concatenate(raws),
             np.concatenate([new.y for new in news]),
             np.concatenate([new.deal for new in news]),
             np.concatenate([_later_part(new, k, len(inner)) for k, new in enumerate(news)]),
             level=frame.target != "in_period",
         )
     offset = _fit_offset(examples, frame, settings, key, shared)
+    chosen = tuple(round(GROWTH * rounds) for rounds in best)
     grown = None
-    if chosen:
-        grown = fit_trees(examples, offset_logit(offset, examples.matrix), settings.trees, chosen, settings.seeds)
+    if any(chosen):
+        members = [
+            Member(own, rounds, settings.seeds_of(i))
+            for i, (own, rounds) in enumerate(zip(settings.members, chosen, strict=True))
+        ]
+        grown = fit_members(examples, offset_logit(offset, examples.matrix), members)
     model = CloseModel(examples.matrix.names, offset, grown, calibration)
-    losses = tuple(_loss(new.y, found.raw) for new, found in zip(news, judged, strict=True))
-    offset_losses = tuple(_loss(new.y, found.offset) for new, found in zip(news, judged, strict=True))
-    return model, FitNotes(chosen, rounds, losses, offset_losses, calibration)
+    notes = FitNotes(
+        rounds=round(float(np.mean(chosen))),
+        inner_rounds=tuple(int(np.argmin(found.trials[0].losses[: best[0] + PATIENCE + 1])) for found in judged),
+        inner_loss=tuple(_loss(new.y, raw) for new, raw in zip(news, raws, strict=True)),
+        inner_offset_loss=tuple(_loss(new.y, found.offset) for new, found in zip(news, judged, strict=True)),
+        calibration=calibration,
+        member_rounds=chosen,
+    )
+    return model, notes
 
 
 def _judge(examples: Examples, frame: Frame, settings: CloseSettings, fold: InnerFold, shared: Shared) -> Judged:
-    """Fit on the older rows of an inner fold with one seed and find where more trees stop helping on the newer ones."""
+    """Fit the offset on the older rows of an inner fold and set up a trial of each member's trees, with one seed."""
     if fold.key is not None and fold.key in shared.judged:
         return shared.judged[fold.key]
     old, new = examples.take(fold.fit), examples.take(fold.judge)
     offset = _fit_offset(old, frame, settings, fold.key, shared)
     before, after = offset_logit(offset, old.matrix), offset_logit(offset, new.matrix)
-    best, more = choose_rounds(old, before, new, after, settings.trees, settings.max_rounds, settings.seeds[0])
-    found = Judged(best, after + more, after)
+    members = [(own, settings.seeds_of(i)[0]) for i, own in enumerate(settings.members)]
+    found = Judged(trials(old, before, new, after, members, level_free=frame.target == "in_period"), after)
     if fold.key is not None:
         shared.judged[fold.key] = found
     return found
+
+
+def _best_rounds(judged: Sequence[Judged], settings: CloseSettings) -> tuple[int, ...]:
+    """Return each member's number of trees; without an inner fold nothing shows that trees help, so there are none."""
+    if not judged:
+        return (0,) * len(settings.members)
+    workers = settings.members[0].num_threads
+    return tuple(
+        choose_rounds([found.trials[i] for found in judged], settings.max_rounds, workers)
+        for i in range(len(settings.members))
+    )
+
+
+def _raw(found: Judged, new: Examples, rounds: tuple[int, ...]) -> Float:
+    """Return the log-odds of an inner fold's newer rows: the offset and the mean of its members, one seed of each."""
+    total = found.offset.copy()
+    for trial, count in zip(found.trials, rounds, strict=True):
+        total += trial.logit(new.matrix, count) / len(rounds)
+    return total
 
 
 def _later_part(new: Examples, k: int, folds: int) -> Bool:
@@ -204,7 +250,7 @@ def _fit_offset(
 ) -> Linear | RateTable:
     if key is not None and key in shared.offsets:
         return shared.offsets[key]
-    codes = settings.trees.categorical
+    codes = settings.members[0].categorical
     if codes:  # a code is no number: trees alone may use it
         names = examples.matrix.names
         examples = examples.select(tuple(name for j, name in enumerate(names) if j not in codes))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from models.base import Examples, Float, Frame, clipped_logit, sigmoid
 from models.calibrate import IDENTITY, Affine
 from models.close import GROWTH, CloseModel, CloseSettings, InnerFold, Shared, fit_close
 from models.linear import TABLE, Linear
+from models.rounds import choose_rounds
 from models.tables import RateTable
 from models.trees import TreeSettings, fit_trees
 from tests.models.planted import NAMES, STAGES, log_loss, matrix, planted
@@ -19,7 +22,7 @@ TREES = TreeSettings(8, 30, 0.1, 0.6, 0.8, 2.0, 10.0, 1, (0, 0, 1, -1, 0))
 
 
 def settings(offset: str = "ridge", calibrate: str = "auto") -> CloseSettings:
-    return CloseSettings(TREES, offset, calibrate, 150, (7, 8))
+    return CloseSettings((TREES,), offset, calibrate, 150, (7, 8))
 
 
 def halves(n: int) -> list[InnerFold]:
@@ -114,14 +117,42 @@ def test_trees_add_what_a_line_cannot_say() -> None:
     assert float(model.predict(fresh.matrix).sum() / fresh.y.sum()) == pytest.approx(1, abs=0.06)
 
 
-def test_the_number_of_trees_is_the_mean_of_the_inner_folds_and_a_little_more() -> None:
+def test_the_number_of_trees_is_that_of_the_inner_folds_and_a_little_more() -> None:
     rows, _ = planted(6000)
-    model, notes = fit_close(rows, FRAME, settings(), halves(len(rows)))
-    assert notes.rounds == round(GROWTH * float(np.mean(notes.inner_rounds)))
+    shared = Shared()
+    model, notes = fit_close(rows, FRAME, settings(), halves(len(rows)), 3, shared)
+    folds = [shared.judged[key].trials[0] for key in (1, 2)]
+    assert notes.rounds == round(GROWTH * choose_rounds(folds, 150, 1)) > 5
+    assert notes.member_rounds == (notes.rounds,)
     assert model.trees is not None
     assert model.trees.booster.num_trees() == notes.rounds * 2  # two seeds
     again = fit_trees(rows, model.raw_offset(rows.matrix), TREES, notes.rounds, (7, 8))
     assert again.text == model.trees.text
+
+
+def test_each_member_has_its_own_number_of_trees_and_they_count_alike() -> None:
+    """Of three seeds the first member grows two; each member alone chooses as many trees as it does among others."""
+    rows, _ = planted(6000, gaps=0.1)
+    quick = replace(TREES, num_leaves=2, learning_rate=0.2)
+    both = CloseSettings((TREES, quick), "ridge", "none", 150, (7, 8, 9))
+    assert [both.seeds_of(i) for i in (0, 1)] == [(7, 9), (8,)]
+    model, notes = fit_close(rows, FRAME, both, halves(len(rows)))
+    alone = [
+        fit_close(rows, FRAME, CloseSettings((own,), "ridge", "none", 150, seeds), halves(len(rows)))
+        for own, seeds in ((TREES, (7, 9)), (quick, (8,)))
+    ]
+    assert notes.member_rounds == tuple(told.rounds for _, told in alone)
+    assert notes.member_rounds[0] != notes.member_rounds[1]
+    mean = np.mean([each.logit(rows.matrix) for each, _ in alone], axis=0)
+    np.testing.assert_allclose(model.logit(rows.matrix), mean, atol=1e-9)
+    factors, phi, base = model.contributions(with_blind_rows(rows))
+    assert factors == (TABLE, *NAMES)
+    np.testing.assert_allclose(base + phi.sum(axis=1), model.logit(with_blind_rows(rows)), atol=1e-9)
+
+
+def test_more_members_than_seeds_use_the_seeds_that_follow() -> None:
+    many = CloseSettings((TREES,) * 4, "ridge", "none", 150, (7, 8))
+    assert [many.seeds_of(i) for i in range(4)] == [(7,), (8,), (9,), (10,)]
 
 
 def test_without_an_inner_fold_there_are_no_trees_and_no_calibration() -> None:
