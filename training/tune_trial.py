@@ -9,7 +9,6 @@ can't decide it. The offset of each period and the bins of its features are made
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -94,9 +93,6 @@ class Arena:
     """
 
     def __init__(self, prepared: Prepared, folds: Sequence[TuneFold]) -> None:
-        import lightgbm
-
-        lightgbm.register_logger(_quiet())
         config = prepared.config
         self._model, self._seed, self._signs = config.model, config.seed, signs_of(prepared)
         self._level_free = config.target == Target.IN_PERIOD
@@ -119,16 +115,6 @@ class Arena:
 
     def _settings(self, told: Model | Member) -> TreeSettings:
         return tree_settings(told, self._model.num_threads, self._signs)
-
-
-def _quiet() -> logging.Logger:
-    """Return a logger for LightGBM that keeps its warnings, such as a tree that finds no split, off standard output.
-
-    Its own `verbosity` counts for one thread only, and periods grow in several.
-    """
-    logger = logging.getLogger("lightgbm")
-    logger.setLevel(logging.ERROR)
-    return logger
 
 
 @dataclass(frozen=True)
