@@ -1,11 +1,12 @@
 """The sections of a config that say how models are fitted, tested and held against gates; see `configs.schema`."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
 from configs.base import Distinct, Strict
-from configs.vocab import Ablation, Baseline, Calibrate, Eligibility, Offset
+from configs.vocab import Ablation, Baseline, Calibrate, Eligibility, Offset, StudyStorage
 
 
 class Model(Strict):
@@ -27,6 +28,11 @@ class Model(Strict):
     num_threads: int = Field(default=2, ge=1, le=256, description="threads of training; part of what is reproducible")
     calibrate: Calibrate = Field(
         default=Calibrate.AUTO, description="auto: affine in log-odds, only where it wins on later periods; or none"
+    )
+    tuned: Path | None = Field(
+        default=None,
+        description="file that `forecastle tune` wrote, relative to the working directory; its settings of the trees "
+        "are averaged in place of num_leaves to path_smooth here; its content is part of the config's hash",
     )
 
 
@@ -89,4 +95,29 @@ class Gates(Strict):
         lt=1,
         description="share of the bootstrap draws of deals that must show more gain than min_gain, and share that must "
         "show a higher AUC; none of the other baselines may be better in that share; 0: the point estimate alone",
+    )
+
+
+class Tuning(Strict):
+    """How `forecastle tune` looks for better settings of the trees."""
+
+    trials: int = Field(
+        default=40, ge=1, le=10_000, description="settings tried, over all runs of the command; the first is the config"
+    )
+    periods: int = Field(
+        default=3, ge=1, le=20, description="periods that settings are chosen on; one more, the newest, confirms"
+    )
+    keep: int = Field(default=5, ge=1, le=20, description="best settings that are averaged")
+    min_gain: float = Field(
+        default=0.0, ge=0, le=1, description="log loss to gain over the default to be used, nats a row; strictly more"
+    )
+    confidence: float = Field(
+        default=0.9,
+        ge=0,
+        lt=1,
+        description="share of the bootstrap draws of deals that must show more gain than min_gain; 0: the point "
+        "estimate alone",
+    )
+    storage: StudyStorage = Field(
+        default=StudyStorage.SQLITE, description="what keeps the trials: sqlite, or journal (a file that only grows)"
     )

@@ -1,6 +1,7 @@
 """From a YAML file to a ``Config`` or a ``Mapping``: every fault at once, each with its place and a remedy.
 
-Paths in a config: ``source.path``, ``state_dir`` and ``serving.api_keys_file`` are relative to the working directory;
+Paths in a config: ``source.path``, ``state_dir``, ``model.tuned`` and ``serving.api_keys_file`` are relative to the
+working directory;
 ``source.mapping`` is relative to the config file, or to the working directory when it comes from ``--set``.
 """
 
@@ -8,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +21,7 @@ from configs.faults import schema_faults
 from configs.mapping import EventLogMapping, FilesMapping, Mapping
 from configs.salesforce import SalesforceMapping
 from configs.schema import Config
+from configs.tuned import Member, Tuned
 from configs.vocab import SourceKind
 
 CANONICAL_MAPPING = Path(__file__).parent / "mappings" / "canonical.yaml"
@@ -69,14 +72,32 @@ def mapping_of(config: Config) -> Mapping:
     return load_mapping(config.source.mapping or CANONICAL_MAPPING, config.source.kind)
 
 
+def load_tuned(path: Path) -> Tuned:
+    """Read a file that `forecastle tune` wrote. Raises ``ConfigError`` with every fault."""
+    return _validate(Tuned, read_document(path, "tuned"))
+
+
+def tuned_members(config: Config) -> tuple[Member, ...]:
+    """Return the settings that ``model.tuned`` names, none without it. Raises ``ConfigError``."""
+    return () if config.model.tuned is None else _members(config.model.tuned.resolve())
+
+
+@cache
+def _members(path: Path) -> tuple[Member, ...]:
+    """Read once a process: tuning may write the file anew while a run fits, and one run must not mix the two."""
+    return load_tuned(path).members
+
+
 def config_hash(config: Config, mapping: Mapping | None = None) -> str:
     """Return the SHA-256 (hex) of everything in a config that changes a model, and of its mapping where given.
 
     Left out: ``Config.NOT_HASHED``, the paths of the source, so that the same data elsewhere has the same hash, and
-    what is fitted for comparison only.
+    what is fitted for comparison only. Of ``model.tuned`` the settings count, wherever they lie. Raises ``ConfigError``
+    where that file is missing or wrong.
     """
     said = config.model_dump(mode="json", exclude=set(Config.NOT_HASHED) | {"source"})
     said["backtest"].pop("ablations")
+    said["model"]["tuned"] = [member.model_dump(mode="json") for member in tuned_members(config)]
     said["source"] = config.source.model_dump(mode="json", exclude={"path", "mapping"})
     said["mapping"] = mapping.model_dump(mode="json") if mapping is not None else None
     return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -188,6 +188,13 @@ class Eligibility(StrEnum):
     RESOLVED = "resolved"  # the deal was closed before the cut, as published work on flat sets does
 
 
+class StudyStorage(StrEnum):
+    """Where tuning keeps its trials."""
+
+    SQLITE = "sqlite"  # study.db
+    JOURNAL = "journal"  # study.journal: a file that only grows, for file systems where SQLite may not lock
+
+
 class UnknownStage(StrEnum):
     """What to do with a stage that the mapping does not list."""
 

@@ -7,7 +7,7 @@ from itertools import zip_longest
 
 import numpy as np
 
-from configs.errors import BundleMismatchError, Fault
+from configs.errors import BundleMismatchError, ConfigError, Fault
 from configs.load import config_hash, mapping_of
 from configs.mapping import Mapping
 from configs.schema import Config
@@ -28,7 +28,11 @@ def load_fitting(config: Config, model: str = LIVE, tell: Callable[[str], None] 
     """
     bundle = load(bundle_folder(config.state_dir, model))
     check_fits(bundle, config)
-    here = config_hash(config, mapping_of(config))
+    try:
+        here = config_hash(config, mapping_of(config))
+    except ConfigError as error:  # the mapping was read above; a file of settings of the fit is nothing to an answer
+        tell(f"whether the config has changed since {bundle.version} was trained is not known: {error}")
+        return bundle
     if here != bundle.about.config_hash:
         tell(
             f"the config has changed since {bundle.version} was trained (config_hash {here[:12]}, "

@@ -1,10 +1,12 @@
-"""The training half of the command line: config, features, simulate, readiness, train, backtest, promote.
+"""The training half of the command line: config, features, simulate, readiness, train, tune, backtest,
+promote.
 
 Heavy imports wait.
 """
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +34,7 @@ def register(app: typer.Typer) -> None:
     config.command("show")(show)
     config.command("schema")(schema)
     app.add_typer(config, name="config")
-    for command in (features, simulate, readiness, train, backtest, promote):
+    for command in (features, simulate, readiness, train, tune, backtest, promote):
         app.command()(command)
 
 
@@ -148,6 +150,34 @@ def train(
         return trained(read, parse_as_of(as_of, read.time_zone) if as_of is not None else None)
 
     run(work, as_json, debug)
+
+
+def tune(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="As for `train`; the tests end there.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Look for better settings of the trees. Can be interrupted and taken up; exit code 130 after Ctrl-C."""
+    told: dict[str, Any] = {}
+
+    def work() -> dict[str, Any]:
+        read = read_config(config, overrides)
+        from features.periods import parse_as_of
+        from training.tune_command import tune as tuned
+
+        sets = [part for text in overrides or () for part in ("--set", text)]
+        again = shlex.join(["forecastle", "tune", str(config), *sets, *(("--as-of", as_of) if as_of else ())])
+        told.update(tuned(read, parse_as_of(as_of, read.time_zone) if as_of is not None else None, again))
+        return told
+
+    try:
+        run(work, as_json, debug)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    if told.get("interrupted"):
+        raise SystemExit(130)
 
 
 def backtest(

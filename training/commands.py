@@ -16,6 +16,7 @@ import typer
 
 from configs.console import say
 from configs.errors import BundleDamagedError, GateRefused, UsageError
+from configs.load import tuned_members
 from configs.schema import Config
 from configs.vocab import Ablation, Eligibility, Target
 from features.asof import known_before
@@ -84,6 +85,7 @@ def evaluate(prepared: Prepared, title: str, shared: Shared | None = None) -> tu
 
 def train(config: Config, as_of: int | None) -> dict[str, Any]:
     """Backtest, fit on everything told before `as_of`, save the bundle, tell MLflow, register the candidate."""
+    tuned_members(config)  # a file that can't be read is told now, not after the features are built
     writable_folder(config.state_dir, f"state_dir {config.state_dir}")
     Tracker(config.state_dir, config.name).check()
     ingest = ingest_of(config)
@@ -130,6 +132,7 @@ def train(config: Config, as_of: int | None) -> dict[str, Any]:
 
 def backtest(config: Config, out: Path) -> dict[str, Any]:
     """Walk forward and write the report; an `eventual` head is shown with both kinds of training labels."""
+    tuned_members(config)
     writable_folder(out, f"--out {out}", UsageError)
     prepared = prepare(config, ingest_of(config))
     report, tested = evaluate(prepared, _title(config, config.training.eligibility))

@@ -8,6 +8,8 @@ import numpy as np
 
 from configs.errors import TooLittleDataError
 from configs.learning import Model
+from configs.load import tuned_members
+from configs.tuned import Member
 from configs.vocab import Target
 from models.base import Bool, Examples
 from models.close import CloseModel, CloseSettings, FitNotes, InnerFold, Shared, fit_close
@@ -29,21 +31,33 @@ class Ground:
     settings: CloseSettings
 
 
-def close_settings(model: Model, plan_signs: tuple[int, ...], seed: int) -> CloseSettings:
-    """Translate the config's model section."""
-    trees = TreeSettings(
-        model.num_leaves,
-        model.min_data_in_leaf,
-        model.learning_rate,
-        model.feature_fraction,
-        model.bagging_fraction,
-        model.lambda_l2,
-        model.path_smooth,
-        model.num_threads,
+def close_settings(
+    model: Model, plan_signs: tuple[int, ...], seed: int, tuned: tuple[Member, ...] = ()
+) -> CloseSettings:
+    """Translate the config's model section; tuned: the settings of `model.tuned`, which stand in for its own."""
+    members = tuple(tree_settings(each, model.num_threads, plan_signs) for each in tuned or (model,))
+    seeds = tuple(seed + k for k in range(model.seeds))
+    return CloseSettings(members, str(model.offset), str(model.calibrate), model.max_rounds, seeds)
+
+
+def tree_settings(told: Model | Member, threads: int, plan_signs: tuple[int, ...]) -> TreeSettings:
+    """Translate settings of the trees."""
+    return TreeSettings(
+        told.num_leaves,
+        told.min_data_in_leaf,
+        told.learning_rate,
+        told.feature_fraction,
+        told.bagging_fraction,
+        told.lambda_l2,
+        told.path_smooth,
+        threads,
         plan_signs,
     )
-    seeds = tuple(seed + k for k in range(model.seeds))
-    return CloseSettings((trees,), str(model.offset), str(model.calibrate), model.max_rounds, seeds)
+
+
+def signs_of(prepared: Prepared) -> tuple[int, ...]:
+    """Return the sign that each feature's effect is held to, 0 where it is free."""
+    return tuple(feature.sign for feature in prepared.plan.features)
 
 
 def ground_at(prepared: Prepared, cut: int) -> Ground:
@@ -60,8 +74,9 @@ def ground_at(prepared: Prepared, cut: int) -> Ground:
         inner = inner_period_folds(prepared.calendar, rows, cut)
     else:
         inner = inner_created_folds(rows, prepared.created[mask])
-    signs = tuple(feature.sign for feature in prepared.plan.features)
-    return Ground(cut, mask, rows, inner, close_settings(prepared.config.model, signs, prepared.config.seed))
+    config = prepared.config
+    settings = close_settings(config.model, signs_of(prepared), config.seed, tuned_members(config))
+    return Ground(cut, mask, rows, inner, settings)
 
 
 def fit_on(prepared: Prepared, ground: Ground, shared: Shared | None = None) -> tuple[CloseModel, FitNotes]:

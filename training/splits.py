@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import numpy as np
@@ -30,15 +31,40 @@ class Fold:
 
 def period_folds(calendar: Calendar, as_of: Int, label_end: Int, until: int, count: int) -> list[Fold]:
     """Return a fold per last complete period before `until`, oldest first; each trains on all told before it."""
-    last = int(np.searchsorted(calendar.starts, until, side="right")) - 1
     folds = []
-    for period in range(max(last - count, 0), last):
+    for period in _last_periods(calendar, until, count):
         start, end = int(calendar.starts[period]), int(calendar.starts[period + 1])
         train = label_end <= start
         if train.any():
             test = (as_of >= start) & (as_of < end)
             folds.append(Fold(calendar.day(period).isoformat(), start, train, test))
     return [fold for fold in folds if fold.test.any()]
+
+
+def first_test(calendar: Calendar, until: int, count: int) -> int:
+    """Return when the first of the last `count` complete periods before `until` begins: where the tests begin."""
+    return int(calendar.starts[_last_periods(calendar, until, count).start])
+
+
+def _last_periods(calendar: Calendar, until: int, count: int) -> range:
+    last = int(np.searchsorted(calendar.starts, until, side="right")) - 1
+    return range(max(last - count, 0), max(last, 0))
+
+
+def created_folds(label_end: Int, created: Int, count: int) -> list[Fold]:
+    """Return `count` folds over the newer half of told rows by creation of the deal, oldest first, as equal as can be.
+
+    label_end, created: int64[n] of the told rows. No deal stands on both sides. For heads without periods.
+    """
+    if not len(created):
+        return []
+    edges = [*np.quantile(created, np.linspace(0.5, 1.0, count + 1)[:-1]).astype(np.int64).tolist(), np.inf]
+    folds = []
+    for low, high in pairwise(edges):
+        test = (created >= low) & (created < high)
+        name = datetime.fromtimestamp(low / 1_000_000, UTC).date().isoformat()
+        folds.append(Fold(name, int(low), (label_end <= low) & (created < low), test))
+    return [fold for fold in folds if fold.train.any() and fold.test.any()]
 
 
 def cut_fold(name: str, cut: int, created: Int, train_end: Int, test_end: Int, until: int) -> Fold:

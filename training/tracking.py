@@ -10,11 +10,12 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from configs.errors import TrackingError
@@ -86,6 +87,44 @@ class Tracker:
             client.set_model_version_tag(self.name, version_.version, "bundle.sha256", bundle.sha)
             client.set_registered_model_alias(self.name, Alias.CANDIDATE.value, version_.version)
             return run_id
+
+    def log_study(self, study: str, parent: RunRecord, children: Sequence[RunRecord]) -> str:
+        """Log a tuning study: one run, and a run nested in it for each trial; returns the run id.
+
+        A study that was logged before keeps its run, which is told the newest figures, and its trials are not repeated.
+        Both find each other by the tags `tuning.study` and `tuning.trial` that the records carry.
+        """
+        from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+        with self._client() as client:
+            experiment = self._experiment(client)
+            found = client.search_runs([experiment], f"tags.`tuning.study` = '{study}'", max_results=50_000)
+            known = {run.data.tags.get("tuning.trial") for run in found}
+            top = next((str(run.info.run_id) for run in found if "tuning.trial" not in run.data.tags), "")
+            run_id = self._fill(client, experiment, parent, top)
+            for child in children:
+                if child.tags["tuning.trial"] not in known:
+                    nested = replace(child, tags={**child.tags, MLFLOW_PARENT_RUN_ID: run_id})
+                    self._fill(client, experiment, nested)
+            return run_id
+
+    def _fill(self, client: MlflowClient, experiment: str, record: RunRecord, run_id: str = "") -> str:
+        """Write a record into a run, a new one without `run_id`, and end it; returns its id."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        if not run_id:
+            run_id = str(client.create_run(experiment, run_name=record.run_name).info.run_id)
+        now = round(time() * 1000)
+        client.log_batch(
+            run_id,
+            metrics=[Metric(key, value, now, 0) for key, value in record.metrics.items()],
+            params=[Param(key, value) for key, value in record.params.items()],
+            tags=[RunTag(key, value) for key, value in record.tags.items()],
+        )
+        for path, document in record.documents.items():
+            client.log_dict(run_id, document, path)
+        client.set_terminated(run_id)
+        return run_id
 
     def go_live(self, sha: str) -> str:
         """Give the alias `live` to the version whose bundle is `sha` and return it; the one before is kept as a tag."""

@@ -1,0 +1,156 @@
+"""One trial of tuning: a setting of the trees, judged on periods that came after what it was fitted on.
+
+A trial is fitted once per inner period on the rows told before it. It is judged on rows of deals that did not train
+(a deal's earlier rows share its features), from a week after the cut on. A deal that stands on both sides leaves the
+judged side: to leave the training side, it would take with it rows that say "not won last period", and no others.
+One number of trees serves all periods, chosen as a fit chooses it (`models.rounds`): a period with a shock of its own
+can't decide it. The offset of each period and the bins of its features are made once for all trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from configs.errors import TooLittleDataError
+from configs.learning import Model
+from configs.tuned import Member
+from configs.vocab import Offset, Target
+from features.periods import DAY
+from models.base import Bool, Examples, Float
+from models.close import offset_logit
+from models.linear import fit_linear
+from models.rounds import Trial, choose_rounds
+from models.tables import fit_stage_time
+from models.trees import ONE_THREAD, TreeSettings, dataset
+from training.cuts import signs_of, tree_settings
+from training.prepare import Prepared, trainable
+from training.splits import Fold, created_folds, period_folds
+from training.tune import Outcome
+
+if TYPE_CHECKING:
+    import lightgbm
+
+EMBARGO = 7 * DAY
+FEWEST_ROWS, FEWEST_WINS = 200, 10  # that trials are judged on, all periods together, and that each period trains on
+
+
+@dataclass(frozen=True)
+class TuneFold:
+    """One inner period. train: told before its cut. judge: its rows. fresh: those of deals that did not train.
+
+    first: the period's first day (the day of the cut for an `eventual` head).
+    """
+
+    first: date
+    cut: int
+    train: Examples
+    judge: Examples
+    fresh: Bool
+
+
+def tune_folds(prepared: Prepared, periods: int) -> list[TuneFold]:
+    """Return the last `periods` + 1 inner periods told before the end of what was prepared, oldest first.
+
+    The newest is for confirming. Raises TooLittleDataError where a period can't train or all together can't judge.
+    """
+    mask = trainable(prepared, prepared.until)
+    rows = prepared.examples.take(mask)
+    if prepared.config.target == Target.IN_PERIOD:
+        folds = period_folds(prepared.calendar, rows.as_of, rows.label_end, prepared.until, periods + 1)
+    else:
+        folds = created_folds(rows.label_end, prepared.created[mask], periods + 1)
+    usable = [_tune_fold(rows, fold) for fold in folds if _trains(rows, fold)]
+    fresh = np.concatenate([fold.judge.y[fold.fresh] for fold in usable[:-1]] or [np.zeros(0)])
+    if len(usable) < 2 or len(fresh) < FEWEST_ROWS or not FEWEST_WINS <= fresh.sum() <= len(fresh) - FEWEST_WINS:
+        raise TooLittleDataError(
+            f"{max(len(usable) - 1, 0)} periods before the tests can judge settings, with {len(fresh):,} rows of new "
+            f"deals and {int(fresh.sum()):,} wins; expected at least 1, {FEWEST_ROWS} and {FEWEST_WINS}, and one "
+            "period more to confirm; use a longer history, lower backtest.test_periods, or keep the default settings"
+        )
+    return usable
+
+
+def _trains(rows: Examples, fold: Fold) -> bool:
+    wins = rows.y[fold.train].sum()
+    return int(fold.train.sum()) >= FEWEST_ROWS and FEWEST_WINS <= wins <= fold.train.sum() - FEWEST_WINS
+
+
+def _tune_fold(rows: Examples, fold: Fold) -> TuneFold:
+    train, judge = rows.take(fold.train), rows.take(fold.test)
+    fresh = ~np.isin(judge.deal, train.deal) & (judge.as_of >= fold.cut + EMBARGO)
+    return TuneFold(date.fromisoformat(fold.name), fold.cut, train, judge, fresh)
+
+
+class Arena:
+    """Everything that trials share: offsets and bins of the periods that settings are chosen on.
+
+    The seed of the trees is the same for all.
+    """
+
+    def __init__(self, prepared: Prepared, folds: Sequence[TuneFold]) -> None:
+        config = prepared.config
+        self._model, self._seed, self._signs = config.model, config.seed, signs_of(prepared)
+        self._level_free = config.target == Target.IN_PERIOD
+        self._ready = [_Ready.of(fold, prepared, self._settings(config.model)) for fold in folds]
+
+    def judge(self, member: Member) -> Outcome:
+        """Fit a setting on every period and say how right it was."""
+        settings = self._settings(member)
+        trials = [ready.begin(settings, self._seed, self._level_free) for ready in self._ready]
+        rounds = choose_rounds(trials, self._model.max_rounds, self._model.num_threads)
+        pairs = list(zip(self._ready, trials, strict=True))
+        losses = [ready.losses(trial, rounds) for ready, trial in pairs]
+        fresh = [each[ready.fold.fresh] for each, ready in zip(losses, self._ready, strict=True)]
+        return Outcome(
+            float(np.concatenate(fresh).mean()),
+            float(np.concatenate(losses).mean()),
+            tuple(float(each.mean()) for each in fresh),
+            rounds,
+        )
+
+    def _settings(self, told: Model | Member) -> TreeSettings:
+        return tree_settings(told, self._model.num_threads, self._signs)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A period's offset and bins. offset: log-odds of its judged rows, float64[n]; newer: the fresh ones of them."""
+
+    fold: TuneFold
+    offset: Float
+    newer: Examples
+    data: lightgbm.Dataset
+    watched: lightgbm.Dataset
+
+    @classmethod
+    def of(cls, fold: TuneFold, prepared: Prepared, settings: TreeSettings) -> _Ready:
+        import lightgbm
+
+        fit = fit_linear if prepared.config.model.offset == Offset.RIDGE else fit_stage_time
+        model = fit(fold.train, prepared.frame)
+        offset, newer = offset_logit(model, fold.judge.matrix), fold.judge.take(fold.fresh)
+        data = dataset(fold.train, offset_logit(model, fold.train.matrix), settings)
+        watched = lightgbm.Dataset(
+            newer.matrix.values, newer.y, init_score=offset[fold.fresh], reference=data, params=data.get_params()
+        )
+        watched.construct()
+        return cls(fold, offset, newer, data, watched)
+
+    def begin(self, settings: TreeSettings, seed: int, level_free: bool) -> Trial:
+        """Return a booster without trees that watches the fresh rows."""
+        import lightgbm
+
+        booster = lightgbm.Booster(settings.params(seed) | ONE_THREAD | {"metric": "None"}, self.data)
+        trial = Trial(booster.add_valid(self.watched, "newer"), self.newer.y, level_free)
+        trial.judge(self.offset[self.fold.fresh])
+        return trial
+
+    def losses(self, trial: Trial, rounds: int) -> Float:
+        """Return the loss of every judged row with `rounds` trees, float64[n]."""
+        raw = self.offset + trial.logit(self.fold.judge.matrix, rounds)
+        return np.asarray(np.logaddexp(0.0, raw) - self.fold.judge.y * raw, dtype=np.float64)
