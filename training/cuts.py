@@ -46,9 +46,12 @@ def close_settings(model: Model, plan_signs: tuple[int, ...], seed: int) -> Clos
     return CloseSettings(trees, str(model.offset), str(model.calibrate), model.max_rounds, seeds)
 
 
-def ground_at(prepared: Prepared, cut: int) -> Ground:
-    """Return what a fit at `cut` stands on; raises TooLittleDataError."""
-    mask = trainable(prepared, cut)
+def ground_at(prepared: Prepared, cut: int, embargo: int = 0) -> Ground:
+    """Return what a fit at `cut` stands on; raises TooLittleDataError.
+
+    embargo: rows of so many last microseconds before the cut are left out.
+    """
+    mask = trainable(prepared, cut) & (prepared.examples.as_of < cut - embargo if embargo else True)
     rows = prepared.examples.take(mask)
     closed = len(np.unique(rows.deal))
     if closed < FEWEST_CLOSED or not 0 < rows.y.sum() < len(rows):
