@@ -17,7 +17,6 @@ from configs.load import config_hash, mapping_of
 from configs.schema import Config
 from configs.vocab import Target
 from features.build import FeatureMatrix
-from features.periods import DAY
 from models.base import Examples, Fit, Float, Int
 from models.baselines import BASELINES, OF_FACTS, RIDGE, STAGE_TIME, lacking
 from models.close import CloseModel, FitNotes, Shared
@@ -27,7 +26,7 @@ from training.evaluate import DealBootstrap, Interval, Scores, row_loss, scores
 from training.fit import make_bundle
 from training.prepare import Prepared
 from training.rep_id import NAMES, ONE_SEED, RepIds, predict_references, rep_ids
-from training.splits import Fold, cut_fold, period_folds
+from training.splits import Fold, before_embargo, cut_fold, period_folds
 from training.walk import Piece, Walk, key_of, revived
 
 CLOSE = "close"
@@ -79,11 +78,8 @@ class Comparison:
 
 def folds_of(prepared: Prepared) -> list[Fold]:
     """Return the test folds of the config, each purged, and with the embargo that the config asks for."""
-    embargo = prepared.config.backtest.embargo_days * DAY
-    if not embargo:
-        return _purged(prepared)
-    as_of = prepared.examples.as_of
-    return [replace(fold, train=fold.train & (as_of < fold.cut - embargo)) for fold in _purged(prepared)]
+    days, as_of = prepared.config.backtest.embargo_days, prepared.examples.as_of
+    return [replace(fold, train=fold.train & before_embargo(as_of, fold.cut, days)) for fold in _purged(prepared)]
 
 
 def _purged(prepared: Prepared) -> list[Fold]:
@@ -198,7 +194,7 @@ class _Step:
     def fold(self, fold: Fold, k: int) -> Tested:
         """Fit at the fold's cut and predict its test rows."""
         prepared = self.prepared
-        embargo = prepared.config.backtest.embargo_days * DAY
+        embargo = prepared.config.backtest.embargo_days
         if embargo:  # the rows of a cut are no longer those of the same cut inside a later one
             self.shared = Shared()
             self.ids = rep_ids(prepared, self.shared)

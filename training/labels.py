@@ -89,3 +89,13 @@ def labels_of(
     else:
         told = resolved(found) if eligibility == Eligibility.RESOLVED else horizon(requests, found, days)
     return Labels(told.y, np.where(found.merged & (found.closed_at < told.end), NEVER, told.end))
+
+
+def period_totals(record: Record, periods: Int) -> tuple[Int, Int]:
+    """Return (deals won, money won in cents) in each whole period of the calendar, int64[k] each."""
+    closes = record.reference.events["closes"].columns
+    at = record.calendar.index(closes["known_at"])
+    won = closes["won"] == 1
+    count = np.array([(won & (at == period)).sum() for period in periods], dtype=np.int64)
+    cents = np.array([closes["cents"][won & (at == period)].sum() for period in periods], dtype=np.int64)
+    return count, cents
