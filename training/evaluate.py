@@ -164,7 +164,7 @@ class DealBootstrap:
         sums = np.bincount(self.code, weights=values, minlength=d)
         sizes = np.bincount(self.code, minlength=d).astype(np.float64)
         drawn = (self.draws @ sums) / (self.draws @ sizes) if len(self.draws) else np.zeros(0)
-        return _interval(float(values.mean()), drawn)
+        return interval(float(values.mean()), drawn)
 
     def ratio(self, top: Float, bottom: Float) -> Interval:
         """Return sum(top) / sum(bottom) of per-row values with its interval; draws without a bottom do not count."""
@@ -173,7 +173,7 @@ class DealBootstrap:
         with np.errstate(invalid="ignore", divide="ignore"):
             value = np.float64(top.sum()) / np.float64(bottom.sum())
             drawn = (self.draws @ above) / (self.draws @ below) if len(self.draws) else np.zeros(0)
-        return _interval(float(value), drawn[np.isfinite(drawn)])
+        return interval(float(value), drawn[np.isfinite(drawn)])
 
     def skill(self, loss: Float, over: Float) -> Interval:
         """Return by what share the mean of `loss` lies below that of `over`, 1 - loss / over, with its interval."""
@@ -186,11 +186,11 @@ class DealBootstrap:
 
     def auc(self, y: Float, p: Float) -> Interval:
         """Return the AUC with its interval."""
-        return _interval(auc(y, p), self._drawn_auc(y, p))
+        return interval(auc(y, p), self._drawn_auc(y, p))
 
     def auc_gain(self, y: Float, p: Float, over: Float) -> Interval:
         """Return by how much the AUC of `p` exceeds that of `over`, paired, with its interval."""
-        return _interval(auc(y, p) - auc(y, over), self._drawn_auc(y, p) - self._drawn_auc(y, over))
+        return interval(auc(y, p) - auc(y, over), self._drawn_auc(y, p) - self._drawn_auc(y, over))
 
     def _drawn_auc(self, y: Float, p: Float) -> Float:
         order, group = _ranks(p)
@@ -201,7 +201,8 @@ class DealBootstrap:
         return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _interval(value: float, drawn: Float) -> Interval:
+def interval(value: float, drawn: Float) -> Interval:
+    """Return a figure with the interval of its draws, NaN ones left out."""
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
         return Interval(value, float("nan"), float("nan"), float("nan"))

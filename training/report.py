@@ -44,7 +44,7 @@ def report_of(
     config = prepared.config
     draws, seed = config.backtest.bootstrap, config.seed
     table = compare(tested, draws, seed)
-    stands = standings(table, draws)
+    stands = standings(table, tested)
     look = look_at(prepared, tested)
     return Report(
         title,
@@ -59,7 +59,7 @@ def report_of(
         brier_skill=brier_skills(tested, draws, seed),
         parts=shown(parts_of(prepared, tested)),
         floor=floor_of(prepared, tested),
-        factors=weights_of(prepared, look) if look is not None else [],
+        factors=weights_of(look) if look is not None else [],
         sections=list(sections),
         about=about(prepared),
         look=look,

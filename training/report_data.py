@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from math import erfc
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from features.asof import Requests
 from features.build import FeatureMatrix
 from features.periods import instant_text
 from features.tables import NAT
-from models.base import Bool, Float
+from models.base import Bool, Float, Int
 from models.baselines import STAGE_TIME
 from training.backtest import CLOSE, Comparison, Tested
 from training.evaluate import DealBootstrap, Interval, calibration_parts, row_loss, scores
@@ -65,7 +66,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Standing:
-    """How the close model stands against one baseline. p_value: two-sided, from the bootstrap; adjusted: by Holm."""
+    """How the close model stands against one baseline. p_value: two-sided, clustered by deal; adjusted: by Holm."""
 
     name: str
     p_value: float
@@ -101,14 +102,19 @@ class FactorWeight:
 
 @dataclass(frozen=True)
 class Look:
-    """Exact contributions on rows of the newest test. phi: float64[m, f] by column; values: float64[m, f] (the
-    table's is its rate); base: float64[m].
+    """Exact terms of each factor on rows of the newest test.
+
+    names: the factors, largest first. phi: float64[m, f], log-odds. base: float64[m], base + the row's sum is the
+    model's log-odds. leads: the column of each factor that goes with its term most closely; values: float64[m, f], it.
+    sizes: how many columns share the factor.
     """
 
     names: tuple[str, ...]
     phi: Float
-    values: Float
     base: Float
+    leads: tuple[str, ...]
+    values: Float
+    sizes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -193,30 +199,38 @@ def brier_skills(tested: Tested, draws: int, seed: int) -> dict[str, Interval]:
     return {name: bootstrap.skill((p - tested.y) ** 2, over) for name, p in tested.p.items()}
 
 
-def standings(table: list[Comparison], draws: int) -> list[Standing]:
+def standings(table: list[Comparison], tested: Tested) -> list[Standing]:
     """Hold the close model against every baseline; Holm's correction keeps all of them together at 5 %."""
     rows = [row for row in table if row.gain is not None and not row.reference]
-    if not draws:
-        return []
-    p = np.array([_two_sided(row.gain, draws) for row in rows if row.gain is not None])
-    order = np.argsort(p, kind="stable")
-    steps = np.minimum(np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))), 1.0)
-    adjusted = np.empty(len(p))
-    adjusted[order] = steps
+    loss = {row.name: row_loss(tested.y, tested.p[row.name]) for row in rows}
+    ours = row_loss(tested.y, tested.p[CLOSE])
+    gains = [loss[row.name] - ours for row in rows]
+    p = np.array([clustered_p_value(gain, tested.deal) for gain in gains])
     out = []
-    for row, raw, held in zip(rows, p, adjusted, strict=True):
-        better = row.gain is not None and row.gain.value > 0
-        verdict = EVEN if held > LEVEL else BETTER if better else WORSE
+    for row, gain, raw, held in zip(rows, gains, p, holm(p), strict=True):
+        verdict = EVEN if held > LEVEL else BETTER if gain.mean() > 0 else WORSE
         out.append(Standing(row.name, float(raw), float(held), verdict))
     return out
 
 
-def _two_sided(gain: Interval, draws: int) -> float:
-    """Return the bootstrap's two-sided p-value of no gain; with few draws it can't be small."""
-    if np.isnan(gain.above):
-        return 1.0
-    tails = [1 - gain.above, 1 - gain.below]
-    return min(1.0, 2 * min((1 + share * draws) / (1 + draws) for share in tails))
+def holm(p: Float) -> Float:
+    """Return Holm's adjusted p-values, float64[k], in the order given."""
+    order = np.argsort(p, kind="stable")
+    steps = np.minimum(np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))), 1.0)
+    adjusted = np.empty(len(p))
+    adjusted[order] = steps
+    return adjusted
+
+
+def clustered_p_value(gain: Float, deal: Int) -> float:
+    """Return the two-sided p-value of a mean of 0: normal, rows of a deal going together; 1 where nothing differs.
+
+    The bootstrap's own share of draws can't be small where draws are few; this can.
+    """
+    _, code = np.unique(deal, return_inverse=True)
+    sums = np.bincount(code, weights=gain - gain.mean())
+    error = float(np.sqrt((sums**2).sum())) / len(gain)
+    return float(erfc(abs(float(gain.mean())) / error / np.sqrt(2))) if error > 0 else 1.0
 
 
 def headline(prepared: Prepared, tested: Tested, stands: list[Standing], draws: int, seed: int) -> Headline:
@@ -282,23 +296,43 @@ def _books(prepared: Prepared, tested: Tested) -> Iterator[OpenDeals]:
 
 
 def look_at(prepared: Prepared, tested: Tested) -> Look | None:
-    """Return the newest model's exact contributions on rows of its own test."""
+    """Return the newest model's terms by factor on rows of its own test; features that say much the same share one."""
     model = tested.newest
     if model is None:
         return None
     matrix = FeatureMatrix(model.names, newest_rows(prepared, tested))
-    names, phi, base = model.contributions(matrix)
-    return Look(names, phi, np.column_stack([model.table.predict(matrix), matrix.values]), base)
-
-
-def weights_of(prepared: Prepared, look: Look) -> list[FactorWeight]:
-    """Return the factors by the mean size of their terms, largest first; features that say much the same share one."""
+    columns, phi, base = model.contributions(matrix)
+    values = np.column_stack([model.table.predict(matrix), matrix.values])  # the table's column is its rate
     factor = {feature.name: feature.factor or feature.name for feature in prepared.plan.features}
     members: dict[str, list[int]] = {}
-    for j, name in enumerate(look.names):
+    for j, name in enumerate(columns):
         members.setdefault(factor.get(name, name), []).append(j)
-    found = [
-        FactorWeight(name, len(places), float(np.abs(look.phi[:, places].sum(axis=1)).mean()))
-        for name, places in members.items()
-    ]
-    return sorted(found, key=lambda each: (-each.log_odds, each.name))
+    terms = {name: phi[:, places].sum(axis=1) for name, places in members.items()}
+    names = tuple(sorted(terms, key=lambda name: (-float(np.abs(terms[name]).mean()), name)))
+    leads = [_lead(terms[name], values, members[name]) for name in names]
+    return Look(
+        names,
+        np.column_stack([terms[name] for name in names]),
+        base,
+        tuple(columns[j] for j in leads),
+        values[:, leads],
+        tuple(len(members[name]) for name in names),
+    )
+
+
+def _lead(term: Float, values: Float, places: list[int]) -> int:
+    """Return the member whose value goes with the factor's term most closely, missing values at their mean."""
+
+    def closeness(j: int) -> float:
+        known = ~np.isnan(values[:, j])
+        x = np.where(known, values[:, j] - values[known, j].mean() if known.any() else 0.0, 0.0)
+        spread = float(np.sqrt((x**2).sum() * ((term - term.mean()) ** 2).sum()))
+        return abs(float((x * (term - term.mean())).sum())) / spread if spread > 0 else 0.0
+
+    return max(places, key=closeness)
+
+
+def weights_of(look: Look) -> list[FactorWeight]:
+    """Return the mean size of each factor's term, largest first."""
+    sizes = np.abs(look.phi).mean(axis=0)
+    return [FactorWeight(name, look.sizes[j], float(sizes[j])) for j, name in enumerate(look.names)]

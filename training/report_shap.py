@@ -29,8 +29,8 @@ def available() -> bool:
 
 
 def beeswarm(look: Look, shown: int = SHOWN) -> str:
-    """Return the beeswarm of the `shown` largest columns as a ``data:image/png`` URI."""
-    order = np.argsort(-np.abs(look.phi).mean(axis=0), kind="stable")[:shown]
+    """Return the beeswarm of the largest factors as a ``data:image/png`` URI, coloured by their leads' values."""
+    shown = min(shown, len(look.names))
     state = np.random.get_state()  # noqa: NPY002 - shap scatters its points by NumPy's global generator
     with warnings.catch_warnings(), mpl.rc_context():
         warnings.simplefilter("ignore")
@@ -39,15 +39,15 @@ def beeswarm(look: Look, shown: int = SHOWN) -> str:
         mpl.rcParams.update(STYLE | {"axes.grid": False})
         np.random.seed(0)  # noqa: NPY002
         try:
-            figure = Figure(figsize=(7.4, 1.2 + 0.36 * len(order)), layout="constrained")
+            figure = Figure(figsize=(7.4, 1.4 + 0.4 * shown), layout="constrained")
             FigureCanvasAgg(figure)
             told = shap.Explanation(
-                values=look.phi[:, order],
+                values=look.phi[:, :shown],
                 base_values=look.base,
-                data=look.values[:, order],
-                feature_names=[shortened(look.names[j], 32) for j in order],
+                data=look.values[:, :shown],
+                feature_names=[_name(look, j) for j in range(shown)],
             )
-            shap.plots.beeswarm(told, max_display=len(order), ax=figure.subplots(), show=False, plot_size=None, s=7)
+            shap.plots.beeswarm(told, max_display=shown, ax=figure.subplots(), show=False, plot_size=None, s=7)
             figure.axes[0].set_xlabel("term in the log-odds (right: raises the score)", fontsize=10)
             figure.axes[0].tick_params(labelsize=9)
             out = io.BytesIO()
@@ -55,3 +55,8 @@ def beeswarm(look: Look, shown: int = SHOWN) -> str:
         finally:
             np.random.set_state(state)  # noqa: NPY002
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def _name(look: Look, j: int) -> str:
+    factor, lead = shortened(look.names[j], 30), shortened(look.leads[j], 34)
+    return factor if factor == lead else f"{factor}\n({lead})"

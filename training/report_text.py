@@ -30,6 +30,9 @@ SLICE_HEAD = (
 FULL_HEAD = (
     "model",
     "log loss",
+    "log loss gained by close [95 %]",
+    "close is",
+    "p (Holm)",
     "Brier",
     "Brier skill [95 %]",
     "AUC",
@@ -37,9 +40,6 @@ FULL_HEAD = (
     "sum p / sum y",
     "slope",
     "intercept",
-    "log loss gained by close [95 %]",
-    "p (Holm)",
-    "close is",
 )
 TOP_FACTORS = 20
 
@@ -139,15 +139,16 @@ def _models(report: Report) -> Section:
     rows = []
     for row in report.table:
         s, stand = row.scores, stands.get(row.name)
-        figures = (f"{s.log_loss:.4f}", f"{s.brier:.4f}", interval(report.brier_skill.get(row.name), "+.1%"))
-        more = (number(s.auc, ".4f"), f"{s.ece:.4f}", number(s.ratio, ".3f"), number(s.slope, ".3f"))
-        told = (number(stand.adjusted, ".3f"), stand.verdict) if stand else ("", "")
-        rows.append((_name(row), *figures, *more, number(s.intercept, "+.3f"), _gained(row), *told))
+        stood = (stand.verdict, number(stand.adjusted, ".3f")) if stand else ("", "")
+        brier = (f"{s.brier:.4f}", interval(report.brier_skill.get(row.name), "+.1%"))
+        figures = (number(s.auc, ".4f"), f"{s.ece:.4f}", number(s.ratio, ".3f"))
+        line = (number(s.slope, ".3f"), number(s.intercept, "+.3f"))
+        rows.append((_name(row), f"{s.log_loss:.4f}", _gained(row), *stood, *brier, *figures, *line))
     notes = (
         f"Log loss in nats a row and Brier score: less is better. Brier skill: share below {STAGE_TIME}. "
         "ECE: mean distance of what was said from what came. Slope 1 and intercept 0: calibrated.",
-        "Intervals and p-values come from draws of whole deals; Holm's correction holds all comparisons with "
-        "baselines together at 5 %.",
+        "Intervals come from draws of whole deals, p-values from errors clustered by deal; Holm's correction holds all "
+        "comparisons with baselines together at 5 %.",
     )
     return Section("models", "The model beside every baseline", FULL_HEAD, tuple(rows), notes)
 
@@ -155,7 +156,8 @@ def _models(report: Report) -> Section:
 def _floor(floor: NoiseFloor, report: Report) -> Section:
     ours = next(row.scores.log_loss for row in report.table if row.name == CLOSE)
     notes = (
-        f"If every probability were the truth, log loss would still be {floor.log_loss:.4f}; it is {ours:.4f}.",
+        f"If every probability were the truth, log loss would be {floor.log_loss:.4f} on average; it is {ours:.4f} "
+        "(below that where fewer deals than said were won).",
         "Even an oracle that knows every deal's true probability misses, since deals are won or lost by chance. "
         f"Mean errors over the tested periods, as shares of all that the period brought; a shared shock of "
         f"{floor.shock:g} in log-odds moves all deals of a period together; {floor.draws:,} draws.",
