@@ -74,6 +74,13 @@ class Backtest(Strict):
         description="target eventual only: one fixed cut instead; train on what was known before it, test on deals "
         "created after it; a timestamp with its offset, such as 2012-01-31T17:58:00Z",
     )
+    embargo_days: int = Field(
+        default=0,
+        ge=0,
+        le=366,
+        description="rows of so many last days before a cut that do not train; 0, as in production: no label window "
+        "crosses the cut anyway",
+    )
     bootstrap: int = Field(default=500, ge=0, le=100_000, description="draws of deals for the intervals; 0: none")
     ablations: Annotated[tuple[Ablation, ...], Distinct] = Field(
         default=(Ablation.REP_ID,),

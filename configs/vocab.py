@@ -154,7 +154,9 @@ class Baseline(StrEnum):
     """The baseline models that stand in every table."""
 
     CONSTANT = "constant"
+    CRM_PROBABILITY = "crm_probability"  # the CRM's own, where its close date lies in the period
     STAGE_RATE = "stage_rate"
+    CATEGORY_TIME_LEFT = "category_time_left"
     STAGE_TIME_LEFT = "stage_time_left"
     RIDGE = "ridge"
 

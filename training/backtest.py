@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
+from time import perf_counter
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import TooLittleDataError
+from configs.errors import ConfigError, TooLittleDataError
+from configs.load import config_hash, mapping_of
 from configs.schema import Config
 from configs.vocab import Target
-from models.base import Fit, Float, Int, ProbabilityModel
-from models.baselines import BASELINES, RIDGE, STAGE_TIME
+from features.build import FeatureMatrix
+from models.base import Examples, Fit, Float, Int
+from models.baselines import BASELINES, OF_FACTS, RIDGE, STAGE_TIME, lacking
 from models.close import CloseModel, FitNotes, Shared
 from models.linear import Linear
-from training.cuts import fit_on, ground_at
+from training.cuts import Ground, fit_on, ground_at
 from training.evaluate import DealBootstrap, Interval, Scores, row_loss, scores
+from training.fit import make_bundle
 from training.prepare import Prepared
-from training.rep_id import NAMES, ONE_SEED, predict_references, rep_ids
-from training.splits import Fold, cut_fold, period_folds
+from training.rep_id import NAMES, ONE_SEED, RepIds, predict_references, rep_ids
+from training.splits import Fold, before_embargo, cut_fold, period_folds
+from training.walk import Piece, Walk, key_of, revived
 
 CLOSE = "close"
 REFERENCES = {ONE_SEED: CLOSE, **dict.fromkeys(NAMES.values(), ONE_SEED)}
 """Rows of the table that nobody ships, each with the row whose gain over it is told; no gate asks about them."""
 
 Progress = Callable[[str], None]
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Tested:
     """Test rows of all folds: p[name] float64[n] per model, y, deal, as_of, fold int64[n] into `folds`.
 
-    newest: the close model of the last fold.
+    newest: the close model of the last fold. extra: float64[n] columns of other heads, see `run_backtest`.
     """
 
     folds: tuple[Fold, ...]
@@ -44,12 +53,13 @@ class Tested:
     p: dict[str, Float]
     notes: tuple[FitNotes, ...]
     newest: CloseModel | None = None
+    extra: dict[str, Float] = field(default_factory=dict)
 
     def take(self, mask: NDArray[np.bool_]) -> Tested:
         """Return some of the test rows."""
-        p = {name: values[mask] for name, values in self.p.items()}
+        p, extra = ({name: values[mask] for name, values in part.items()} for part in (self.p, self.extra))
         rows, deal, as_of, fold = (part[mask] for part in (self.rows, self.deal, self.as_of, self.fold))
-        return Tested(self.folds, rows, self.y[mask], deal, as_of, fold, p, self.notes, self.newest)
+        return Tested(self.folds, rows, self.y[mask], deal, as_of, fold, p, self.notes, self.newest, extra)
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,12 @@ class Comparison:
 
 
 def folds_of(prepared: Prepared) -> list[Fold]:
-    """Return the test folds of the config."""
+    """Return the test folds of the config, each purged, and with the embargo that the config asks for."""
+    days, as_of = prepared.config.backtest.embargo_days, prepared.examples.as_of
+    return [replace(fold, train=fold.train & before_embargo(as_of, fold.cut, days)) for fold in _purged(prepared)]
+
+
+def _purged(prepared: Prepared) -> list[Fold]:
     config, rows = prepared.config, prepared.examples
     if config.target == Target.IN_PERIOD:
         return period_folds(prepared.calendar, rows.as_of, rows.label_end, prepared.until, config.backtest.test_periods)
@@ -92,41 +107,210 @@ def _test_from(config: Config, prepared: Prepared) -> int:
     return int(np.quantile(prepared.created[first], 0.75))
 
 
+@dataclass(frozen=True)
+class AtCut:
+    """What another head is fitted on at a fold's cut. rows: int64[m], test rows; p: float64[m], the close model's."""
+
+    prepared: Prepared
+    ground: Ground
+    close: CloseModel
+    rows: Int
+    p: Float
+
+
+Extra = Callable[[AtCut], Mapping[str, Float]]
+"""Another head in the walk: fits at the cut and returns float64[m] columns for the test rows."""
+
+
 def run_backtest(
     prepared: Prepared,
     progress: Progress = lambda _: None,
     shared: Shared | None = None,
     baselines: Mapping[str, Fit] = BASELINES,
+    extras: Mapping[str, Extra] = NOTHING,
+    keep: Keep | None = None,
 ) -> Tested:
-    """Refit at every fold's cut and predict its test rows with the close model, every baseline and every reference."""
-    shared = shared or Shared()
+    """Refit at every fold's cut and predict its test rows with the close model, every baseline and every reference.
+
+    extras: other heads by name; their columns are in `Tested.extra` as ``name.column``. keep: where finished folds are
+    kept and taken up from. Raises TooLittleDataError, and ConfigError where the gates name a baseline that this record
+    has no facts for.
+    """
     folds = folds_of(prepared)
     if not folds or not any(fold.test.any() for fold in folds):
         raise TooLittleDataError(
             "no test fold: expected at least one complete period after the first told rows; "
             "use a longer history, or set backtest"
         )
-    ids = rep_ids(prepared, shared)
+    step = _Step(prepared, shared or Shared(), _present(prepared, baselines), extras)
+    clock = _Clock([int(fold.train.sum()) for fold in folds])
     parts: list[Tested] = []
     for k, fold in enumerate(folds):
-        progress(
-            f"fold {k + 1} of {len(folds)}: tests {fold.name}, "
-            f"{int(fold.train.sum()):,} rows train, {int(fold.test.sum()):,} are tested"
-        )
-        ground = ground_at(prepared, fold.cut)
-        model, notes = fit_on(prepared, ground, shared)
-        test = prepared.examples.take(fold.test)
-        fitted: dict[str, ProbabilityModel] = {CLOSE: model}
-        if RIDGE in baselines and isinstance(model.offset, Linear):
-            fitted[RIDGE] = model.offset  # the very ridge that is the baseline
-        fitted |= {name: fit(ground.rows, prepared.frame) for name, fit in baselines.items() if name not in fitted}
-        p = {name: fitted[name].predict(test.matrix) for name in (CLOSE, *baselines)}
-        if ids is not None:
-            p |= predict_references(prepared, ground, model, ids, fold.test)
-        at = np.flatnonzero(fold.test)
-        number = np.full(len(at), k)
-        parts.append(Tested((fold,), at, prepared.told_y[at], test.deal, test.as_of, number, p, (notes,), model))
+        last = k == len(folds) - 1
+        key = _key(step, fold, keep) if keep is not None else ""
+        told = f"fold {k + 1} of {len(folds)}: tests {fold.name}, {int(fold.test.sum()):,} rows"
+        found = _taken_up(prepared, fold, k, keep.walk.take(key), last and keep.models) if keep is not None else None
+        if found is not None:
+            progress(f"{told}; taken up, an earlier run had finished it")
+            clock.passed(k)
+        else:
+            progress(f"{told}, {int(fold.train.sum()):,} train; {clock.told(k)}")
+            found = step.fold(fold, k)
+            clock.fitted(k)
+            if keep is not None:
+                keep.walk.put(key, _piece(prepared, found, last and keep.models))
+        parts.append(found)
+    progress(f"{len(folds)} folds in {clock.seconds:.0f} s")
     return _stack(parts)
+
+
+def _present(prepared: Prepared, baselines: Mapping[str, Fit]) -> dict[str, Fit]:
+    """Return the baselines whose facts the record has."""
+    absent = lacking(prepared.facts, baselines)
+    beat = prepared.config.gates.beat.value
+    if beat in absent:
+        raise ConfigError.at(
+            "gates.beat",
+            f"{beat}, and no row of the record has a {absent[beat]}",
+            expected="a baseline that this record can tell",
+            remedy=f"set gates.beat: {STAGE_TIME}, or map the column",
+        )
+    return {name: fit for name, fit in baselines.items() if name not in absent}
+
+
+@dataclass
+class _Step:
+    """One fold after the other; what their fits share lies in `shared` and `ids`."""
+
+    prepared: Prepared
+    shared: Shared
+    baselines: Mapping[str, Fit]
+    extras: Mapping[str, Extra]
+    ids: RepIds | None = None
+
+    def __post_init__(self) -> None:
+        self.ids = rep_ids(self.prepared, self.shared)
+
+    def fold(self, fold: Fold, k: int) -> Tested:
+        """Fit at the fold's cut and predict its test rows."""
+        prepared = self.prepared
+        embargo = prepared.config.backtest.embargo_days
+        if embargo:  # the rows of a cut are no longer those of the same cut inside a later one
+            self.shared = Shared()
+            self.ids = rep_ids(prepared, self.shared)
+        ground = ground_at(prepared, fold.cut, embargo)
+        model, notes = fit_on(prepared, ground, self.shared)
+        test = prepared.examples.take(fold.test)
+        p = {CLOSE: model.predict(test.matrix)} | self._baselines(ground, model, test, fold)
+        if self.ids is not None:
+            p |= predict_references(prepared, ground, model, self.ids, fold.test)
+        at = np.flatnonzero(fold.test)
+        case = AtCut(prepared, ground, model, at, p[CLOSE])
+        extra = {f"{name}.{column}": x for name, head in self.extras.items() for column, x in head(case).items()}
+        return _tested(prepared, fold, k, p, extra, notes, model)
+
+    def _baselines(self, ground: Ground, model: CloseModel, test: Examples, fold: Fold) -> dict[str, Float]:
+        facts = self.prepared.facts
+        told = replace(ground.rows, matrix=FeatureMatrix(facts.names, facts.values[ground.mask]))
+        asked = FeatureMatrix(facts.names, facts.values[fold.test])
+        p = {}
+        for name, fit in self.baselines.items():
+            if name in OF_FACTS:
+                p[name] = fit(told, self.prepared.frame).predict(asked)
+            elif name == RIDGE and isinstance(model.offset, Linear):
+                p[name] = model.offset.predict(test.matrix)  # the very ridge that is the baseline
+            else:
+                p[name] = fit(ground.rows, self.prepared.frame).predict(test.matrix)
+        return p
+
+
+class _Clock:
+    """Tells how long a walk has taken and will take, by training rows: later folds have more of them."""
+
+    def __init__(self, rows: list[int]) -> None:
+        self.rows, self.begun = rows, perf_counter()
+        self.done, self.spent, self.mark = 0, 0.0, self.begun
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the walk began."""
+        return perf_counter() - self.begun
+
+    def passed(self, k: int) -> None:
+        """Note that fold k took no fit."""
+        self.mark = perf_counter()
+
+    def fitted(self, k: int) -> None:
+        """Note that fold k is fitted."""
+        now = perf_counter()
+        self.done, self.spent, self.mark = self.done + self.rows[k], self.spent + now - self.mark, now
+
+    def told(self, k: int) -> str:
+        """Return what to say before fold k."""
+        so_far = f"{self.seconds:.0f} s so far"
+        if not self.done:
+            return so_far
+        return f"{so_far}, about {self.spent * sum(self.rows[k:]) / self.done:.0f} s to go"
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Where a walk keeps its folds. data: fingerprint of the tables. models: whether the newest model is kept too."""
+
+    walk: Walk
+    data: str
+    models: bool = True
+
+
+def _key(step: _Step, fold: Fold, keep: Keep) -> str:
+    prepared = step.prepared
+    config = prepared.config
+    parts = {
+        "config": config_hash(config, mapping_of(config)),
+        "ablations": sorted(map(str, config.backtest.ablations)),
+        "data": keep.data,
+        "until": prepared.until,
+        "plan": prepared.plan.fingerprint(),
+        "cut": fold.cut,
+        "test": hashlib.sha256(np.packbits(fold.test).tobytes()).hexdigest(),
+        "model": keep.models,
+    }
+    return key_of(parts, (*step.baselines, *step.extras))
+
+
+def _piece(prepared: Prepared, part: Tested, model: bool) -> Piece:
+    arrays = {"rows": part.rows, **{f"p.{name}": p for name, p in part.p.items()}}
+    arrays |= {f"extra.{name}": x for name, x in part.extra.items()}
+    bundle = None
+    if model and part.newest is not None:
+        rows = prepared.examples.take(part.folds[0].train)
+        bundle = make_bundle(prepared, part.newest, rows, "")
+    return Piece(arrays, {"notes": asdict(part.notes[0])}, bundle)
+
+
+def _taken_up(prepared: Prepared, fold: Fold, k: int, piece: Piece | None, model: bool) -> Tested | None:
+    if piece is None or (model and piece.bundle is None):
+        return None
+    p, extra = (
+        {name.removeprefix(kind): x for name, x in piece.arrays.items() if name.startswith(kind)}
+        for kind in ("p.", "extra.")
+    )
+    notes = revived(FitNotes, piece.told["notes"])
+    return _tested(prepared, fold, k, p, extra, notes, piece.bundle.model if piece.bundle is not None else None)
+
+
+def _tested(
+    prepared: Prepared,
+    fold: Fold,
+    k: int,
+    p: dict[str, Float],
+    extra: dict[str, Float],
+    notes: FitNotes,
+    model: CloseModel | None,
+) -> Tested:
+    at, rows = np.flatnonzero(fold.test), prepared.examples
+    number = np.full(len(at), k)
+    return Tested((fold,), at, prepared.told_y[at], rows.deal[at], rows.as_of[at], number, p, (notes,), model, extra)
 
 
 def _stack(parts: list[Tested]) -> Tested:
@@ -140,6 +324,7 @@ def _stack(parts: list[Tested]) -> Tested:
         p={name: np.concatenate([part.p[name] for part in parts]) for name in parts[0].p},
         notes=tuple(note for part in parts for note in part.notes),
         newest=parts[-1].newest,
+        extra={name: np.concatenate([part.extra[name] for part in parts]) for name in parts[0].extra},
     )
 
 

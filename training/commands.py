@@ -26,13 +26,15 @@ from features.stages import LOST, WON
 from models.bundle import Bundle, save
 from models.close import Shared
 from models.store import Store, bundle_folder, writable_folder, write_pointer
-from training.backtest import Tested, run_backtest
+from training.backtest import Keep, Tested, run_backtest
+from training.extras import NO_HEADS, Heads, heads_of
 from training.fit import fingerprint, fit_bundle
 from training.gates import judge, passed
 from training.groups import group_figures, metrics_of, without_groups
 from training.prepare import Prepared, prepare, relabelled
-from training.report import Report, group_table, report_of, text_table, verdict_table, write
+from training.report import Report, group_table, page_possible, report_of, text_table, verdict_table, write
 from training.tracking import RunRecord, Tracker
+from training.walk import Walk
 
 
 def ingest_of(config: Config) -> Ingest:
@@ -70,15 +72,22 @@ def readiness(config: Config) -> dict[str, Any]:
     return {"report": ingest.report.to_json(), "deals": tables.deals.n, **closed}
 
 
-def evaluate(prepared: Prepared, title: str, shared: Shared | None = None) -> tuple[Report, Tested]:
-    """Backtest what was prepared, hold it against the gates, and say what each feature group brings."""
+def evaluate(
+    prepared: Prepared, title: str, shared: Shared | None = None, heads: Heads = NO_HEADS, keep: Keep | None = None
+) -> tuple[Report, Tested]:
+    """Backtest what was prepared, hold it against the gates, and say what each feature group brings.
+
+    heads: others that walk along, each with the sections that tell what it is worth. keep: where folds are kept.
+    """
     config = prepared.config
-    tested = run_backtest(prepared, say, shared)
-    report = report_of(prepared, tested, title, [])
+    extras = {name: head.extra for name, head in heads.items()}
+    tested = run_backtest(prepared, say, shared, extras=extras, keep=keep)
+    sections = [section for head in heads.values() for section in head.sections(prepared, tested)]
+    report = report_of(prepared, tested, title, [], sections)
     verdicts = judge(
         config.gates, report.table, tested.y, tested.p, tested.deal, config.backtest.bootstrap, config.seed
     )
-    lost = without_groups(prepared, tested, say) if Ablation.GROUPS in config.backtest.ablations else {}
+    lost = without_groups(prepared, tested, say, keep) if Ablation.GROUPS in config.backtest.ablations else {}
     groups = group_figures(prepared, tested, tested.newest, lost) if tested.newest is not None else []
     return replace(report, verdicts=verdicts, groups=groups), tested
 
@@ -134,18 +143,26 @@ def backtest(config: Config, out: Path) -> dict[str, Any]:
     """Walk forward and write the report; an `eventual` head is shown with both kinds of training labels."""
     tuned_members(config)
     writable_folder(out, f"--out {out}", UsageError)
-    prepared = prepare(config, ingest_of(config))
-    report, tested = evaluate(prepared, _title(config, config.training.eligibility))
+    ingest = ingest_of(config)
+    prepared = prepare(config, ingest)
+    keep = Keep(Walk.under(out, say), fingerprint(known_before(ingest.tables, prepared.until)))
+    title = _title(config, config.training.eligibility)
+    report, tested = evaluate(prepared, title, heads=heads_of(config), keep=keep)
     reports = [report]
     if config.target == Target.EVENTUAL:
         other = Eligibility.HORIZON if config.training.eligibility == Eligibility.RESOLVED else Eligibility.RESOLVED
-        reports.append(evaluate(relabelled(prepared, other), _title(config, other))[0])
+        again = relabelled(prepared, other)
+        reports.append(evaluate(again, _title(config, other), heads=heads_of(config), keep=keep)[0])
     write(out, reports, tested, prepared)
+    keep.walk.prune()
     for each in reports:
         typer.echo(text_table(each))
         typer.echo("\n".join(each.notes))
         typer.echo(group_table(each) + "\n")
-    typer.echo(f"written: {out / 'backtest.md'}, backtest.json, predictions.parquet")
+    if not page_possible():
+        say("no backtest.html: it needs jinja2 and matplotlib (pip install 'forecastle[report]')")
+    page = "backtest.html, " if page_possible() else ""
+    typer.echo(f"written: {out}: {page}backtest.json, backtest.md, predictions.parquet")
     return {"out": str(out), "reports": [each.to_json() for each in reports]}
 
 

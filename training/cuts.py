@@ -15,7 +15,7 @@ from models.base import Bool, Examples
 from models.close import CloseModel, CloseSettings, FitNotes, InnerFold, Shared, fit_close
 from models.trees import TreeSettings
 from training.prepare import Prepared, trainable
-from training.splits import inner_created_folds, inner_period_folds
+from training.splits import before_embargo, inner_created_folds, inner_period_folds
 
 FEWEST_CLOSED = 80  # below this not even a ridge is honest; the cold-start ladder begins there
 
@@ -60,9 +60,12 @@ def signs_of(prepared: Prepared) -> tuple[int, ...]:
     return tuple(feature.sign for feature in prepared.plan.features)
 
 
-def ground_at(prepared: Prepared, cut: int) -> Ground:
-    """Return what a fit at `cut` stands on; raises TooLittleDataError."""
-    mask = trainable(prepared, cut)
+def ground_at(prepared: Prepared, cut: int, embargo_days: int = 0) -> Ground:
+    """Return what a fit at `cut` stands on; raises TooLittleDataError.
+
+    embargo_days: rows of so many last days before the cut are left out.
+    """
+    mask = trainable(prepared, cut) & before_embargo(prepared.examples.as_of, cut, embargo_days)
     rows = prepared.examples.take(mask)
     closed = len(np.unique(rows.deal))
     if closed < FEWEST_CLOSED or not 0 < rows.y.sum() < len(rows):

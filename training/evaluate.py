@@ -7,15 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import CLIP, Float, Int
+from models.base import CLIP, Float, Int, clipped_logit, sigmoid
 
 BINS = 10
 DRAW_CHUNK = 50
+NEWTON, TOLERANCE, TINY, FLAT = 50, 1e-10, 1e-12, 1e-9
 
 
 @dataclass(frozen=True)
 class Scores:
-    """log_loss: nats a row; brier; auc (NaN with one class); ece: 10 equally filled bins; ratio: sum p / sum y."""
+    """log_loss: nats a row; brier; auc (NaN with one class); ece: 10 equally filled bins; ratio: sum p / sum y.
+
+    slope, intercept: of the outcome's log-odds on the said log-odds, 1 and 0 where calibrated; NaN where none is told.
+    """
 
     rows: int
     deals: int
@@ -25,16 +29,19 @@ class Scores:
     auc: float
     ece: float
     ratio: float
+    slope: float = float("nan")
+    intercept: float = float("nan")
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its 95 % bootstrap interval; above: share of the draws greater than 0."""
+    """A figure with its 95 % bootstrap interval; above, below: shares of the draws greater and less than 0."""
 
     value: float
     low: float
     high: float
     above: float
+    below: float = float("nan")
 
 
 def row_loss(y: Float, p: Float) -> Float:
@@ -45,6 +52,7 @@ def row_loss(y: Float, p: Float) -> Float:
 
 def scores(y: Float, p: Float, deal: Int) -> Scores:
     """Score probabilities p against outcomes y (0 or 1) of rows of deals; all of length n >= 1."""
+    slope, intercept = calibration_line(y, p)
     return Scores(
         rows=len(y),
         deals=len(np.unique(deal)),
@@ -54,7 +62,33 @@ def scores(y: Float, p: Float, deal: Int) -> Scores:
         auc=auc(y, p),
         ece=calibration_error(y, p),
         ratio=float(p.sum() / y.sum()) if y.sum() else float("nan"),
+        slope=slope,
+        intercept=intercept,
     )
+
+
+def calibration_line(y: Float, p: Float) -> tuple[float, float]:
+    """Return (slope, intercept) of the logistic regression of y on the log-odds of p.
+
+    NaN with one class, where p has one value, or where y is told apart without error, so that no slope is the best.
+    """
+    x = clipped_logit(p)
+    if not 0 < y.sum() < len(y) or np.ptp(x) < FLAT or _apart(y, x):
+        return float("nan"), float("nan")
+    design = np.column_stack([x, np.ones(len(x))])
+    at = np.array([1.0, 0.0])
+    for _ in range(NEWTON):
+        q = sigmoid(design @ at)
+        step = np.linalg.solve((design.T * (q * (1 - q) + TINY)) @ design, design.T @ (y - q))
+        at = at + step / max(1.0, float(np.abs(step).max()))
+        if np.abs(step).max() < TOLERANCE:
+            break
+    return float(at[0]), float(at[1])
+
+
+def _apart(y: Float, x: Float) -> bool:
+    won, lost = x[y > 0], x[y == 0]
+    return bool(won.min() >= lost.max() or lost.min() >= won.max())
 
 
 def auc(y: Float, p: Float, weight: Float | None = None) -> float:
@@ -85,11 +119,17 @@ def _auc_sorted(y: Float, group: Int, weights: Float) -> Float:
 
 def calibration_bins(y: Float, p: Float, bins: int = BINS) -> list[tuple[int, float, float]]:
     """Return (rows, mean p, mean y) of equally filled bins by p; equal p share their mean y in any order of rows."""
+    return [(len(rows), said, came) for rows, said, came, _ in calibration_parts(y, p, bins)]
+
+
+def calibration_parts(y: Float, p: Float, bins: int = BINS) -> list[tuple[Int, float, float, Float]]:
+    """Return the bins as (rows int64, mean p, mean y, each row's y or the mean y of those with the same p)."""
     order, group = _ranks(p)
     tied = np.bincount(group, weights=y[order]) / np.bincount(group)
-    shared = tied[group]
-    parts = [part for part in np.array_split(np.arange(len(p)), bins) if len(part)]
-    return [(len(part), float(p[order[part]].mean()), float(shared[part].mean())) for part in parts]
+    shared = np.empty(len(p))
+    shared[order] = tied[group]
+    parts = [order[part] for part in np.array_split(np.arange(len(p)), bins) if len(part)]
+    return [(part, float(p[part].mean()), float(shared[part].mean()), shared) for part in parts]
 
 
 def calibration_error(y: Float, p: Float) -> float:
@@ -124,15 +164,33 @@ class DealBootstrap:
         sums = np.bincount(self.code, weights=values, minlength=d)
         sizes = np.bincount(self.code, minlength=d).astype(np.float64)
         drawn = (self.draws @ sums) / (self.draws @ sizes) if len(self.draws) else np.zeros(0)
-        return _interval(float(values.mean()), drawn)
+        return interval(float(values.mean()), drawn)
+
+    def ratio(self, top: Float, bottom: Float) -> Interval:
+        """Return sum(top) / sum(bottom) of per-row values with its interval; draws without a bottom do not count."""
+        d = self.draws.shape[1]
+        above, below = (np.bincount(self.code, weights=values, minlength=d) for values in (top, bottom))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = np.float64(top.sum()) / np.float64(bottom.sum())
+            drawn = (self.draws @ above) / (self.draws @ below) if len(self.draws) else np.zeros(0)
+        return interval(float(value), drawn[np.isfinite(drawn)])
+
+    def skill(self, loss: Float, over: Float) -> Interval:
+        """Return by what share the mean of `loss` lies below that of `over`, 1 - loss / over, with its interval."""
+        share = self.ratio(loss, over)
+        return Interval(1 - share.value, 1 - share.high, 1 - share.low, *self._shares(over - loss))
+
+    def _shares(self, values: Float) -> tuple[float, float]:
+        found = self.mean(values)
+        return found.above, found.below
 
     def auc(self, y: Float, p: Float) -> Interval:
         """Return the AUC with its interval."""
-        return _interval(auc(y, p), self._drawn_auc(y, p))
+        return interval(auc(y, p), self._drawn_auc(y, p))
 
     def auc_gain(self, y: Float, p: Float, over: Float) -> Interval:
         """Return by how much the AUC of `p` exceeds that of `over`, paired, with its interval."""
-        return _interval(auc(y, p) - auc(y, over), self._drawn_auc(y, p) - self._drawn_auc(y, over))
+        return interval(auc(y, p) - auc(y, over), self._drawn_auc(y, p) - self._drawn_auc(y, over))
 
     def _drawn_auc(self, y: Float, p: Float) -> Float:
         order, group = _ranks(p)
@@ -143,9 +201,10 @@ class DealBootstrap:
         return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _interval(value: float, drawn: Float) -> Interval:
+def interval(value: float, drawn: Float) -> Interval:
+    """Return a figure with the interval of its draws, NaN ones left out."""
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
         return Interval(value, float("nan"), float("nan"), float("nan"))
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(value, float(low), float(high), float(np.mean(drawn > 0)))
+    return Interval(value, float(low), float(high), float(np.mean(drawn > 0)), float(np.mean(drawn < 0)))

@@ -11,7 +11,7 @@ from features.build import ALWAYS, FeatureMatrix
 from models.base import Float
 from models.close import CloseModel
 from models.linear import TABLE as LINEAR_TABLE
-from training.backtest import CLOSE, Progress, Tested, run_backtest
+from training.backtest import CLOSE, Keep, Progress, Tested, run_backtest
 from training.evaluate import DealBootstrap, Interval, row_loss
 from training.prepare import Prepared
 
@@ -41,7 +41,7 @@ def group_figures(
 ) -> list[GroupFigures]:
     """Return the figures of each group for a fitted model, then those of the stage x time table."""
     members = prepared.plan.members()
-    gain, weight = _gain(model, members), _contribution(model, members, _newest(prepared, tested))
+    gain, weight = _gain(model, members), _contribution(model, members, newest_rows(prepared, tested))
     rows = [
         GroupFigures(
             group, len(names), prepared.seconds.get(group, np.nan), gain[group], weight[group], lost.get(group)
@@ -57,23 +57,27 @@ def metrics_of(figures: list[GroupFigures]) -> dict[str, float]:
     return told | {f"lost_without.{row.name}": row.lost.value for row in figures if row.lost is not None}
 
 
-def without_groups(prepared: Prepared, tested: Tested, progress: Progress) -> dict[str, Interval]:
+def without_groups(
+    prepared: Prepared, tested: Tested, progress: Progress, keep: Keep | None = None
+) -> dict[str, Interval]:
     """Return by how much the close model's log loss rises when the backtest is run again without each group.
 
     Same folds, seeds and settings; all is fitted anew, so each group costs about as much as the backtest did. The
-    columns that the stage x time table needs stay; a group that has no others is not in the answer.
+    columns that the stage x time table needs stay; a group that has no others is not in the answer. keep: where
+    finished folds are kept.
     """
     bootstrap = DealBootstrap.of(tested.deal, prepared.config.backtest.bootstrap, prepared.config.seed)
     ours = row_loss(tested.y, tested.p[CLOSE])
-    keep = ALWAYS[prepared.plan.context.schema.target]
+    always = ALWAYS[prepared.plan.context.schema.target]
+    folds = replace(keep, models=False) if keep is not None else None
     lost = {}
     for group, members in prepared.plan.members().items():
-        gone = set(members) - set(keep)
+        gone = set(members) - set(always)
         if not gone:
             continue
         progress(f"again without {group} ({len(gone)} features)")
         names = tuple(name for name in prepared.plan.names if name not in gone)
-        without = run_backtest(narrowed(prepared, names), baselines={})
+        without = run_backtest(narrowed(prepared, names), baselines={}, keep=folds)
         lost[group] = bootstrap.mean(row_loss(without.y, without.p[CLOSE]) - ours)
     return lost
 
@@ -86,8 +90,8 @@ def narrowed(prepared: Prepared, names: tuple[str, ...]) -> Prepared:
     return replace(prepared, config=config, plan=plan, examples=prepared.examples.select(plan.names))
 
 
-def _newest(prepared: Prepared, tested: Tested) -> Float:
-    """Draw rows of the newest fold's test, float64[m, k]."""
+def newest_rows(prepared: Prepared, tested: Tested) -> Float:
+    """Draw at most 2,000 rows of the newest fold's test, float64[m, k]."""
     rows = tested.rows[tested.fold == tested.fold.max()]
     rng = np.random.default_rng(prepared.config.seed)
     some = np.sort(rng.choice(rows, size=min(LOOKED_AT, len(rows)), replace=False))

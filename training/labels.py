@@ -134,3 +134,13 @@ def amounts_won(record: Record, requests: Requests) -> tuple[Int, Int]:
     row = np.where(found, row, 0)
     won = found & history.mask("won")[row]
     return np.where(won, history.values("amount")[row], NAT), np.where(won, history.known_at[row], NAT)
+
+
+def period_totals(record: Record, periods: Int) -> tuple[Int, Int]:
+    """Return (deals won, money won in cents) in each whole period of the calendar, int64[k] each."""
+    closes = record.reference.events["closes"].columns
+    at = record.calendar.index(closes["known_at"])
+    won = closes["won"] == 1
+    count = np.array([(won & (at == period)).sum() for period in periods], dtype=np.int64)
+    cents = np.array([closes["cents"][won & (at == period)].sum() for period in periods], dtype=np.int64)
+    return count, cents

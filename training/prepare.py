@@ -18,7 +18,7 @@ from configs.load import mapping_of
 from configs.schema import Config
 from configs.vocab import Eligibility, Grid, Target
 from features.asof import Requests, known_before
-from features.build import build_features, plan_features
+from features.build import FeatureMatrix, build_features, plan_features
 from features.ingest import Ingest
 from features.periods import DAY, EPOCH, MICRO, Calendar, fiscal_calendar, instant_text, local_days, local_midnight
 from features.record import Record, build_record
@@ -26,6 +26,7 @@ from features.registry import Context, Plan, Schema
 from features.schema import schema_of
 from features.tables import NAT, CrmTables
 from models.base import Bool, Examples, Float, Frame, Int
+from training.facts import facts_of
 from training.labels import NEVER, labels_of, outcomes, resolved
 from training.snapshots import at_ages, joined, weekly
 
@@ -38,7 +39,8 @@ class Prepared:
 
     examples: every snapshot with the labels a fit trains on (label_end NEVER where it can't be told).
     told_y, told_end: the labels it is judged by (float64[n]) and when they were told (int64[n]); they differ for an
-    `eventual` head. created: int64[n], the deal's created_at. seconds: what each feature group took.
+    `eventual` head. created: int64[n], the deal's created_at. facts: what the CRM itself says of each row, for the
+    baselines (`models.baselines.FACTS`). seconds: what each feature group took.
     """
 
     config: Config
@@ -50,6 +52,7 @@ class Prepared:
     told_y: Float
     told_end: Int
     created: Int
+    facts: FeatureMatrix
     seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
@@ -134,7 +137,8 @@ def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepare
     examples = Examples(matrix, labels.y, asked.deal, asked.as_of, labels.end)
     created = np.asarray(record.deals.columns["created_at"], dtype=np.int64)[asked.deal]
     frame = frame_of(config, len(ingest.stages.order))
-    return Prepared(config, record, plan, frame, cut, examples, told.y, told.end, created, watch.seconds)
+    facts = facts_of(record, asked)
+    return Prepared(config, record, plan, frame, cut, examples, told.y, told.end, created, facts, watch.seconds)
 
 
 def relabelled(prepared: Prepared, eligibility: Eligibility) -> Prepared:

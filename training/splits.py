@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from features.periods import Calendar
+from features.periods import DAY, Calendar
 from models.base import Bool, Examples, Int
 from models.close import InnerFold
 
@@ -70,6 +70,12 @@ def created_folds(label_end: Int, created: Int, count: int) -> list[Fold]:
 def cut_fold(name: str, cut: int, created: Int, train_end: Int, test_end: Int, until: int) -> Fold:
     """Return the fold of a fixed cut: test rows are of deals created after it, their outcome told by `until`."""
     return Fold(name, cut, train_end <= cut, (created > cut) & (test_end <= until))
+
+
+def before_embargo(as_of: Int, cut: int, days: int) -> Bool:
+    """Return bool[n]: rows asked at least `days` days before the cut."""
+    early: Bool = as_of < cut - days * DAY if days else np.ones(len(as_of), dtype=bool)
+    return early
 
 
 def inner_period_folds(calendar: Calendar, rows: Examples, cut: int) -> list[InnerFold]:

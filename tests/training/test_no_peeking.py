@@ -20,6 +20,7 @@ MAY_COMPARE = {
     "serving/answers.py": "an as-of must lie within the calendar, not after today, not before what the model has seen",
     "serving/batch.py": "as in answers",
     "serving/scoring.py": "notes: an overdue close date, and how old the reference facts are",
+    "training/report_data.py": "the first as-of of each tested period and week, so that a deal counts once",
     "training/snapshots.py": "the grid of as-ofs ends before the end of the record",
     "training/splits.py": "folds are cut by the as-ofs of their rows",
 }
