@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from configs.base import Distinct, Duration, FiscalStart, Strict, TimeZone, refuse
-from configs.learning import Backtest, Gates, Model, Training
+from configs.learning import Backtest, Card, Gates, Model, Tracking, Training
 from configs.vocab import (
     FeatureGroup,
     Grid,
@@ -195,7 +195,7 @@ class Serving(Strict):
 class Config(Strict):
     """A whole config file."""
 
-    NOT_HASHED: ClassVar[frozenset[str]] = frozenset({"name", "state_dir", "serving", "gates"})
+    NOT_HASHED: ClassVar[frozenset[str]] = frozenset({"name", "state_dir", "serving", "gates", "tracking", "card"})
     """Sections that change no model and so are no part of its hash; nor are the paths of the source, and ablations."""
 
     name: str = Field(
@@ -222,6 +222,8 @@ class Config(Strict):
     training: Training = Field(default_factory=Training, description="which rows may train")
     backtest: Backtest = Field(default_factory=Backtest, description="how the model is judged on what came later")
     gates: Gates = Field(default_factory=Gates, description="what a model must show before it is promoted")
+    tracking: Tracking = Field(default_factory=Tracking, description="where runs are logged")
+    card: Card = Field(default_factory=Card, description="what the model card says that no run can know")
     serving: Serving = Field(default_factory=Serving, description="the scoring service")
 
     @model_validator(mode="after")

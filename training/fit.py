@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 
 from configs.load import config_hash, mapping_of
 from configs.schema import Config
 from features.build import FeatureMatrix
-from features.tables import Coded, CrmTables
 from models.base import Examples
 from models.bundle import GOLDEN_ROWS, About, Bundle
 from models.close import CloseModel, FitNotes, Shared
 from models.profile import profile_of
 from training.cuts import fit_on, ground_at
+from training.fingerprint import fingerprint as fingerprint
 from training.prepare import Prepared
 
 
@@ -58,19 +56,3 @@ def _golden(matrix: FeatureMatrix, config: Config) -> FeatureMatrix:
     n = len(matrix.values)
     rows = np.sort(rng.choice(n, size=min(GOLDEN_ROWS, n), replace=False))
     return FeatureMatrix(matrix.names, np.ascontiguousarray(matrix.values[rows]))
-
-
-def fingerprint(tables: CrmTables) -> str:
-    """SHA-256 over every value of every table, in row order (MLflow's own digest skips rows and dates)."""
-    digest = hashlib.sha256()
-    for table in (getattr(tables, name) for name in sorted(vars(tables))):
-        digest.update(f"{table.name}:{table.n}".encode())
-        for name in sorted(table.columns):
-            column = table.columns[name]
-            digest.update(name.encode())
-            if isinstance(column, Coded):
-                digest.update("\x1f".join(column.values).encode())
-                digest.update(column.codes.tobytes())
-            else:
-                digest.update(np.ascontiguousarray(column).tobytes())
-    return digest.hexdigest()

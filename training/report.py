@@ -17,6 +17,7 @@ from models.baselines import STAGE_TIME
 from training.backtest import CLOSE, REFERENCES, Comparison, Tested, compare, skill
 from training.evaluate import DealBootstrap, Interval, calibration_bins, scores
 from training.gates import Verdict
+from training.gates import verdict_table as verdict_table
 from training.groups import GroupFigures
 from training.prepare import Prepared
 from training.rep_id import ONE_SEED
@@ -171,13 +172,6 @@ def _group_cells(row: GroupFigures) -> tuple[str, ...]:
 
 def _interval(figure: Interval | None) -> str:
     return f"{figure.value:+.4f} [{figure.low:+.4f}, {figure.high:+.4f}]" if figure else ""
-
-
-def verdict_table(verdicts: Sequence[Verdict]) -> str:
-    """Return the gates as aligned text."""
-    return "\n".join(
-        f"{'passed' if v.passed else 'FAILED'}  {v.gate}: {v.value:+.4f}, must exceed {v.threshold:g}" for v in verdicts
-    )
 
 
 def markdown(reports: Sequence[Report]) -> str:
