@@ -1,7 +1,7 @@
 """What was live when: an append-only file beside the bundles, and the way back through it.
 
 ``<state_dir>/bundles/HISTORY.jsonl``: one JSON object a line, written before the pointer moves. A crash in between
-leaves an entry that did not come true; `before` goes by what CURRENT says and is right in either case.
+leaves an entry that did not come true, which the next one's `before`, or CURRENT, gives away; it is passed over.
 """
 
 from __future__ import annotations
@@ -73,27 +73,16 @@ def before(store: Store) -> str:
 
     Going back twice goes back two models. A model that was live more than once counts where it was last.
     """
+    now, told = current(store), entries(store)
+    came = [*(entry.before for entry in told[1:]), now]
     stack: list[str] = []
-    for entry in entries(store):
-        _stand_at(stack, entry.before)
+    for entry in (entry for entry, after in zip(told, came, strict=False) if entry.bundle_sha256 == after):
+        if entry.before and stack[-1:] != [entry.before]:
+            stack.append(entry.before)  # live since before there was a history
         if entry.action == ROLLBACK:
-            del stack[-1:]
-        _stand_at(stack, entry.bundle_sha256, last=entry.action == ROLLBACK)
-    now = current(store)
-    if now in stack:
-        _stand_at(stack, now)
+            del stack[-1]
+        if stack[-1:] != [entry.bundle_sha256]:
+            stack.append(entry.bundle_sha256)
+    if stack[-1:] == [now]:
         stack.pop()
     return stack[-1] if stack else ""
-
-
-def _stand_at(stack: list[str], sha: str, last: bool = True) -> None:
-    """Make `sha` the top: go back to where it was last, or put it on top; nothing for "".
-
-    last: whether to go back at all; a model that is promoted again comes on top of what it replaces.
-    """
-    if not sha or (stack and stack[-1] == sha):
-        return
-    if last and sha in stack:
-        del stack[len(stack) - stack[::-1].index(sha) :]
-    else:
-        stack.append(sha)

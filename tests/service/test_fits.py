@@ -22,8 +22,10 @@ from models.store import MANIFEST, sha256, write_pointer
 from serving.cli import register
 from serving.fits import check_fits, load_fitting
 from tests.served import AS_OF, World
-from training.commands import backtest, promote, train
+from training.commands import backtest
+from training.promote_command import promote
 from training.tracking import Tracker
+from training.train_command import train
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -18,8 +18,9 @@ from configs.schema import Config
 from models.bundle import Bundle, load
 from models.store import bundle_folder
 from tests.companies import demo_config
-from training.commands import promote, train
+from training.promote_command import promote
 from training.tracking import RunRecord, Tracker
+from training.train_command import train
 
 LIGHT = (
     "model.num_threads=1",
