@@ -109,7 +109,7 @@ class Tracker:
         return None if self.uri.startswith("http") else (self.root / "artifacts").as_uri()
 
     def check(self) -> None:
-        """Open the store, where it is another's or there is one; nothing is made. Raises TrackingError."""
+        """Open the store, where it is another's or there is one; in state_dir none is made. Raises TrackingError."""
         if self._uri is None and not self.root.exists():
             return
         with self._client() as client:
