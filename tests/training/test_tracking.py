@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,53 +16,17 @@ import pytest
 
 from configs.errors import NotTrainedError, TrackingError
 from configs.load import CANONICAL_MAPPING
-from configs.schema import Config
-from models.bundle import Bundle, load
+from models.bundle import load
 from models.store import bundle_folder
 from tests.companies import demo_config
+from tests.trained import Trained, home
 from training.promote_command import promote
-from training.runs import Kept, find
+from training.runs import find
 from training.tracking import LOCAL_RUN, RunRecord, Tracker
-from training.train_command import train
 
-LIGHT = (
-    "model.num_threads=1",
-    "model.seeds=2",
-    "model.max_rounds=15",
-    "backtest.test_periods=2",
-    "backtest.bootstrap=20",
-    "features.groups=[deal, clock, engagement]",
-)
+pytestmark = pytest.mark.timeout(180)  # the first use of a store makes its tables
+
 NOTE = RunRecord("by-hand", {"a": "1"}, {"close.auc": 0.7}, {"as_of": "2024-01-01"}, {"note.json": {"told": True}})
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A state directory after one `train`. told: what it answered."""
-
-    config: Config
-    told: dict[str, Any]
-    home_before: set[Path]
-
-    @property
-    def state(self) -> Path:
-        return self.config.state_dir
-
-    @property
-    def tracker(self) -> Tracker:
-        return Tracker(self.config.state_dir, self.config.name)
-
-    @property
-    def run(self) -> Kept:
-        return find(self.state, self.told["run_name"])
-
-    @property
-    def candidate(self) -> Bundle:
-        return load(bundle_folder(self.state, "candidate"))
-
-
-def home() -> set[Path]:
-    return set(Path(os.environ["HOME"]).rglob("*"))
 
 
 def by_alias(trained: Trained, alias: str) -> Any:
@@ -71,13 +35,6 @@ def by_alias(trained: Trained, alias: str) -> Any:
 
     mlflow.set_tracking_uri(trained.tracker.uri)
     return mlflow.pyfunc.load_model(f"models:/{trained.tracker.name}@{alias}")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    before = home()
-    config = demo_config(tmp_path_factory.mktemp("state"), *LIGHT)
-    return Trained(config, train(config, None), before)
 
 
 def test_the_run_is_logged(trained: Trained) -> None:
@@ -125,8 +82,7 @@ def test_the_candidate_loads_by_alias_and_answers_bit_for_bit(trained: Trained) 
     assert np.asarray(answered).tobytes() == bundle.model.predict(bundle.golden).tobytes()
     loaded = by_alias(trained, "candidate")
     assert loaded.metadata.signature.inputs.input_names() == list(bundle.golden.names)
-    example = loaded.input_example if hasattr(loaded, "input_example") else None
-    assert example is None or list(example.columns) == list(bundle.golden.names)
+    assert list(loaded.input_example.columns) == list(bundle.golden.names)
     turned = rows[rows.columns[::-1]]  # columns go by name, not by place
     assert np.asarray(by_alias(trained, "candidate").predict(turned)).tobytes() == np.asarray(answered).tobytes()
 
