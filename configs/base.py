@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"([1-9][0-9]{0,8})(s|min|h|d|w)")
+_PASSWORD = re.compile(r"(?<=://)([^/@:?]*):.*@|(?<=[?&]password=)[^&]*")  # up to the last @: better too much
 _MONTH_DAY = re.compile(r"(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])")
 
 
@@ -32,6 +33,11 @@ def refuse(code: str, *, got: str, expected: str, remedy: str = "", field: str =
     parts = {"got": got, "expected": expected, "remedy": remedy, "field": field}
     template = "{got}; expected {expected}" + ("; {remedy}" if remedy else "")
     raise PydanticCustomError(code, template, parts)
+
+
+def redacted(url: str) -> str:
+    """Return a URL, or a text with one, with its passwords as ``***``."""
+    return _PASSWORD.sub(lambda found: f"{found[1]}:***@" if found[1] is not None else "***", url)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import yaml
 
+from configs.base import redacted
 from configs.errors import ConfigError, Fault
 
 KeyPath = tuple[str | int, ...]
@@ -57,7 +58,9 @@ class Place:
     name: str
 
     def __str__(self) -> str:
-        return f"--set {self.name[:MAX_PATH]}" if self.overridden else f"{self.name}:{self.line}:{self.column}"
+        return (
+            f"--set {redacted(self.name)[:MAX_PATH]}" if self.overridden else f"{self.name}:{self.line}:{self.column}"
+        )
 
 
 @dataclass

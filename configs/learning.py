@@ -1,11 +1,12 @@
 """The sections of a config that say how models are fitted, tested and held against gates; see `configs.schema`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field, PlainSerializer, model_validator
 
-from configs.base import Distinct, Strict
+from configs.base import Distinct, Strict, redacted, refuse
 from configs.vocab import Ablation, Baseline, Calibrate, Eligibility, Offset, StudyStorage
 
 
@@ -89,6 +90,35 @@ class Backtest(Strict):
     )
 
 
+class Range(Strict):
+    """A lowest and a highest value, both allowed."""
+
+    min: float = Field(description="lowest value")
+    max: float = Field(description="highest value")
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if self.min >= self.max:
+            refuse("not_ascending", got=f"min {self.min:g}, max {self.max:g}", expected="min below max", field="max")
+        return self
+
+
+class SegmentGates(Strict):
+    """What must hold in each part of the deals that is large enough: a stage, a value of a declared dimension."""
+
+    min_deals: int = Field(default=100, ge=20, description="tested deals a segment must have to be looked at")
+    level: Range = Field(
+        default=Range(min=0.5, max=2.0),
+        description="sum p / sum y of a segment; refused where its whole interval lies outside",
+    )
+    confidence: float = Field(
+        default=0.99,
+        ge=0.5,
+        lt=1,
+        description="how sure it must be that `beat` is better in a segment for the model to be refused, 0.5-1",
+    )
+
+
 class Gates(Strict):
     """What a model must show before it is promoted."""
 
@@ -103,6 +133,70 @@ class Gates(Strict):
         description="share of the bootstrap draws of deals that must show more gain than min_gain, and share that must "
         "show a higher AUC; none of the other baselines may be better in that share; 0: the point estimate alone",
     )
+    not_worse_than_live: float | None = Field(
+        default=0.002,
+        ge=0,
+        le=1,
+        description="log loss it may lose on the same backtest against the settings of the live model, fitted at the "
+        "same cuts, in nats a row; null: no comparison",
+    )
+    calibration_slope: Range = Field(
+        default=Range(min=0.8, max=1.25),
+        description="slope of the outcome on the log-odds, 1 is right; refused where its whole interval lies outside",
+    )
+    calibration_level: Range = Field(
+        default=Range(min=0.8, max=1.25),
+        description="sum p / sum y, 1 is right; refused where its whole interval lies outside",
+    )
+    segments: SegmentGates | None = Field(
+        default_factory=SegmentGates, description="what must hold in each segment; null: not looked at"
+    )
+    max_latency_ms: float = Field(
+        default=25.0, gt=0, le=60_000, description="CPU time of one explained prediction, in milliseconds, at most"
+    )
+
+
+_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg", "http", "https")
+
+
+def _tracking_url(url: str) -> str:
+    if urlsplit(url).scheme not in _SCHEMES:
+        refuse(
+            "bad_tracking_uri",
+            got=f"{redacted(url)!r} is no URL of a tracking store",
+            expected=f"one that begins with {', '.join(f'{scheme}://' for scheme in _SCHEMES)}",
+            remedy="write postgresql+psycopg://USER@HOST/DATABASE or http://HOST:PORT, or null for SQLite in state_dir",
+        )
+    return url
+
+
+TrackingUrl = Annotated[str, AfterValidator(_tracking_url), PlainSerializer(redacted, return_type=str)]
+"""Where MLflow keeps its runs. Written out anywhere, its password is ``***``."""
+
+
+class Tracking(Strict):
+    """Where runs are logged. Training never waits for it: what cannot be logged now is logged by a later command."""
+
+    uri: TrackingUrl | None = Field(
+        default=None,
+        repr=False,
+        description="tracking store: a database (postgresql+psycopg://USER@HOST/DATABASE) or an MLflow server "
+        "(https://HOST); null: SQLite in state_dir; a password may come from the URL or from the environment "
+        "(PGPASSWORD, MLFLOW_TRACKING_PASSWORD) and is never written down",
+    )
+    artifacts: str | None = Field(
+        default=None,
+        min_length=1,
+        description="where a new experiment keeps its artifacts, such as s3://BUCKET/PATH; null: in state_dir for a "
+        "database, the server's own place for a server",
+    )
+
+
+class Card(Strict):
+    """What the model card says that no run can know."""
+
+    contact: str | None = Field(default=None, min_length=1, description="whom to ask about the model")
+    intended_use: str | None = Field(default=None, min_length=1, description="a sentence on what it is used for here")
 
 
 class Tuning(Strict):

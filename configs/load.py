@@ -88,6 +88,18 @@ def _members(path: Path) -> tuple[Member, ...]:
     return load_tuned(path).members
 
 
+def read_recorded(told: object) -> Config:
+    """Return the config that `Config.model_dump(mode="json")` once wrote; raises ConfigError where it is none."""
+    try:
+        return Config.model_validate_json(json.dumps(told), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError.at(
+            "recorded config", f"{where}: {first['msg']}", expected="a config that this version of forecastle can read"
+        ) from None
+
+
 def config_hash(config: Config, mapping: Mapping | None = None) -> str:
     """Return the SHA-256 (hex) of everything in a config that changes a model, and of its mapping where given.
 

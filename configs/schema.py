@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from configs.base import Distinct, Duration, FiscalStart, Strict, TimeZone, refuse
-from configs.learning import Backtest, Gates, Model, Timing, Training, Tuning
+from configs.learning import Backtest, Card, Gates, Model, Timing, Tracking, Training, Tuning
 from configs.vocab import (
     FeatureGroup,
     Grid,
@@ -195,7 +195,9 @@ class Serving(Strict):
 class Config(Strict):
     """A whole config file."""
 
-    NOT_HASHED: ClassVar[frozenset[str]] = frozenset({"name", "state_dir", "serving", "gates", "tuning"})
+    NOT_HASHED: ClassVar[frozenset[str]] = frozenset(
+        {"name", "state_dir", "serving", "gates", "tuning", "tracking", "card"}
+    )
     """Sections that change no model and so are no part of its hash; nor are the paths of the source, and ablations."""
 
     name: str = Field(
@@ -225,6 +227,8 @@ class Config(Strict):
     backtest: Backtest = Field(default_factory=Backtest, description="how the model is judged on what came later")
     gates: Gates = Field(default_factory=Gates, description="what a model must show before it is promoted")
     tuning: Tuning = Field(default_factory=Tuning, description="how better settings of the trees are looked for")
+    tracking: Tracking = Field(default_factory=Tracking, description="where runs are logged")
+    card: Card = Field(default_factory=Card, description="what the model card says that no run can know")
     serving: Serving = Field(default_factory=Serving, description="the scoring service")
 
     @model_validator(mode="after")

@@ -38,7 +38,7 @@ MANIFEST = "manifest.json"
 LIVE, CANDIDATE = "live", "candidate"
 PUBLISHED = "bundles"
 _SHA = re.compile(r"[0-9a-f]{64}")
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def sha256(data: bytes) -> str:
@@ -171,7 +171,7 @@ def bundle_folder(state_dir: Path, model: str = LIVE) -> Path:
     root = state_dir / "candidates"
     if model == CANDIDATE:
         pointer, missing = root / "CANDIDATE", "no model has been trained; run `forecastle train` first"
-    elif _RUN.fullmatch(model):
+    elif RUN_ID.fullmatch(model):
         pointer = root / "runs" / model
         missing = f"no run {model} made a model here; name live, candidate, or a run id that `forecastle train` printed"
     else:

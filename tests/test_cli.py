@@ -198,14 +198,16 @@ def test_features_that_cannot_be_are_refused(shop: Path) -> None:
 @pytest.mark.parametrize("command", [["train"], ["backtest", "--out", "never"]])
 def test_one_flag_asks_for_every_ablation(command: list[str], shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import training.commands
+    import training.train_command
 
     asked: list[Config] = []
 
-    def note(config: Config, _: object) -> dict[str, str]:
+    def note(config: Config, *_: object) -> dict[str, str]:
         asked.append(config)
         return {}
 
-    monkeypatch.setattr(training.commands, command[0], note)
+    home = training.train_command if command[0] == "train" else training.commands
+    monkeypatch.setattr(home, command[0], note)
     assert run(*command, shop).exit_code == 0
     assert run(*command, shop, "--ablate").exit_code == 0
     assert [config.backtest.ablations for config in asked] == [(Ablation.REP_ID,), tuple(Ablation)]

@@ -1,5 +1,4 @@
-"""The training half of the command line: config, features, simulate, readiness, train, tune, backtest,
-promote.
+"""The training half of the command line: config, features, simulate, readiness, train, backtest, and what follows.
 
 Heavy imports wait.
 """
@@ -34,7 +33,7 @@ def register(app: typer.Typer) -> None:
     config.command("show")(show)
     config.command("schema")(schema)
     app.add_typer(config, name="config")
-    for command in (features, simulate, readiness, train, tune, backtest, promote):
+    for command in (features, simulate, readiness, train, tune, backtest, promote, rollback, reproduce, sync):
         app.command()(command)
 
 
@@ -145,9 +144,9 @@ def train(
     def work() -> dict[str, Any]:
         read = _ablated(read_config(config, overrides), ablate)
         from features.periods import parse_as_of
-        from training.commands import train as trained
+        from training.train_command import train as trained
 
-        return trained(read, parse_as_of(as_of, read.time_zone) if as_of is not None else None)
+        return trained(read, parse_as_of(as_of, read.time_zone) if as_of is not None else None, overrides or ())
 
     run(work, as_json, debug)
 
@@ -208,13 +207,74 @@ def _ablated(config: Config, ablate: bool) -> Config:
     return config.model_copy(update={"backtest": config.backtest.model_copy(update={"ablations": tuple(Ablation)})})
 
 
-def promote(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Make the candidate live. Ends with exit code 3 if it did not pass its gates."""
+def promote(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    force: Annotated[bool, typer.Option("--force", help="Also where a gate failed; needs --reason.")] = False,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why it is forced; kept for good.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make the candidate live. Ends with exit code 3 and the table if it did not pass its gates."""
 
     def work() -> dict[str, Any]:
         read = read_config(config, overrides)
-        from training.commands import promote as promoted
+        from training.promote_command import promote as promoted
 
-        return promoted(read)
+        return promoted(read, force, reason)
 
     run(work, as_json, debug)
+
+
+def rollback(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Make the model live again that was live before. Again: the one before that."""
+
+    def work() -> dict[str, Any]:
+        read = read_config(config, overrides)
+        from training.promote_command import rollback as rolled_back
+
+        return rolled_back(read)
+
+    run(work, as_json, debug)
+
+
+def sync(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Tell MLflow what it could not be told before. Every train, promote and rollback does so too."""
+
+    def work() -> dict[str, Any]:
+        read = read_config(config, overrides)
+        from training.promote_command import sync as synced
+
+        return synced(read)
+
+    run(work, as_json, debug)
+
+
+def reproduce(
+    run_id: Annotated[str, typer.Argument(help="Run id that `train` printed.", metavar="RUN", show_default=False)],
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Config that says where the state and the data are now.")
+    ] = None,
+    state_dir: Annotated[Path | None, typer.Option("--state-dir", help="Folder of all state.")] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train again as a run did and compare the files. Exit code 1 where one differs; says which, and why."""
+    told: dict[str, Any] = {}
+
+    def work() -> dict[str, Any]:
+        from configs.errors import UsageError
+
+        if overrides and config is None:
+            raise UsageError.at("--set", "given without --config", expected="--config CONFIG, which it changes")
+        read = read_config(config, overrides) if config is not None else None
+        from training.reproduce import reproduce as reproduced
+
+        folder = state_dir or (read.state_dir if read is not None else Path(".forecastle"))
+        told.update(reproduced(folder, run_id, read))
+        return told
+
+    run(work, as_json, debug)
+    if not told["identical"]:
+        raise SystemExit(1)

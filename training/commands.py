@@ -1,13 +1,8 @@
-"""What `train`, `backtest` and `promote` do, as plain functions; `training.cli` only reads arguments and prints."""
+"""What `readiness` and `backtest` do, as plain functions, and what `train` shares with them: see `train_command`."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import tempfile
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +10,7 @@ import numpy as np
 import typer
 
 from configs.console import say
-from configs.errors import BundleDamagedError, GateRefused, UsageError
+from configs.errors import UsageError
 from configs.load import tuned_members
 from configs.schema import Config
 from configs.vocab import Ablation, Eligibility, Target
@@ -23,17 +18,16 @@ from features.asof import known_before
 from features.ingest import Ingest
 from features.sources.base import open_source
 from features.stages import LOST, WON
-from models.bundle import Bundle, save
 from models.close import Shared
-from models.store import Store, bundle_folder, writable_folder, write_pointer
+from models.store import writable_folder
 from training.backtest import Keep, Tested, run_backtest
 from training.extras import NO_HEADS, Heads, heads_of
-from training.fit import fingerprint, fit_bundle
-from training.gates import judge, passed
-from training.groups import group_figures, metrics_of, without_groups
+from training.fingerprint import fingerprint
+from training.gates import judge
+from training.groups import group_figures, without_groups
 from training.prepare import Prepared, prepare, relabelled
-from training.report import Report, group_table, page_possible, report_of, text_table, verdict_table, write
-from training.tracking import RunRecord, Tracker
+from training.report import Report, group_table, page_possible, report_of, text_table, write
+from training.segments import segments_of
 from training.walk import Walk
 
 
@@ -72,6 +66,11 @@ def readiness(config: Config) -> dict[str, Any]:
     return {"report": ingest.report.to_json(), "deals": tables.deals.n, **closed}
 
 
+def rung_of(model: object) -> str:
+    """Return the rung of the cold-start ladder that a close model stands on; trees where it says nothing."""
+    return str(getattr(model, "rung", "trees"))
+
+
 def evaluate(
     prepared: Prepared, title: str, shared: Shared | None = None, heads: Heads = NO_HEADS, keep: Keep | None = None
 ) -> tuple[Report, Tested]:
@@ -85,58 +84,19 @@ def evaluate(
     sections = [section for head in heads.values() for section in head.sections(prepared, tested)]
     report = report_of(prepared, tested, title, [], sections)
     verdicts = judge(
-        config.gates, report.table, tested.y, tested.p, tested.deal, config.backtest.bootstrap, config.seed
+        config.gates,
+        report.table,
+        tested.y,
+        tested.p,
+        tested.deal,
+        config.backtest.bootstrap,
+        config.seed,
+        rung=rung_of(tested.newest),
+        segments=segments_of(prepared, tested, config.gates.segments.min_deals) if config.gates.segments else (),
     )
     lost = without_groups(prepared, tested, say, keep) if Ablation.GROUPS in config.backtest.ablations else {}
     groups = group_figures(prepared, tested, tested.newest, lost) if tested.newest is not None else []
     return replace(report, verdicts=verdicts, groups=groups), tested
-
-
-def train(config: Config, as_of: int | None) -> dict[str, Any]:
-    """Backtest, fit on everything told before `as_of`, save the bundle, tell MLflow, register the candidate."""
-    tuned_members(config)  # a file that can't be read is told now, not after the features are built
-    writable_folder(config.state_dir, f"state_dir {config.state_dir}")
-    Tracker(config.state_dir, config.name).check()
-    ingest = ingest_of(config)
-    prepared = prepare(config, ingest, as_of)
-    shared = Shared()
-    report, tested = evaluate(prepared, f"{config.name}: close model against baselines", shared)
-    say("fitting the candidate on every row told by the cut")
-    bundle, notes = fit_bundle(prepared, fingerprint(known_before(ingest.tables, prepared.until)), shared, say)
-    folder, bundle = _keep(bundle, config.state_dir)
-    lost = {row.name: row.lost for row in report.groups}
-    report = replace(report, groups=group_figures(prepared, tested, bundle.model, lost))  # of what ships
-    metrics = {f"{row.name}.{key}": value for row in report.table for key, value in asdict(row.scores).items()}
-    metrics |= metrics_of(report.groups)
-    documents = {"report.json": report.to_json(), "config.json": config.model_dump(mode="json")}
-    record = RunRecord(
-        run_name=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{bundle.about.config_hash[:8]}",
-        params=_params(config, bundle, notes.rounds),
-        metrics={key: float(value) for key, value in metrics.items() if value == value},
-        tags=_tags(bundle),
-        documents=documents,
-    )
-    run_id = Tracker(config.state_dir, config.name).log(record, bundle, folder)
-    root = config.state_dir / "candidates"
-    (root / "runs").mkdir(exist_ok=True)
-    write_pointer(root / "runs" / run_id, bundle.sha)
-    told = {
-        "run_id": run_id,
-        "model_version": bundle.version,
-        "bundle_sha256": bundle.sha,
-        "gates_passed": passed(report.verdicts),
-        "trained_as_of": _iso(bundle.about.trained_as_of),
-        "report": report.to_json(),
-    }
-    _write_json(root / f"{bundle.sha}.json", told)
-    write_pointer(root / "CANDIDATE", bundle.sha)
-    typer.echo(text_table(report))
-    typer.echo("\n".join(report.notes))
-    typer.echo(group_table(report))
-    typer.echo(verdict_table(report.verdicts))
-    about = bundle.about
-    typer.echo(f"candidate {bundle.version}, run {run_id}, trained on {about.rows:,} rows of {about.deals:,} deals")
-    return told
 
 
 def backtest(config: Config, out: Path) -> dict[str, Any]:
@@ -146,13 +106,13 @@ def backtest(config: Config, out: Path) -> dict[str, Any]:
     ingest = ingest_of(config)
     prepared = prepare(config, ingest)
     keep = Keep(Walk.under(out, say), fingerprint(known_before(ingest.tables, prepared.until)))
-    title = _title(config, config.training.eligibility)
+    title = title_of(config, config.training.eligibility)
     report, tested = evaluate(prepared, title, heads=heads_of(config), keep=keep)
     reports = [report]
     if config.target == Target.EVENTUAL:
         other = Eligibility.HORIZON if config.training.eligibility == Eligibility.RESOLVED else Eligibility.RESOLVED
         again = relabelled(prepared, other)
-        reports.append(evaluate(again, _title(config, other), heads=heads_of(config), keep=keep)[0])
+        reports.append(evaluate(again, title_of(config, other), heads=heads_of(config), keep=keep)[0])
     write(out, reports, tested, prepared)
     keep.walk.prune()
     for each in reports:
@@ -166,43 +126,8 @@ def backtest(config: Config, out: Path) -> dict[str, Any]:
     return {"out": str(out), "reports": [each.to_json() for each in reports]}
 
 
-def promote(config: Config) -> dict[str, Any]:
-    """Publish the candidate for serving, if it passed its gates; raises GateRefused with the table where it did not."""
-    folder = bundle_folder(config.state_dir, "candidate")
-    told = _report_of(folder)
-    verdicts = told["report"]["verdicts"]
-    if not told["gates_passed"]:
-        lines = [f"{v['gate']}: {v['value']}, must exceed {v['threshold']}" for v in verdicts if not v["passed"]]
-        raise GateRefused(
-            f"{told['model_version']} is not promoted: "
-            + "; ".join(lines)
-            + ". It says no more than the baseline does; "
-            "look at the table of `forecastle train`, add signal or history, and train again"
-        )
-    store = Store(config.state_dir / "bundles")
-    sha = store.publish(folder)
-    version = Tracker(config.state_dir, config.name).go_live(sha)
-    store.point(sha)
-    typer.echo(f"live: {told['model_version']} (version {version} in the registry)")
-    return {"live": told["model_version"], "bundle_sha256": sha, "registry_version": version}
-
-
-def _report_of(folder: Path) -> dict[str, Any]:
-    """Return what `train` told of a candidate; raises BundleDamagedError where that is missing or another's."""
-    path = folder.parent / f"{folder.name}.json"
-    try:
-        told: dict[str, Any] = json.loads(path.read_bytes())
-        shown = all({"gate", "value", "threshold", "passed"} <= each.keys() for each in told["report"]["verdicts"])
-        types = isinstance(told["gates_passed"], bool) and isinstance(told["model_version"], str)
-        good = shown and types and told["bundle_sha256"] == folder.name
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BundleDamagedError(f"{path}: no report of a candidate ({type(error).__name__}); train again") from error
-    if not good:
-        raise BundleDamagedError(f"{path}: not the report of this candidate; train again")
-    return told
-
-
-def _title(config: Config, eligibility: Eligibility) -> str:
+def title_of(config: Config, eligibility: Eligibility) -> str:
+    """Return the title of a backtest."""
     if config.target == Target.IN_PERIOD:
         return f"{config.name}: last {config.backtest.test_periods} complete periods, one fit before each"
     days = config.training.horizon_days or config.horizon_days
@@ -212,52 +137,3 @@ def _title(config: Config, eligibility: Eligibility) -> str:
         else f"rows whose {days} days ended before the cut"
     )
     return f"{config.name}: trained on {told}"
-
-
-def _keep(bundle: Bundle, state_dir: Path) -> tuple[Path, Bundle]:
-    """Write the bundle into the candidates, under its own digest; a reader never sees half of it."""
-    root = state_dir / "candidates"
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".half-") as half:
-        sha = save(bundle, Path(half) / "bundle")
-        folder = root / sha
-        if folder.exists():
-            shutil.rmtree(folder)
-        (Path(half) / "bundle").rename(folder)
-    return folder, replace(bundle, sha=sha)
-
-
-def _write_json(path: Path, value: object) -> None:
-    half = path.with_suffix(".half")
-    half.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
-    half.replace(path)
-
-
-def _params(config: Config, bundle: Bundle, rounds: int) -> dict[str, str]:
-    told = {f"model.{key}": str(value) for key, value in config.model.model_dump(mode="json").items()}
-    return told | {
-        "seed": str(config.seed),
-        "target": str(config.target),
-        "rounds": str(rounds),
-        "features": str(len(bundle.plan.names)),
-        "rows": str(bundle.about.rows),
-        "deals": str(bundle.about.deals),
-    }
-
-
-def _tags(bundle: Bundle) -> dict[str, str]:
-    told = {
-        "bundle.sha256": bundle.sha,
-        "config.sha256": bundle.about.config_hash,
-        "data.fingerprint": bundle.about.data_fingerprint,
-        "as_of": _iso(bundle.about.trained_as_of),
-    }
-    git = shutil.which("git")
-    if git:
-        done = subprocess.run([git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
-        told |= {"git.sha": done.stdout.strip()} if done.returncode == 0 else {}
-    return told
-
-
-def _iso(instant: int) -> str:
-    return datetime.fromtimestamp(instant / 1_000_000, UTC).isoformat()

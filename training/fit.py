@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from configs.load import config_hash, mapping_of
 from configs.schema import Config
 from features.asof import Requests
-from features.tables import Coded, CrmTables
 from features.told import told_at
 from models.amount import AmountModel
 from models.base import Examples, Int
@@ -20,6 +18,7 @@ from models.profile import profile_of
 from models.timing import TimingModel
 from training.amount_fit import try_amount
 from training.cuts import fit_on, ground_at
+from training.fingerprint import fingerprint as fingerprint
 from training.prepare import Prepared
 from training.timing_fit import try_timing
 
@@ -85,19 +84,3 @@ def _golden(n: int, config: Config) -> Int:
     """Draw the rows that every load probes."""
     rng = np.random.default_rng(config.seed)
     return np.sort(rng.choice(n, size=min(GOLDEN_ROWS, n), replace=False))
-
-
-def fingerprint(tables: CrmTables) -> str:
-    """SHA-256 over every value of every table, in row order (MLflow's own digest skips rows and dates)."""
-    digest = hashlib.sha256()
-    for table in (getattr(tables, name) for name in sorted(vars(tables))):
-        digest.update(f"{table.name}:{table.n}".encode())
-        for name in sorted(table.columns):
-            column = table.columns[name]
-            digest.update(name.encode())
-            if isinstance(column, Coded):
-                digest.update("\x1f".join(column.values).encode())
-                digest.update(column.codes.tobytes())
-            else:
-                digest.update(np.ascontiguousarray(column).tobytes())
-    return digest.hexdigest()

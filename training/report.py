@@ -33,7 +33,6 @@ from training.report_parts import parts_of, periods_or_ages, shown
 from training.report_text import group_table as group_table
 from training.report_text import markdown as markdown
 from training.report_text import text_table as text_table
-from training.report_text import verdict_table as verdict_table
 from training.sections import Section
 
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from models.baselines import STAGE_TIME
 from training import charts, report_shap
+from training.gates import passed
 from training.report_data import Parts, Report
 from training.report_text import sections_of
 from training.sections import Section
@@ -56,8 +57,8 @@ def _chapter(report: Report, name: str) -> Chapter:
             section = _with_note(section, report_shap.MISSING)
         # Markup: the SVG is made by `charts`, which escapes its label; all else is escaped by the template.
         blocks.append(Block(here, section, Markup(_chart(section, report, here)), image))  # noqa: S704
-    passed = all(verdict.passed for verdict in report.verdicts) if report.verdicts else None
-    return Chapter(name, report, blocks, passed)
+    good = passed(report.verdicts) if report.verdicts else None
+    return Chapter(name, report, blocks, good)
 
 
 def _swarm(section: Section, report: Report) -> str:

@@ -70,13 +70,6 @@ def group_table(report: Report) -> str:
     return "\n".join(_aligned([GROUP_HEAD, *(_group_cells(row) for row in report.groups)]))
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> str:
-    """Return the gates as aligned text."""
-    return "\n".join(
-        f"{'passed' if v.passed else 'FAILED'}  {v.gate}: {v.value:+.4f}, must exceed {v.threshold:g}" for v in verdicts
-    )
-
-
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -211,10 +204,15 @@ def _ablated(report: Report) -> tuple[str, ...]:
 
 def gates(verdicts: Sequence[Verdict]) -> Section:
     """Return the gates as a section."""
-    rows = tuple(
-        (v.gate, number(v.value, "+.4f"), f"{v.threshold:g}", "passed" if v.passed else "FAILED") for v in verdicts
-    )
-    return Section("gates", "Gates", ("gate", "value", "must exceed", "verdict"), rows)
+    rows = tuple((v.gate, _told(v), v.demand, v.word) for v in verdicts)
+    return Section("gates", "Gates", ("gate", "value", "demand", "verdict"), rows)
+
+
+def _told(verdict: Verdict) -> str:
+    value = "" if verdict.value is None else number(verdict.value, "+.4f")
+    if verdict.low is None or verdict.high is None:
+        return value
+    return f"{value} [{number(verdict.low, '+.4f')}, {number(verdict.high, '+.4f')}]"
 
 
 # --- Markdown --------------------------------------------------------------------------------------------------------

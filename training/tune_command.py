@@ -179,7 +179,7 @@ def _track(config: Config, name: str, trials: list[Trial], tuned: Tuned) -> None
         for trial in trials
     ]
     try:
-        Tracker(config.state_dir, config.name).log_study(name, parent, children)
+        Tracker.of(config).log_study(name, parent, children)
     except TrackingError as error:
         say(f"MLflow was not told: {error}")
 

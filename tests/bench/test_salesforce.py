@@ -16,8 +16,9 @@ from models.baselines import STAGE_TIME
 from serving.batch import score_file
 from tests.bench.test_figures import config_of, held, say
 from training.backtest import CLOSE
-from training.commands import promote, train
+from training.promote_command import promote
 from training.rep_id import NAMES, ONE_SEED
+from training.train_command import train
 
 FRESH_SEEDS = (94_001, 94_002, 94_003)  # looked at by nobody before features and settings were fixed
 END = "2026-01-01"  # of 12 quarters from 2023 on

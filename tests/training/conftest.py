@@ -1,0 +1,24 @@
+"""What several tests of training share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.served import World, world_in
+from tests.trained import Trained, trained_in
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A state directory after one real `train`; made once a session."""
+    folder = tmp_path_factory.getbasetemp() / "trained"
+    folder.mkdir(exist_ok=True)
+    return trained_in(folder)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The company with a live model, as the tests of serving have it."""
+    folder = tmp_path_factory.getbasetemp() / "served"
+    folder.mkdir(exist_ok=True)
+    return world_in(folder)
