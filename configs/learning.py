@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 
 from configs.base import Distinct, Strict
-from configs.vocab import Ablation, Baseline, Calibrate, Eligibility, Offset
+from configs.vocab import Ablation, AuditAction, Baseline, Calibrate, Eligibility, Offset
 
 
 class Model(Strict):
@@ -76,4 +76,28 @@ class Gates(Strict):
         lt=1,
         description="share of the bootstrap draws of deals that must show more gain than min_gain, and share that must "
         "show a higher AUC; none of the other baselines may be better in that share; 0: the point estimate alone",
+    )
+
+
+class LeakAudit(Strict):
+    """When a field is taken to know the outcome, and what is done about it; see docs/leaks.md."""
+
+    action: AuditAction = Field(
+        default=AuditAction.DROP,
+        description="what training does with a quarantined attribute or account field. drop: no feature of it is "
+        "built, and the run says so; refuse: it is built, and the gate fails",
+    )
+    max_auc: float = Field(
+        default=0.95,
+        gt=0.5,
+        le=1,
+        description="AUC, won against lost, that a field alone may reach days_ahead before the close, or as a constant",
+    )
+    days_ahead: int = Field(
+        default=28, ge=1, le=3650, description="how long before the close the AUC of a field is judged, in days"
+    )
+    trust: Annotated[tuple[str, ...], Distinct] = Field(
+        default=(),
+        description="fields and features that somebody looked at and found sound: their findings are told and "
+        "quarantine nothing",
     )

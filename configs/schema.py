@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from configs.base import Distinct, Duration, FiscalStart, Strict, TimeZone, refuse
-from configs.learning import Backtest, Gates, Model, Training
+from configs.learning import Backtest, Gates, LeakAudit, Model, Training
 from configs.vocab import (
     FeatureGroup,
     Grid,
@@ -222,6 +222,7 @@ class Config(Strict):
     training: Training = Field(default_factory=Training, description="which rows may train")
     backtest: Backtest = Field(default_factory=Backtest, description="how the model is judged on what came later")
     gates: Gates = Field(default_factory=Gates, description="what a model must show before it is promoted")
+    audit: LeakAudit = Field(default_factory=LeakAudit, description="which fields are taken to know the outcome")
     serving: Serving = Field(default_factory=Serving, description="the scoring service")
 
     @model_validator(mode="after")
