@@ -45,6 +45,7 @@ def make_bundle(prepared: Prepared, model: CloseModel, rows: Examples, data_fing
         shrink=config.features.shrink,
         schema=prepared.plan.context.schema,
         stages=record.stages,
+        left_out=prepared.left_out,
     )
     profile = profile_of(rows.matrix, rows.y, len(record.stages.order))
     golden = _golden(rows.matrix, config)

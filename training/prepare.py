@@ -26,6 +26,7 @@ from features.registry import Context, Plan, Schema
 from features.schema import schema_of
 from features.tables import NAT, CrmTables
 from models.base import Bool, Examples, Float, Frame, Int
+from training.audit_facts import quarantined_facts, without
 from training.labels import NEVER, labels_of, outcomes, resolved
 from training.snapshots import at_ages, joined, weekly
 
@@ -39,6 +40,7 @@ class Prepared:
     examples: every snapshot with the labels a fit trains on (label_end NEVER where it can't be told).
     told_y, told_end: the labels it is judged by (float64[n]) and when they were told (int64[n]); they differ for an
     `eventual` head. created: int64[n], the deal's created_at. seconds: what each feature group took.
+    left_out: declared facts that know the outcome, by the leak audit; the plan has no feature of them.
     """
 
     config: Config
@@ -51,6 +53,7 @@ class Prepared:
     told_end: Int
     created: Int
     seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+    left_out: tuple[str, ...] = ()
 
     @property
     def calendar(self) -> Calendar:
@@ -120,6 +123,10 @@ def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepare
     tables = known_before(ingest.tables, cut)
     schema = schema_of(tables, mapping_of(config), config.target)
     record = build_record(tables, ingest.stages, calendar_of(config), schema)
+    left_out = quarantined_facts(record, tables, schema, config.audit)
+    if left_out:
+        schema = without(schema, left_out)
+        record = build_record(tables, ingest.stages, record.calendar, schema)
     plan = plan_of(config, schema)
     asked = _snapshots(config, record, cut)
     found = outcomes(record, asked)
@@ -134,7 +141,7 @@ def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepare
     examples = Examples(matrix, labels.y, asked.deal, asked.as_of, labels.end)
     created = np.asarray(record.deals.columns["created_at"], dtype=np.int64)[asked.deal]
     frame = frame_of(config, len(ingest.stages.order))
-    return Prepared(config, record, plan, frame, cut, examples, told.y, told.end, created, watch.seconds)
+    return Prepared(config, record, plan, frame, cut, examples, told.y, told.end, created, watch.seconds, left_out)
 
 
 def relabelled(prepared: Prepared, eligibility: Eligibility) -> Prepared:
