@@ -18,7 +18,7 @@ from features.record import Record
 from features.registry import Schema
 from features.tables import NAT, CrmTables
 from features.timeline import Bool, Int
-from training.audit_fields import TRACKED, Closed, closed_deals, fixed_columns
+from training.audit_fields import ACCOUNT, TRACKED, Closed, closed_deals, fixed_columns
 from training.audit_rules import (
     CLOSING_TIMES,
     Distance,
@@ -35,6 +35,7 @@ from training.audit_stats import LEAST, Column, alone, share, times_as_often
 BUCKETS = {1: "0-1", 7: "1-4", 28: "4-8", 56: "8-13", 91: "13+"}  # days before the close -> weeks they stand for
 MOST_DEALS = 20_000  # closed deals that are looked at, evenly over time
 DROP = "take it out of the mapping, or show that it was known at creation and name it in audit.trust"
+UNMAP = "do not map it: features.drop can leave out its features, and audit.trust can vouch for it"
 HALF_CENT = 0.005
 
 
@@ -47,9 +48,10 @@ def audit_fixed(record: Record, tables: CrmTables, schema: Schema, settings: Lea
     found = []
     for whole, mine in columns:
         opened = whole.filled()[closed.opened] if len(closed.opened) else None
-        finding = fixed_finding(mine, units, opened, settings.max_auc, DROP)
-        finding = with_sign(finding, twins.get(mine.name), DROP)
-        finding = with_sign(finding, _pasted(mine, closed, record), DROP)
+        remedy = UNMAP if mine.name == ACCOUNT else DROP
+        finding = fixed_finding(mine, units, opened, settings.max_auc, remedy)
+        finding = with_sign(finding, twins.get(mine.name), remedy)
+        finding = with_sign(finding, _pasted(mine, closed, record), remedy)
         distances = tuple(at_distance(days, old, [mine.take(old)], closed)[0] for days, (old, _) in probes(closed))
         found.append(replace(finding, distances=distances))
     return trusted(found, settings)

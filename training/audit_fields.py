@@ -16,10 +16,11 @@ from features.schema import OWN
 from features.settle import deal_rows
 from features.tables import NAT, Coded, CrmTables, Table
 from features.timeline import Bool, Int, Timeline, timeline
-from training.audit_stats import LEAST, Column
+from training.audit_stats import LEAST, Column, categories
 from training.labels import outcomes
 from training.snapshots import with_history
 
+ACCOUNT = "account_id"
 MOST_VALUES = 40  # words of a kind, an outcome or a role that are looked at, the most frequent ones
 TRACKED = {  # what a row of history says: column of the timeline -> name of the field
     "stage": "stage",
@@ -75,10 +76,10 @@ def closed_deals(record: Record) -> Closed:
 def fixed_columns(tables: CrmTables, schema: Schema) -> list[Column]:
     """Return what is taken as fixed at creation, a value per deal: the schema's facts and the account."""
     columns = []
-    for name in ("account_id", *schema.dimensions):
-        coded = tables.deals.coded(name) if name == "account_id" else dimension_of(tables, name)
+    for name in (ACCOUNT, *schema.dimensions):
+        coded = tables.deals.coded(name) if name == ACCOUNT else dimension_of(tables, name)
         if len(coded.values):
-            columns.append(Column(name, _home(tables, name), coded.codes.astype(np.int64), coded.values))
+            columns.append(categories(name, _home(tables, name), coded.codes.astype(np.int64), coded.values))
     for name in schema.numbers:
         if tables.deals.has(name):
             columns.append(Column(name, "deals, declared constant", tables.deals.floats(name)))
@@ -86,7 +87,7 @@ def fixed_columns(tables: CrmTables, schema: Schema) -> list[Column]:
 
 
 def _home(tables: CrmTables, name: str) -> str:
-    if name in (*OWN, "account_id"):
+    if name in (*OWN, ACCOUNT):
         return "deals"
     return "deals, declared constant" if name in tables.deals.columns else "accounts, declared fixed"
 

@@ -172,10 +172,10 @@ def _one_outcome(column: Column, units: Units) -> list[Sign]:
     for mark, listed in ((Mark.QUARANTINED, never), (Mark.WARNING, hardly)):
         if listed:
             first = listed[0]
-            way, other = units.words if first.won else units.words[::-1]
+            other = units.words[1] if first.won else units.words[0]
             says = (
-                f"{first.word!r} is held by {first.units:,} units, {first.exceptions or 'none'} of them {other}"
-                f" ({first.base:.0%} of the others are): it goes with {way} alone"
+                f"{first.word!r} is held by {first.units:,} units, {first.exceptions or 'none'} of them {other}, "
+                f"as {first.base:.0%} of the rest are"
             )
             more = f"; and {len(listed) - 1} more such values" if len(listed) > 1 else ""
             signs.append(Sign("one_outcome", mark, says + more))

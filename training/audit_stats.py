@@ -1,7 +1,7 @@
 """What one field says by itself: ranking, filling, values that go with one outcome only. Pure functions over arrays.
 
 A unit is a deal (or a row of a flat set), so that units are independent of each other. Nothing here draws at random:
-intervals are closed forms, folds are blocks of the order in which the units are given.
+intervals are closed forms, folds deal the units out in turn, in the order (of time) in which they are given.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from models.base import Bool, Float, Int
 Z = 1.6448536269514722  # both ends hold with 95 % each
 FOLDS = 5
 PRIOR = 10.0  # units; weight of the overall rate in the rate of a category
+DIGITS = 9  # of a rate; what differs by less is tied
 BINS = 20  # of a number, so that one that tells by its middle is found too
+OPAQUE = 0.5  # share of distinct words among the filled units above which they are ids
+FEW = 50  # as many distinct words are categories, however few units there are
 LEAST = 30  # units of each outcome; below, nothing is said
 
 
@@ -50,6 +53,12 @@ class Column:
     def take(self, rows: Int | Bool) -> Column:
         """Return the same field over some of the units."""
         return Column(self.name, self.source, self.values[rows], self.words, self.opaque)
+
+
+def categories(name: str, source: str, codes: Int, words: tuple[str, ...]) -> Column:
+    """Return a column of words; opaque where most filled units have a word of their own, as ids have."""
+    distinct, held = len(np.unique(codes[codes >= 0])), int(np.count_nonzero(codes >= 0))
+    return Column(name, source, codes, words, opaque=distinct > FEW and distinct > OPAQUE * held)
 
 
 @dataclass(frozen=True)
@@ -113,7 +122,7 @@ def ranking(y: Float, score: Float) -> Ranking | None:
 def alone(column: Column, y: Float) -> Ranking | None:
     """Return what the field alone can do: the best-founded of its readings; None where there are too few units.
 
-    Readings: the rates of its values (a missing one is a value) learnt on other blocks of units; the same over the
+    Readings: the rates of its values (a missing one is a value) learnt on the other folds; the same over the
     filled units only; and, for a number, its rank, upwards or downwards, over the filled units.
     """
     if column.opaque:
@@ -148,22 +157,21 @@ def binned(column: Column) -> Int:
 
 
 def rates_elsewhere(code: Int, y: Float) -> Float:
-    """Return float64[n]: the shrunken rate of each unit's code among the units of other blocks, less their mean.
+    """Return float64[n]: the shrunken rate of each unit's code among the units of the other folds, less their mean.
 
-    Blocks follow the order of the units. A code that no other block holds says 0, so that a field with a value for each
-    unit says nothing, and so does a constant one.
+    A code that no other fold holds says 0, so that a field with a value for each unit says nothing; so does a constant.
     """
     width = int(code.max(initial=0)) + 1
-    block = (np.arange(len(code)) * FOLDS) // max(len(code), 1)
+    fold = np.arange(len(code)) % FOLDS
     held, won = np.bincount(code, minlength=width), np.bincount(code, weights=y, minlength=width)
     out = np.zeros(len(code))
     for k in range(FOLDS):
-        here = block == k
+        here = fold == k
         n = held - np.bincount(code[here], minlength=width)
         w = won - np.bincount(code[here], weights=y[here], minlength=width)
         mean = w.sum() / max(n.sum(), 1)
         out[here] = ((w + PRIOR * mean) / (n + PRIOR) - mean)[code[here]]
-    return out
+    return np.round(out, DIGITS)
 
 
 def times_as_often(one: Share, other: Share) -> float:

@@ -15,11 +15,9 @@ import pandas as pd
 from configs.errors import DataError, SchemaError, TooLittleDataError
 from models.base import Bool, Float
 from training.audit_rules import Audit, Finding, Units, fixed_finding, sorted_findings, twin_signs, with_sign
-from training.audit_stats import LEAST, Column
+from training.audit_stats import LEAST, Column, categories
 
 MAX_AUC = 0.95
-OPAQUE = 0.5  # share of distinct values among the filled ones
-FEW = 50  # as many distinct values are categories, however few rows there are
 REMEDY = "leave it out, or show that it was known at the time of the prediction"
 
 
@@ -56,7 +54,8 @@ def audit_table(frame: pd.DataFrame, flat: Flat, title: str = "table", max_auc: 
     _enough(y, flat)
     columns = [_column(read[name], flat.missing) for name in read if name not in (flat.outcome, flat.order)]
     closed, others = np.flatnonzero(~is_open.to_numpy()), np.flatnonzero(is_open.to_numpy())
-    findings = _findings(columns, y, closed, others, max_auc)
+    units = Units(y, words=(f"{flat.outcome}={flat.positive}", f"other than {flat.positive}"))
+    findings = _findings(columns, units, closed, others, max_auc)
     facts: dict[str, int | float | str] = {
         "rows": len(frame),
         "units": len(read),
@@ -72,9 +71,8 @@ def audit_table(frame: pd.DataFrame, flat: Flat, title: str = "table", max_auc: 
 
 
 def _findings(
-    columns: Sequence[Column], y: Float, closed: np.ndarray, others: np.ndarray, max_auc: float
+    columns: Sequence[Column], units: Units, closed: np.ndarray, others: np.ndarray, max_auc: float
 ) -> list[Finding]:
-    units = Units(y)
     mine = [column.take(closed) for column in columns]
     twins = twin_signs(mine, units)
     found = []
@@ -95,9 +93,7 @@ def _column(values: pd.Series, missing: tuple[str, ...]) -> Column:
     text = _texts(values)
     text = text.where(~text.isin(missing))
     codes, words = pd.factorize(text, sort=True)
-    held = int((codes >= 0).sum())
-    opaque = len(words) > FEW and len(words) > OPAQUE * held
-    return Column(name, "table", codes.astype(np.int64), tuple(str(word) for word in words), opaque)
+    return categories(name, "table", codes.astype(np.int64), tuple(str(word) for word in words))
 
 
 def _texts(values: pd.Series) -> pd.Series:
