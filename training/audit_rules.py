@@ -188,9 +188,8 @@ def _fill_by_outcome(column: Column, units: Units, filled: Filled) -> list[Sign]
     times = max(times_as_often(filled.won, filled.lost), times_as_often(*empty))
     if times >= FILL_TIMES:
         return [Sign("fill_by_outcome", Mark.QUARANTINED, f"{told}: {times:.0f} times as often, at least")]
-    more, less = sorted((filled.won, filled.lost), key=lambda s: -s.rate)
-    gap = more.bounds()[0] - less.bounds()[1]
-    if min(more.of, less.of) < LEAST or gap < WARN_GAP:
+    gap = _gap(filled.won, filled.lost)
+    if gap < WARN_GAP:
         return []
     values = among_filled(column, units.y)
     if gap >= GAP and values is not None and values.low >= TELLING:
@@ -204,10 +203,18 @@ def _fill_by_closing(held: Bool, units: Units, opened: Bool) -> list[Sign]:
     mine = share(opened)
     empty = (Share(s.of - s.count, s.of) for s in (closed, mine))
     times = max(times_as_often(closed, mine), times_as_often(*empty))
-    if times < CLOSING_TIMES:
-        return []
-    says = f"filled for {closed.rate:.1%} of closed and {mine.rate:.1%} of open units: whether it is filled says closed"
-    return [Sign("fill_by_closing", Mark.QUARANTINED, says)]
+    told = f"filled for {closed.rate:.1%} of closed and {mine.rate:.1%} of open units"
+    if times >= CLOSING_TIMES:
+        return [Sign("fill_by_closing", Mark.QUARANTINED, f"{told}: whether it is filled says closed")]
+    if _gap(closed, mine) >= WARN_GAP:
+        return [Sign("fill_by_closing", Mark.WARNING, f"{told}: it seems to be filled in as things go on")]
+    return []
+
+
+def _gap(one: Share, other: Share) -> float:
+    """Return by how much more often one thing is seen than the other, at least; 0 of too few units."""
+    more, less = sorted((one, other), key=lambda s: -s.rate)
+    return more.bounds()[0] - less.bounds()[1] if min(one.of, other.of) >= LEAST else 0.0
 
 
 def twin_signs(columns: Sequence[Column], units: Units) -> dict[str, Sign]:

@@ -111,6 +111,13 @@ def test_what_only_fills_up_is_a_warning() -> None:
     assert found.quarantined == ()
 
 
+def test_what_fills_up_until_the_close_is_a_warning() -> None:
+    frame = table()
+    filled = np.random.default_rng(3).random(N) < np.where(frame.outcome == "open", 0.5, 0.75)
+    found = audit_table(frame.assign(later=np.where(filled, frame.half.fillna("w1"), None)), FLAT)
+    assert [(s.rule, s.mark) for s in found.of("later").signs] == [("fill_by_closing", Mark.WARNING)]
+
+
 def test_order_of_the_rows_and_of_the_columns_says_nothing(clean: Audit) -> None:
     shuffled = table().sample(frac=1, random_state=3)
     again = audit_table(shuffled[shuffled.columns[::-1]], FLAT)
