@@ -190,13 +190,19 @@ def _notes(closed: Closed, settings: LeakAudit, found: Sequence[Finding]) -> tup
     """Say what the audit could not judge."""
     notes = []
     old, _ = closed.before(settings.days_ahead)
-    won = int(closed.won[old].sum())
-    if min(won, len(old) - won) < LEAST:
+    won, all_won = int(closed.won[old].sum()), int(closed.won.sum())
+    if min(all_won, len(closed) - all_won) < LEAST:
+        few = f"{all_won} won and {len(closed) - all_won} lost deals, at least {LEAST} of each are needed"
+        notes.append(f"{few}: no field was held against the outcome")
+    elif min(won, len(old) - won) < LEAST:
         notes.append(
             f"{won} won and {len(old) - won} lost deals lasted more than {settings.days_ahead} days, at least {LEAST} "
             "of each are needed: what changes over time is not judged by its AUC (see audit.days_ahead), and constants "
             "are judged over all deals"
         )
+    if len(closed.opened) < LEAST:
+        few = f"{len(closed.opened)} open deals, at least {LEAST} are needed"
+        notes.append(f"{few}: nobody compared where constants are filled for closed and for open deals")
     unknown = sorted(set(settings.trust) - {f.field for f in found})
     if unknown:
         notes.append(f"audit.trust names {', '.join(unknown)}, which nothing here is called")

@@ -51,9 +51,8 @@ def test_clean_companies_raise_no_alarm(tmp_path: Path) -> None:
 def test_time_of_a_company_of_300_wins(tmp_path: Path) -> None:
     found, preparing, auditing = audited(tmp_path, 7, 300)
     ratio = auditing / preparing
-    say(
-        f"{found.facts['won']} won, {found.facts['lost']} lost: audit {auditing:.1f} s of CPU, prepare {preparing:.1f} s"
-    )
+    deals = f"{found.facts['won']} won, {found.facts['lost']} lost"
+    say(f"{deals}: audit {auditing:.1f} s of CPU, prepare {preparing:.1f} s")
     say(f"{'met   ' if ratio <= 1 else 'MISSED'}  audit / prepare: {ratio:.2f} (target at most 1)")
     assert found.quarantined == ()
     assert ratio <= 1

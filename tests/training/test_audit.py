@@ -217,6 +217,22 @@ def test_the_command_tells_and_ends_with_3(state: Path, tmp_path: Path) -> None:
     assert "0 of " in done.stdout
 
 
+def test_a_company_of_few_deals_is_told_that_nothing_was_judged(tmp_path: Path) -> None:
+    rows = [("D1", "Qualify", "01-02"), ("D1", "Won", "02-02"), ("D2", "Propose", "01-03"), ("D3", "Qualify", "01-04")]
+    (tmp_path / "deals.csv").write_text("deal_id,created_at\n" + "".join(f"D{i},2024-01-0{i + 1}\n" for i in (1, 2, 3)))
+    told = "".join(f"{deal},2024-{day}T12:00:00Z,{stage}\n" for deal, stage, day in rows)
+    (tmp_path / "deal_history.csv").write_text("deal_id,known_at,stage\n" + told)
+    (tmp_path / "m.yaml").write_text("stages: {order: [Qualify, Propose], won: [Won], lost: [Lost]}\n")
+    (tmp_path / "c.yaml").write_text(
+        "name: few\ntime_zone: UTC\ntarget: in_period\nperiod: {kind: quarter}\n"
+        f"source: {{kind: files, path: {tmp_path}, mapping: m.yaml}}\nstate_dir: {tmp_path / 'state'}\n"
+    )
+    done = CliRunner().invoke(app, ["audit", str(tmp_path / "c.yaml"), "--json"])
+    assert done.exit_code == 0, done.stderr
+    assert "1 won and 0 lost deals, at least 30 of each are needed: no field was held" in done.stdout
+    assert json.loads(done.stdout.splitlines()[-1])["quarantined"] == []
+
+
 def test_out_must_name_a_format(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["audit", str(DEMO), "--out", str(tmp_path / "audit.txt")])
     assert done.exit_code == 2
