@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import typer
 
 from configs.console import answer
@@ -68,7 +69,15 @@ def flat_frame(path: Path) -> pd.DataFrame:
     Raises a DataError that names the place where the file is damaged.
     """
     read = read_frame(path, path.name)
-    return pd.DataFrame({name: _numbers(array.to_pandas()) for name, array in read.columns.items()})
+    return pd.DataFrame({name: _numbers(_series(array)) for name, array in read.columns.items()})
+
+
+def _series(array: pa.Array) -> pd.Series:
+    """Return a column as pandas holds it; of lists and structs, which have no order and no hash, the text."""
+    if pa.types.is_nested(array.type):
+        return pd.Series([None if value is None else str(value) for value in array.to_pylist()], dtype=object)
+    told: pd.Series = array.to_pandas()
+    return told
 
 
 def _numbers(values: pd.Series) -> pd.Series:

@@ -44,7 +44,8 @@ def audit_table(frame: pd.DataFrame, flat: Flat, title: str = "table", max_auc: 
     Raises SchemaError for a column that is not there, TooLittleDataError with fewer than 30 units of either outcome.
     """
     _known(frame, flat)
-    read = frame.drop_duplicates().drop(columns=list(flat.ids))
+    left_out = [name for name in flat.ids if name not in (flat.outcome, flat.order)]
+    read = frame.drop_duplicates().drop(columns=left_out)
     if flat.order is not None:
         read = read.sort_values(flat.order, kind="stable")
     told = read[flat.outcome]

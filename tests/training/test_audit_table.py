@@ -162,3 +162,20 @@ def test_csv_and_parquet_are_read_alike(tmp_path: Path) -> None:
     one, other = (audit_table(flat_frame(tmp_path / name), FLAT) for name in ("t.csv.gz", "t.parquet"))
     assert {f.field: f.alone for f in one.findings} == {f.field: f.alone for f in other.findings}
     assert one.of("count").kind == "number"
+
+
+def test_columns_of_other_types_are_read(tmp_path: Path) -> None:
+    frame = table()
+    frame = frame.assign(
+        outcome=frame.outcome == "won",
+        when=pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(frame.row, unit="D"),
+        listed=[[i % 3] for i in frame.row],
+        coded=frame.asked.astype("category"),
+        whole=pd.array([i % 4 if i % 5 else None for i in frame.row], dtype="Int64"),
+    )
+    frame.to_parquet(tmp_path / "t.parquet", index=False)
+    found = audit_table(flat_frame(tmp_path / "t.parquet"), Flat("outcome", "True", order="row", ids=("id", "row")))
+    kinds = {name: found.of(name).kind for name in ("when", "listed", "coded", "whole")}
+    assert kinds == {"when": "id", "listed": "category", "coded": "category", "whole": "number"}
+    assert found.of("whole").filled.won.rate == pytest.approx(0.8, abs=0.03)
+    assert found.quarantined == ()
