@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AwareDatetime, Field, PlainSerializer, model_validator
 
 from configs.base import Distinct, Strict, redacted, refuse
-from configs.vocab import Ablation, Baseline, Calibrate, Eligibility, Offset, StudyStorage
+from configs.vocab import Ablation, AuditAction, Baseline, Calibrate, Eligibility, Offset, StudyStorage
 
 
 class Model(Strict):
@@ -221,4 +221,28 @@ class Tuning(Strict):
     )
     storage: StudyStorage = Field(
         default=StudyStorage.SQLITE, description="what keeps the trials: sqlite, or journal (a file that only grows)"
+    )
+
+
+class LeakAudit(Strict):
+    """When a field is taken to know the outcome, and what is done about it; see docs/leaks.md."""
+
+    action: AuditAction = Field(
+        default=AuditAction.DROP,
+        description="what training does with a quarantined attribute or account field. drop: no feature of it is "
+        "built, and the run says so; refuse: it is built, and the gate fails",
+    )
+    max_auc: float = Field(
+        default=0.95,
+        gt=0.5,
+        le=1,
+        description="AUC, won against lost, that a field alone may reach days_ahead before the close, or as a constant",
+    )
+    days_ahead: int = Field(
+        default=28, ge=1, le=3650, description="how long before the close the AUC of a field is judged, in days"
+    )
+    trust: Annotated[tuple[str, ...], Distinct] = Field(
+        default=(),
+        description="fields and features that somebody looked at and found sound: their findings are told and "
+        "quarantine nothing",
     )

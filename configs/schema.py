@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from configs.base import Distinct, Duration, FiscalStart, Strict, TimeZone, refuse
-from configs.learning import Backtest, Card, Gates, Model, Timing, Tracking, Training, Tuning
+from configs.learning import Backtest, Card, Gates, LeakAudit, Model, Timing, Tracking, Training, Tuning
 from configs.vocab import (
     FeatureGroup,
     Grid,
@@ -229,6 +229,7 @@ class Config(Strict):
     tuning: Tuning = Field(default_factory=Tuning, description="how better settings of the trees are looked for")
     tracking: Tracking = Field(default_factory=Tracking, description="where runs are logged")
     card: Card = Field(default_factory=Card, description="what the model card says that no run can know")
+    audit: LeakAudit = Field(default_factory=LeakAudit, description="which fields are taken to know the outcome")
     serving: Serving = Field(default_factory=Serving, description="the scoring service")
 
     @model_validator(mode="after")

@@ -183,6 +183,13 @@ class Calibrate(StrEnum):
     NONE = "none"
 
 
+class AuditAction(StrEnum):
+    """What training does with a field that the leak audit quarantines."""
+
+    DROP = "drop"  # no feature of it is built
+    REFUSE = "refuse"  # it is built, and the gate fails
+
+
 class Eligibility(StrEnum):
     """Which rows may train."""
 

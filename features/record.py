@@ -114,7 +114,7 @@ def vocabulary_of(tables: CrmTables, schema: Schema) -> Vocabulary:
     team_names = sorted(set(teams.values()))
     rep_team = np.array([team_names.index(teams[rep]) if rep in teams else -1 for rep in reps], dtype=np.int64)
     values = {"rep": reps, "account": tuple(sorted(tables.deals.coded("account_id").values))}
-    return Vocabulary(values | {n: tuple(sorted(_dimension(tables, n).values)) for n in schema.dimensions}, rep_team)
+    return Vocabulary(values | {n: tuple(sorted(dimension_of(tables, n).values)) for n in schema.dimensions}, rep_team)
 
 
 def _rep_teams(reps: Table) -> dict[str, str]:
@@ -125,7 +125,7 @@ def _rep_teams(reps: Table) -> dict[str, str]:
     return {rep: team or manager or "" for rep, team, manager in named if rep and (team or manager)}
 
 
-def _dimension(tables: CrmTables, name: str) -> Coded:
+def dimension_of(tables: CrmTables, name: str) -> Coded:
     """Return a categorical fact per deal: an attribute of its account, else the deal's own column."""
     if name not in ACCOUNT_FIELDS or name in tables.deals.columns:
         return tables.deals.coded(name) if name in tables.deals.columns else Coded.missing(tables.deals.n)
@@ -137,7 +137,7 @@ def _dimension(tables: CrmTables, name: str) -> Coded:
 
 def _deal_facts(tables: CrmTables, schema: Schema, vocabulary: Vocabulary) -> DealFacts:
     deals = tables.deals
-    coded = {"account": deals.coded("account_id"), **{name: _dimension(tables, name) for name in schema.dimensions}}
+    coded = {"account": deals.coded("account_id"), **{name: dimension_of(tables, name) for name in schema.dimensions}}
     codes = {name: column.codes_in(vocabulary.values[name]).astype(np.int64) for name, column in coded.items()}
     numbers = {
         name: deals.floats(name) if name in deals.columns else np.full(deals.n, np.nan) for name in schema.numbers

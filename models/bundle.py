@@ -90,6 +90,7 @@ class About:
     schema: Schema
     stages: StageMap
     horizon_days: int = 365
+    left_out: tuple[str, ...] = ()  # declared facts that the leak audit kept out of the schema
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,7 @@ def _about(told: Any, folder: Path) -> About:
                 "stages": StageMap.from_json(told["stages"]),
                 "groups": tuple(told["groups"]),
                 "drop": tuple(told["drop"]),
+                "left_out": tuple(told["left_out"]),
             }
         )
     except (KeyError, TypeError, ConfigError) as error:
@@ -231,14 +233,14 @@ def _about(told: Any, folder: Path) -> About:
 def _check_types(told: Any) -> None:
     """Raise TypeError or KeyError where `About` can't be made of what a manifest says."""
     words = ("name", "target", "time_zone", "config_hash", "data_fingerprint", "plan_fingerprint")
-    lists = (told["groups"], told["drop"], told["schema"]["dimensions"], told["schema"]["numbers"])
+    lists = (told["groups"], told["drop"], told["left_out"], told["schema"]["dimensions"], told["schema"]["numbers"])
     stages = [told["stages"][part] for part in ("order", "won", "lost")]
     right = {
         **{name: isinstance(told[name], str) for name in words},
         **{name: type(told[name]) is int for name in ("trained_as_of", "rows", "deals", "first_as_of")},
         "horizon_days": type(told.get("horizon_days", 1)) is int,  # format 1 has none
         "shrink": type(told["shrink"]) in (int, float),
-        "groups, drop, schema, stages": all(map(_is_words, (*lists, *stages))),
+        "groups, drop, left_out, schema, stages": all(map(_is_words, (*lists, *stages))),
         "schema.target": isinstance(told["schema"]["target"], str) and told["schema"]["target"] in ALWAYS,
     }
     wrong = [name for name, good in right.items() if not good]

@@ -96,11 +96,12 @@ def _words(bundle: Bundle, mapping: Mapping) -> Compared:
     """Compare what the mapping says of stages, attributes and accounts.
 
     A column of ours, and an account field declared fixed, is in a schema only where the data held values; so a field
-    that is declared and was empty is no difference.
+    that is declared and was empty is no difference; nor is one that the leak audit left out.
     """
     schema = bundle.about.schema
     yield "stages", _staged(StageMap.of(mapping)), _staged(bundle.about.stages)
-    declared = {name: attribute.kind for name, attribute in mapping.attributes.items() if name not in OWN}
+    unused = (*OWN, *bundle.about.left_out)
+    declared = {name: attribute.kind for name, attribute in mapping.attributes.items() if name not in unused}
     accounts = [name for name in _others(schema) if name in mapping.fixed_account_fields and name not in declared]
     trained = dict.fromkeys((name for name in _others(schema) if name not in accounts), AttributeKind.CATEGORY)
     trained |= dict.fromkeys(schema.numbers, AttributeKind.NUMBER)

@@ -25,6 +25,8 @@ Ablate = Annotated[
     typer.Option("--ablate", help="Also without each feature group, and with raw rep ids. Takes many times longer."),
 ]
 
+Out = Annotated[Path | None, typer.Option("--out", help="Write every field to FILE.md or FILE.json.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the front door."""
@@ -33,8 +35,9 @@ def register(app: typer.Typer) -> None:
     config.command("show")(show)
     config.command("schema")(schema)
     app.add_typer(config, name="config")
-    for command in (features, simulate, readiness, train, tune, backtest, promote, rollback, reproduce, sync):
+    for command in (features, simulate, readiness, audit, train, tune, backtest, promote, rollback, reproduce, sync):
         app.command()(command)
+    app.command("audit-table")(audit_table)
 
 
 def check(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
@@ -129,6 +132,50 @@ def readiness(config: ConfigPath, overrides: Overrides = None, as_json: Json = F
         return ready(read_config(config, overrides))
 
     run(work, as_json, debug)
+
+
+def audit(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="Nothing known at or after it is seen.")] = None,
+    out: Out = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say which fields know the outcome too early. Ends with exit code 3 where one is quarantined."""
+    from configs.console import plain_errors
+
+    with plain_errors(debug):
+        read = read_config(config, overrides)
+        from features.periods import parse_as_of
+        from training.audit_commands import audit_config
+
+        audit_config(read, parse_as_of(as_of, read.time_zone) if as_of is not None else None, out, as_json)
+
+
+def audit_table(
+    file: Annotated[Path, typer.Argument(help="CSV, gzipped CSV or Parquet, a row a deal or lead.", metavar="FILE")],
+    outcome: Annotated[str, typer.Option("--outcome", help="Column of the outcome.")],
+    positive: Annotated[str, typer.Option("--positive", help="Its value that means won.")],
+    is_open: Annotated[
+        list[str] | None, typer.Option("--open", help="Its values that mean still open; empty does too. Repeatable.")
+    ] = None,
+    order: Annotated[str | None, typer.Option("--order", help="Column of the order in time; not audited.")] = None,
+    ids: Annotated[list[str] | None, typer.Option("--id", help="Column to leave out. Repeatable.")] = None,
+    missing: Annotated[list[str] | None, typer.Option("--missing", help="Text for no value. Repeatable.")] = None,
+    out: Out = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Audit a flat file without dates: what each column says alone, and where it is filled. Exit code 3 as `audit`."""
+    from configs.console import plain_errors
+
+    with plain_errors(debug):
+        from training.audit_commands import audit_file
+        from training.audit_table import Flat
+
+        flat = Flat(outcome, positive, tuple(is_open or ()), order, tuple(ids or ()), tuple(missing or ()))
+        audit_file(file, flat, out, as_json)
 
 
 def train(

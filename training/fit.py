@@ -72,6 +72,7 @@ def make_bundle(
         schema=prepared.plan.context.schema,
         stages=record.stages,
         horizon_days=config.horizon_days,
+        left_out=prepared.left_out,
     )
     profile = profile_of(rows.matrix, rows.y, len(record.stages.order))
     golden = rows.take(_golden(len(rows), config))

@@ -26,6 +26,7 @@ from features.registry import Context, Plan, Schema
 from features.schema import schema_of
 from features.tables import NAT, CrmTables
 from models.base import Bool, Examples, Float, Frame, Int
+from training.audit_facts import quarantined_facts, without
 from training.facts import facts_of
 from training.labels import NEVER, labels_of, outcomes, resolved
 from training.snapshots import at_ages, joined, weekly
@@ -41,6 +42,7 @@ class Prepared:
     told_y, told_end: the labels it is judged by (float64[n]) and when they were told (int64[n]); they differ for an
     `eventual` head. created: int64[n], the deal's created_at. facts: what the CRM itself says of each row, for the
     baselines (`models.baselines.FACTS`). seconds: what each feature group took.
+    left_out: declared facts that know the outcome, by the leak audit; the plan has no feature of them.
     """
 
     config: Config
@@ -54,6 +56,7 @@ class Prepared:
     created: Int
     facts: FeatureMatrix
     seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+    left_out: tuple[str, ...] = ()
 
     @property
     def calendar(self) -> Calendar:
@@ -123,6 +126,10 @@ def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepare
     tables = known_before(ingest.tables, cut)
     schema = schema_of(tables, mapping_of(config), config.target)
     record = build_record(tables, ingest.stages, calendar_of(config), schema)
+    left_out = quarantined_facts(record, tables, schema, config.audit)
+    if left_out:
+        schema = without(schema, left_out)
+        record = build_record(tables, ingest.stages, record.calendar, schema)
     plan = plan_of(config, schema)
     asked = _snapshots(config, record, cut)
     found = outcomes(record, asked)
@@ -138,7 +145,8 @@ def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepare
     created = np.asarray(record.deals.columns["created_at"], dtype=np.int64)[asked.deal]
     frame = frame_of(config, len(ingest.stages.order))
     facts = facts_of(record, asked)
-    return Prepared(config, record, plan, frame, cut, examples, told.y, told.end, created, facts, watch.seconds)
+    seconds = watch.seconds
+    return Prepared(config, record, plan, frame, cut, examples, told.y, told.end, created, facts, seconds, left_out)
 
 
 def relabelled(prepared: Prepared, eligibility: Eligibility) -> Prepared:

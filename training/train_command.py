@@ -23,6 +23,9 @@ from models.bundle import Bundle, save
 from models.close import Shared
 from models.store import Store, writable_folder, write_pointer
 from training import commands
+from training.audit import audit, audit_verdicts
+from training.audit_report import to_json as audit_json
+from training.audit_rules import Audit
 from training.backtest import CLOSE, Tested, folds_of
 from training.card import card_of
 from training.card import markdown as card_page
@@ -55,6 +58,7 @@ class Judged:
     tested: Tested | None
     rounds: int
     live: str
+    leaks: Audit
 
 
 def train(config: Config, as_of: int | None, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -103,7 +107,13 @@ def train(config: Config, as_of: int | None, overrides: Sequence[str] = ()) -> d
     known = known_before(ingest.tables, prepared.until)
     data = DataRecord(config.name, bundle.about.data_fingerprint, str(config.source.kind), rows_by_table(known))
     record = RunRecord(name, _params(config, bundle, judged.rounds), _metrics(judged.report), tags, data=data)
-    files = {"report.json": dumped(report), "model_card.json": dumped(card), "model_card.md": card_page(card)}
+    leaks = audit_json(judged.leaks, prepared.left_out)
+    files = {
+        "report.json": dumped(report),
+        "audit.json": dumped(leaks),
+        "model_card.json": dumped(card),
+        "model_card.md": card_page(card),
+    }
     run = keep(config.state_dir, record, bundle.sha, made_by, config, files)
     _register(config.state_dir, told, files)
     run_id = tell_run(config, run)
@@ -121,7 +131,10 @@ def judge_candidate(prepared: Prepared, ingest: Ingest) -> Judged:
         report, tested = evaluate(prepared, title, shared)
     say("fitting the candidate on every row told by the cut")
     bundle, notes = fit_bundle(prepared, fingerprint(known_before(ingest.tables, prepared.until)), shared, say)
-    verdicts = [*report.verdicts, *leak_verdicts(prepared, ingest)]
+    leaks = audit(prepared, ingest)
+    if prepared.left_out:
+        say(f"left out by the leak audit: {', '.join(prepared.left_out)}; `forecastle audit` says why")
+    verdicts = [*report.verdicts, *audit_verdicts(leaks, prepared.left_out)]
     live = current(Store(config.state_dir / "bundles"))
     if tested is not None:
         lost = {row.name: row.lost for row in report.groups}
@@ -130,12 +143,7 @@ def judge_candidate(prepared: Prepared, ingest: Ingest) -> Judged:
             verdicts += _against(live, bundle, prepared, tested, ingest)
     gate = "CPU time of one explained prediction, ms"
     verdicts.append(at_most(gate, explained_ms(bundle), config.gates.max_latency_ms))
-    return Judged(bundle, replace(report, verdicts=verdicts), tested, notes.rounds, live)
-
-
-def leak_verdicts(prepared: Prepared, ingest: Ingest) -> list[Verdict]:
-    """Return the gate of the leak audit; empty while there is none."""
-    return []
+    return Judged(bundle, replace(report, verdicts=verdicts), tested, notes.rounds, live, leaks)
 
 
 def _against(live: str, bundle: Bundle, prepared: Prepared, tested: Tested, ingest: Ingest) -> list[Verdict]:

@@ -109,6 +109,16 @@ def test_a_config_may_move_on_in_how_it_fits(world: World) -> None:
 Change = Callable[[dict[str, Any]], object]
 
 
+def test_an_attribute_that_the_audit_left_out_is_no_difference(world: World, tmp_path: Path) -> None:
+    mapping = tmp_path / "mapping.yaml"
+    mapping.write_text(world.config.source.mapping.read_text() + "attributes: {loss_code: {kind: category}}\n")
+    config = load_config(world.config_path, [*world.overrides, f"source.mapping={mapping}"])
+    bundle = world.bundle
+    with pytest.raises(BundleMismatchError, match="loss_code"):
+        check_fits(bundle, config)
+    check_fits(replace(bundle, about=replace(bundle.about, left_out=("loss_code",))), config)
+
+
 @pytest.fixture
 def copied(world: World, tmp_path: Path) -> Path:
     """The live bundle under a name that is no digest."""
