@@ -81,7 +81,7 @@ def test_training_leaves_out_what_is_quarantined_and_nothing_else(
     np.testing.assert_array_equal(prepared.examples.matrix.values, clean[0].examples.matrix.values)
     (verdict,) = audit_verdicts(found, prepared.left_out)
     assert verdict.passed
-    assert "left out: loss_code" in audit_verdicts(found, ("loss_code", *prepared.left_out))[0].gate
+    assert "left out: loss_code" in audit_verdicts(found, ("loss_code", *prepared.left_out))[0].note
 
 
 def test_refuse_builds_them_and_fails_the_gate(state: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_refuse_builds_them_and_fails_the_gate(state: Path, tmp_path: Path) -> N
     assert {"loss_code", "final_discount", "attr_final_discount"} <= {f.field for f in found.quarantined}
     (verdict,) = audit_verdicts(found, prepared.left_out)
     assert not passed([verdict])
-    assert "final_discount" in verdict.gate
+    assert "final_discount" in verdict.note
     assert found.of("attr_final_discount").remedy == "leave it out: features.drop: [attr_final_discount]"
 
 
@@ -118,8 +118,8 @@ def test_activities_that_know_the_outcome(state: Path) -> None:
     assert not late.usable  # nothing is known of it before the close
     (verdict,) = audit_verdicts(found, prepared.left_out)
     assert not verdict.passed  # an activity can't be left out as an attribute can
-    assert early.field in verdict.gate
-    assert late.field not in verdict.gate
+    assert early.field in verdict.note
+    assert late.field not in verdict.note
 
 
 def test_distances_are_what_was_known_then(clean: tuple[Prepared, Ingest, Audit], state: Path) -> None:
