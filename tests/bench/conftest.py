@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-NEEDED = ("bpic2012/events.parquet", "maven_crm/sales_pipeline.csv.gz")
+NEEDED = (
+    "bpic2012/events.parquet",
+    "maven_crm/sales_pipeline.csv.gz",
+    "hotel_bookings/hotel_bookings.csv.gz",
+    "olist_mql/olist_closed_deals_dataset.csv.gz",
+    "xeducation_leads/Leads.csv.gz",
+)
 
 
 @pytest.fixture(scope="session")

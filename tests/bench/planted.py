@@ -1,0 +1,242 @@
+"""What the close model, its baselines and the oracle score on one planted world: one record a seed, kept as JSON lines.
+
+Where FORECASTLE_BENCH_OUT names a folder, each record is appended to ``worlds.jsonl`` in it and a (world, seed) that is
+there is not run again: so a long run can be looked at later and taken up after an interruption. Use a new folder for
+new code. FORECASTLE_SEEDS: how many of the seeds 0-19 (default all).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.periods import DAY
+from models.base import Float, clipped_logit, sigmoid
+from models.baselines import RIDGE, STAGE_TIME
+from tests.worlds.world import World, config, world
+from training import backtest
+from training.backtest import CLOSE, compare, run_backtest
+from training.evaluate import auc, calibration_bins, row_loss
+from training.gates import judge, passed
+from training.prepare import Prepared, prepare
+
+OUT, SEEDS = "FORECASTLE_BENCH_OUT", "FORECASTLE_SEEDS"
+WINS, FOLDS = 30, 4  # a quarter: 1,752 deals in 16 quarters, the last four of which are tested
+SETTINGS = (f"backtest.test_periods={FOLDS}", "backtest.ablations=[]", "model.seeds=3")
+ORACLE = "oracle"
+MODELS = (CLOSE, "constant", STAGE_TIME, RIDGE, ORACLE)
+OUTLOOK_DAYS = 365
+DRAWS = 2000
+
+Record = dict[str, Any]
+Statistic = Callable[[Sequence[Record]], float]
+
+
+def seeds() -> range:
+    """The seeds to run."""
+    return range(int(os.environ.get(SEEDS, "20")))
+
+
+def records(name: str, over: Sequence[int] | None = None) -> list[Record]:
+    """One record a seed of a world, measured or found on disk."""
+    found = {(line["world"], line["seed"]): line for line in _kept()}
+    out = []
+    for seed in over if over is not None else seeds():
+        if (name, seed) not in found:
+            found[name, seed] = measure(name, seed)
+            _keep(found[name, seed])
+        out.append(found[name, seed])
+    return out
+
+
+def measure(name: str, seed: int, *overrides: str, wins: int = WINS) -> Record:
+    """Backtest one world; see the keys below."""
+    made = world(name, seed, wins)
+    with tempfile.TemporaryDirectory() as state:
+        prepared = prepare(config(Path(state), *SETTINGS, *overrides), made.ingest)
+        tested = run_backtest(prepared)
+    return {
+        "world": name,
+        "seed": seed,
+        "deals": made.ingest.tables.deals.n,
+        "rows": len(tested.y),
+        "won_rows": float(tested.y.sum()),
+        "models": scored(made, tested),
+        "promoted": promoted(prepared, tested),
+        "rounds": [note.rounds for note in tested.notes],
+        "close_date": close_dates(made, prepared, tested),
+    }
+
+
+def scored(made: World, tested: backtest.Tested) -> dict[str, Record]:
+    """Log loss, AUC, calibration of every model and of the oracle on the test rows."""
+    truth = made.truth.p[made.truth.rows(tested.deal, tested.as_of)]
+    every = tested.p | {ORACLE: truth}
+    return {name: _scores(tested.y, every[name]) for name in MODELS}
+
+
+def _scores(y: Float, p: Float) -> Record:
+    return {
+        "log_loss": float(row_loss(y, p).mean()),
+        "auc": auc(y, p),
+        "ratio": float(p.sum() / y.sum()),
+        "slope": slope(y, p),
+        "bins": calibration_bins(y, p),
+    }
+
+
+def slope(y: Float, p: Float) -> float:
+    """The slope b of the best a + b * logit(p), by Newton's method; NaN where p is one number."""
+    x = clipped_logit(p)
+    if np.ptp(x) < 1e-9:
+        return float("nan")
+    a, b = 0.0, 1.0
+    for _ in range(25):
+        q = sigmoid(a + b * x)
+        w = np.maximum(q * (1 - q), 1e-12)
+        gradient = np.array([(y - q).sum(), ((y - q) * x).sum()])
+        information = np.array([[w.sum(), (w * x).sum()], [(w * x).sum(), (w * x * x).sum()]])
+        step = np.linalg.solve(information, gradient)
+        a, b = a + step[0], b + step[1]
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(b)
+
+
+def promoted(prepared: Prepared, tested: backtest.Tested) -> bool:
+    """Whether the gates would let the close model be promoted."""
+    draws, seed = prepared.config.backtest.bootstrap, prepared.config.seed
+    table = compare(tested, draws, seed)
+    return passed(judge(prepared.config.gates, table, tested.y, tested.p, tested.deal, draws, seed))
+
+
+def close_dates(made: World, prepared: Prepared, tested: backtest.Tested) -> Record | None:
+    """How far close dates lie off, in days, on deals won later: the timing head's and the CRM's own.
+
+    Rows of the first test quarter, since three more follow it in which those deals can be won. None where this code
+    has no timing head.
+    """
+    if find_spec("training.timing_fit") is None:
+        return None
+    from training.timing_fit import fit_timing
+
+    first = tested.take(tested.fold == 0)
+    at = made.truth.rows(first.deal, first.as_of)
+    won = made.truth.won[at]
+    rows = prepared.examples.take(first.rows)
+    due = rows.matrix.column("days_to_close_date")
+    end = (rows.label_end - rows.as_of) / DAY
+    model = fit_timing(prepared, tested.folds[0].cut)
+    told = model.outlook(rows.matrix, first.p[CLOSE], end, due + 1.0, OUTLOOK_DAYS)
+    really = ((made.truth.closed_at[at] - first.as_of) / DAY)[won]
+    theirs = np.maximum(due[won] + 0.5, 0.0)  # noon of that day; an overdue date can only mean today
+    inside = (told.close_p10[won] <= really) & (really <= told.close_p90[won])
+    return {
+        "rows": int(won.sum()),
+        "ours": float(np.abs(told.close_p50[won] - really).sum()),
+        "theirs": float(np.abs(theirs - really).sum()),
+        "inside": int(inside.sum()),
+    }
+
+
+# Pooled over seeds
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A figure over all seeds, with its 95 % interval over draws of whole seeds."""
+
+    value: float
+    low: float
+    high: float
+
+
+def pooled(records_: Sequence[Record], statistic: Statistic) -> Pooled:
+    """The statistic of all records, and of draws of as many with replacement."""
+    rng = np.random.default_rng(0)
+    n = len(records_)
+    drawn = [statistic([records_[i] for i in rng.integers(0, n, n)]) for _ in range(DRAWS if n > 1 else 0)]
+    low, high = np.quantile(drawn, [0.025, 0.975]) if drawn else (float("nan"), float("nan"))
+    return Pooled(statistic(records_), float(low), float(high))
+
+
+def loss(records_: Sequence[Record], model: str) -> float:
+    """Log loss a row, over the rows of all seeds."""
+    total = sum(one["models"][model]["log_loss"] * one["rows"] for one in records_)
+    return float(total / sum(one["rows"] for one in records_))
+
+
+def lower(than: str) -> Statistic:
+    """By what share the close model's log loss lies below another model's."""
+    return lambda some: 1.0 - loss(some, CLOSE) / loss(some, than)
+
+
+def gap_closed(some: Sequence[Record]) -> float:
+    """How much of the way from the stage x time-left table to the oracle the close model goes."""
+    table = loss(some, STAGE_TIME)
+    return (table - loss(some, CLOSE)) / (table - loss(some, ORACLE))
+
+
+def mean(key: str, model: str = CLOSE) -> Statistic:
+    """Mean over seeds of a score."""
+    return lambda some: float(np.mean([one["models"][model][key] for one in some]))
+
+
+def auc_over(than: str) -> Statistic:
+    """By how much the close model's AUC exceeds another's."""
+    return lambda some: mean("auc")(some) - mean("auc", than)(some)
+
+
+def ratio(some: Sequence[Record]) -> float:
+    """Sum of p over sum of y, over all seeds."""
+    won = sum(one["won_rows"] for one in some)
+    return float(sum(one["models"][CLOSE]["ratio"] * one["won_rows"] for one in some) / won)
+
+
+def ece(some: Sequence[Record]) -> float:
+    """Calibration error over ten bins, each the same tenth of every seed's rows by its probability."""
+    bins = np.array([one["models"][CLOSE]["bins"] for one in some])  # [seed, bin, (rows, said, came)]
+    rows = bins[:, :, 0]
+    off = (rows * (bins[:, :, 1] - bins[:, :, 2])).sum(axis=0)
+    return float(np.abs(off).sum() / rows.sum())
+
+
+def nearer(some: Sequence[Record]) -> float:
+    """By what share our close dates lie nearer than the CRM's, on rows won later."""
+    told = [one["close_date"] for one in some]
+    return float(1.0 - sum(one["ours"] for one in told) / sum(one["theirs"] for one in told))
+
+
+def covered(some: Sequence[Record]) -> float:
+    """Share of the closes that lie within the 80 % window."""
+    told = [one["close_date"] for one in some]
+    return float(sum(one["inside"] for one in told) / sum(one["rows"] for one in told))
+
+
+def _kept() -> Iterator[Record]:
+    path = _path()
+    if path is not None and path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.endswith("}"):  # a line that was cut off is run again
+                yield json.loads(line)
+
+
+def _keep(record: Record) -> None:
+    path = _path()
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(record) + "\n")
+
+
+def _path() -> Path | None:
+    told = os.environ.get(OUT)
+    return Path(told) / "worlds.jsonl" if told else None
