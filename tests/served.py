@@ -27,7 +27,13 @@ from training.prepare import Prepared, prepare
 
 TRAINED_AS_OF = "2025-04-01"
 AS_OF = "2025-05-05"
-LIGHT = ("model.max_rounds=40", "model.num_threads=1", "features.groups=[deal, clock, activity, history]")
+LIGHT = (
+    "model.max_rounds=40",
+    "model.num_threads=1",
+    "features.groups=[deal, clock, activity, history]",
+    "timing.seeds=1",
+    "timing.max_pairs=8000",
+)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from features.periods import DAY
 from features.record import Record
 from features.tables import NAT
 from tests.tiny import Row, asked, at, company, record
-from training.labels import NEVER, Labels, horizon, in_period, labels_of, outcomes, resolved
+from training.labels import NEVER, Labels, amounts_won, horizon, in_period, labels_of, outcomes, resolved
 
 
 def deal(name: str, *rows: tuple[str, str]) -> list[Row]:
@@ -139,3 +139,25 @@ def test_a_deal_merged_within_its_window_is_not_told() -> None:
     assert ends(Target.EVENTUAL, Eligibility.HORIZON) == [at("2024-04-04"), NEVER, at("2024-04-22")]
     assert ends(Target.EVENTUAL, Eligibility.RESOLVED) == [NEVER, NEVER, at("2024-04-20") + 1]
     assert made.is_open(asked(made, ("GONE", "2024-04-10"), ("GONE", "2024-04-11"))).tolist() == [True, False]
+
+
+def test_the_amount_is_the_one_on_the_winning_row() -> None:
+    """Not what was told before or edited after; none where the next close is a loss, or the winning row has none."""
+    rows = [
+        {"known_at": "2024-01-05", "stage": "Demo", "amount": 10},
+        {"known_at": "2024-02-01", "stage": "Won", "amount": 12.34},
+        {"known_at": "2024-02-02", "stage": "Won", "amount": 99},
+        {"known_at": "2024-03-01", "stage": "Demo", "amount": 20},
+        {"known_at": "2024-04-01", "stage": "Lost", "amount": 0},
+        {"known_at": "2024-04-02", "stage": "Demo"},
+        {"known_at": "2024-05-01", "stage": "Won"},
+    ]
+    made = record(
+        company(
+            deals=[{"deal_id": "A", "created_at": "2024-01-05"}], deal_history=[{"deal_id": "A", **row} for row in rows]
+        )
+    )
+    days = ("2024-01-10", "2024-02-01", "2024-03-02", "2024-04-03", "2024-06-01")
+    cents, won_at = amounts_won(made, asked(made, *(("A", day) for day in days)))
+    assert cents.tolist() == [1234, 1234, NAT, NAT, NAT]
+    assert won_at.tolist() == [at("2024-02-01"), at("2024-02-01"), NAT, at("2024-05-01"), NAT]

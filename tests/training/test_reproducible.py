@@ -27,6 +27,7 @@ LIGHT = (
     "model.seeds=2",
     "model.max_rounds=15",
     "features.groups=[deal, clock, engagement, history]",
+    "timing.max_pairs=8000",
 )
 AS_OF = "2024-10-01"
 
@@ -52,6 +53,8 @@ def bundle_files(config: Config, ingest: Ingest, folder: Path, as_of: str = AS_O
     prepared = prepare(config, ingest, cut)
     bundle, notes = fit_bundle(prepared, fingerprint(known_before(ingest.tables, cut)))
     assert notes.rounds > 0  # else nothing of the trees is tested here
+    assert bundle.timing is not None
+    assert bundle.amount is not None
     save(bundle, folder)
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
