@@ -41,7 +41,7 @@ class Margin(Strict):
     value: float = Field(ge=-100, le=100, description="default minus tuned; above zero is better")
     low: float | None = Field(ge=-100, le=100, description="lower end of the interval; null without bootstrap")
     high: float | None = Field(ge=-100, le=100, description="upper end of the interval; null without bootstrap")
-    above: float | None = Field(ge=0, le=1, description="share of the draws above zero; null without bootstrap")
+    above: float | None = Field(ge=0, le=1, description="share of the draws above `tuning.min_gain`; null without bootstrap")
 
 
 class Confirmed(Strict):
