@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 
 from configs.base import Distinct, Strict
-from configs.vocab import Ablation, Baseline, Calibrate, Eligibility, Offset, StudyStorage
+from configs.vocab import Ablation, Baseline, Calibrate, Eligibility, JudgedRows, Offset, StudyStorage
 
 
 class Model(Strict):
@@ -93,6 +93,11 @@ class Tuning(Strict):
     )
     periods: int = Field(
         default=3, ge=1, le=20, description="periods that settings are chosen on; one more, the newest, confirms"
+    )
+    rows: JudgedRows = Field(
+        default=JudgedRows.NEW,
+        description="rows of those periods that settings are judged on. new: of deals that did not train, from a week "
+        "after the start on; every: as a backtest has them",
     )
     keep: int = Field(default=5, ge=1, le=20, description="best settings that are averaged")
     min_gain: float = Field(
