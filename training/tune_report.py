@@ -148,9 +148,8 @@ def tuned_table(tuned: Tuned) -> str:
     widths = [max(len(row[k]) for row in rows) for k in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     chosen_on = ", ".join(map(str, evidence.selected_on))
-    head = (
-        f"{evidence.trials} trials, chosen on new deals of the periods from {chosen_on}; nothing after {evidence.cut}"
-    )
+    what = "new deals" if evidence.rows == JudgedRows.NEW else "every row"
+    head = f"{evidence.trials} trials, chosen on {what} of the periods from {chosen_on}; nothing after {evidence.cut}"
     told = [_line("every row", evidence.confirmed)]
     if evidence.confirmed_new is not None:
         told.append(_line("rows of new deals", evidence.confirmed_new))
