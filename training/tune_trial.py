@@ -73,8 +73,9 @@ def tune_folds(prepared: Prepared, periods: int) -> list[TuneFold]:
     if len(usable) < 2 or len(y) < FEWEST_ROWS or not FEWEST_WINS <= y.sum() <= len(y) - FEWEST_WINS:
         raise TooLittleDataError(
             f"{max(len(usable) - 1, 0)} periods before the tests can judge settings, with {len(y):,} rows "
-            f"(tuning.rows: {asked}) and {int(y.sum()):,} wins; expected at least 1, {FEWEST_ROWS} and {FEWEST_WINS}, and "
-            "one period more to confirm; use a longer history, lower backtest.test_periods, or keep the default settings"
+            f"(tuning.rows: {asked}) and {int(y.sum()):,} wins; expected at least 1, {FEWEST_ROWS} and {FEWEST_WINS}, "
+            "and one period more to confirm; use a longer history, lower backtest.test_periods, or keep the default "
+            "settings"
         )
     return usable
 
