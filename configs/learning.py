@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AwareDatetime, Field, PlainSerializer, model_validator
 
 from configs.base import Distinct, Strict, redacted, refuse
-from configs.vocab import Ablation, AuditAction, Baseline, Calibrate, Eligibility, Offset, StudyStorage
+from configs.vocab import Ablation, AuditAction, Baseline, Calibrate, Eligibility, JudgedRows, Offset, StudyStorage
 
 
 class Model(Strict):
@@ -207,6 +207,11 @@ class Tuning(Strict):
     )
     periods: int = Field(
         default=3, ge=1, le=20, description="periods that settings are chosen on; one more, the newest, confirms"
+    )
+    rows: JudgedRows = Field(
+        default=JudgedRows.NEW,
+        description="rows of those periods that settings are judged on. new: of deals that did not train, from a week "
+        "after the start on; every: as a backtest has them",
     )
     keep: int = Field(default=5, ge=1, le=20, description="best settings that are averaged")
     min_gain: float = Field(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from configs.base import Strict
+from configs.vocab import JudgedRows
 
 MOST_MEMBERS = 20
 
@@ -26,8 +27,9 @@ class Candidate(Strict):
     """What one trial showed on the periods that settings were chosen on."""
 
     trial: int = Field(ge=0, le=1_000_000, description="number of the trial; 0 is the default")
-    loss: float = Field(ge=0, le=100, description="log loss on deals that did not train, nats a row; chosen by it")
-    loss_all: float = Field(ge=0, le=100, description="the same on every row of the periods, as a backtest has them")
+    loss: float = Field(ge=0, le=100, description="log loss on the rows that `tuning.rows` asks for; chosen by it")
+    loss_new: float | None = Field(ge=0, le=100, description="the same on deals that did not train; null without such")
+    loss_every: float = Field(ge=0, le=100, description="the same on every row of the periods, as a backtest has them")
     fold_losses: tuple[Annotated[float, Field(ge=0, le=100)], ...] = Field(description="`loss` by period, oldest first")
     rounds: int = Field(
         ge=0, le=20_000, description="trees at which the summed loss was lowest; each fit finds its own"
@@ -41,7 +43,9 @@ class Margin(Strict):
     value: float = Field(ge=-100, le=100, description="default minus tuned; above zero is better")
     low: float | None = Field(ge=-100, le=100, description="lower end of the interval; null without bootstrap")
     high: float | None = Field(ge=-100, le=100, description="upper end of the interval; null without bootstrap")
-    above: float | None = Field(ge=0, le=1, description="share of the draws above zero; null without bootstrap")
+    above: float | None = Field(
+        ge=0, le=1, description="share of the draws above `tuning.min_gain`; null without bootstrap"
+    )
 
 
 class Confirmed(Strict):
@@ -61,6 +65,7 @@ class Evidence(Strict):
     seed: int = Field(ge=0, le=2**31 - 1, description="seed of the sampler and of the trees")
     trials: int = Field(ge=1, le=1_000_000, description="trials that the choice was made from")
     cut: str = Field(min_length=1, description="nothing known at or after this instant was seen")
+    rows: JudgedRows = Field(description="rows that settings were judged on: tuning.rows")
     selected_on: tuple[date, ...] = Field(description="first days of the periods that settings were chosen on")
     confirmed_on: date = Field(description="first day of the period that confirmed")
     default: Candidate = Field(description="the config's own settings")

@@ -204,6 +204,13 @@ class StudyStorage(StrEnum):
     JOURNAL = "journal"  # study.journal: a file that only grows, for file systems where SQLite may not lock
 
 
+class JudgedRows(StrEnum):
+    """Which rows of a period settings are judged on."""
+
+    NEW = "new"  # of deals that did not train, from a week after the period's start on: purged and embargoed
+    EVERY = "every"  # as a backtest has them: a deal's own earlier rows may have trained
+
+
 class UnknownStage(StrEnum):
     """What to do with a stage that the mapping does not list."""
 

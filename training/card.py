@@ -126,7 +126,8 @@ def _leaks(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if not found:
         return {"audited": False, "says": "this run was not audited for leaks: run `forecastle audit`"}
     clean = all(verdict["passed"] for verdict in found)
-    return {"audited": True, "clean": clean, "says": "; ".join(verdict["note"] or "no field is in quarantine" for verdict in found)}
+    says = "; ".join(verdict["note"] or "no field is in quarantine" for verdict in found)
+    return {"audited": True, "clean": clean, "says": says}
 
 
 def _factors(report: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -44,10 +44,14 @@ DIGITS = 4  # of a setting; more would say nothing
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial showed. loss: mean over all fresh rows, nats; fold_losses: by period; loss_all: over every row."""
+    """What a trial showed, mean log loss in nats. loss: of the rows it is judged on, fold_losses: by period.
+
+    loss_new: of new deals alone, NaN without such rows. loss_every: of every row of the periods.
+    """
 
     loss: float
-    loss_all: float
+    loss_new: float
+    loss_every: float
     fold_losses: tuple[float, ...]
     rounds: int
 
@@ -207,7 +211,7 @@ def best(trials: list[Trial], keep: int) -> list[Trial]:
 
 def _outcome(trial: FrozenTrial) -> Outcome:
     told = trial.user_attrs["outcome"]
-    return Outcome(told["loss"], told["loss_all"], tuple(told["fold_losses"]), told["rounds"])
+    return Outcome(told["loss"], told["loss_new"], told["loss_every"], tuple(told["fold_losses"]), told["rounds"])
 
 
 def _space() -> dict[str, BaseDistribution]:

@@ -97,6 +97,7 @@ def study_name(config: Config, cut: int, data_fingerprint: str) -> str:
         "config": config_hash(config.model_copy(update={"backtest": Backtest()}), mapping_of(config)),
         "cut": cut,
         "periods": config.tuning.periods,
+        "rows": str(config.tuning.rows),
         "data": data_fingerprint,
         "space": SPACE,
     }
@@ -169,7 +170,7 @@ def _track(config: Config, name: str, trials: list[Trial], tuned: Tuned) -> None
             params={key: str(value) for key, value in trial.member.model_dump().items()},
             metrics={
                 "loss": trial.outcome.loss,
-                "loss_all": trial.outcome.loss_all,
+                "loss_every": trial.outcome.loss_every,
                 "rounds": float(trial.outcome.rounds),
                 **{f"loss_{k}": loss for k, loss in enumerate(trial.outcome.fold_losses)},
             },

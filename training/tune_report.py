@@ -12,6 +12,7 @@ import yaml
 
 from configs.schema import Config
 from configs.tuned import Candidate, Confirmed, Evidence, Margin, Member, Tuned
+from configs.vocab import JudgedRows
 from features.periods import instant_text
 from models.base import Float, Int
 from models.close import Shared
@@ -21,7 +22,7 @@ from training.prepare import Prepared
 from training.tune import Trial, best
 from training.tune_trial import TuneFold
 
-HEAD = ("trial", "loss", "by period", "every row", "trees", *Member.model_fields)
+HEAD = ("trial", "loss", "by period", "new deals", "every row", "trees", *Member.model_fields)
 NOTE = (
     "# Written by `forecastle tune`. A config whose `model.tuned` names this file trains with `members`; the rest\n"
     "# says how they were found. All losses are log losses in nats a row.\n"
@@ -36,11 +37,11 @@ def confirm(prepared: Prepared, fold: TuneFold, chosen: Sequence[Member]) -> tup
     shared = Shared()
     default = _loss_at(prepared, fold, (), shared)
     tuned = _loss_at(prepared, fold, tuple(chosen), Shared(offsets=shared.offsets))
-    every = _confirmed(prepared.config, fold.judge.deal, default, tuned)
-    fresh = fold.fresh
-    if not fresh.any():
+    every = _confirmed(prepared.config, fold.every.deal, default, tuned)
+    new = fold.new
+    if not new.any():
         return every, None
-    return every, _confirmed(prepared.config, fold.judge.deal[fresh], default[fresh], tuned[fresh])
+    return every, _confirmed(prepared.config, fold.every.deal[new], default[new], tuned[new])
 
 
 def _loss_at(prepared: Prepared, fold: TuneFold, members: tuple[Member, ...], shared: Shared) -> Float:
@@ -48,7 +49,7 @@ def _loss_at(prepared: Prepared, fold: TuneFold, members: tuple[Member, ...], sh
     ground = ground_at(prepared, fold.cut)
     settings = close_settings(config.model, signs_of(prepared), config.seed, members)
     model, _ = fit_on(prepared, replace(ground, settings=settings), shared)
-    return row_loss(fold.judge.y, model.predict(fold.judge.matrix))
+    return row_loss(fold.every.y, model.predict(fold.every.matrix))
 
 
 def _confirmed(config: Config, deal: Int, default: Float, tuned: Float) -> Confirmed:
@@ -70,7 +71,7 @@ def tuned_of(prepared: Prepared, folds: Sequence[TuneFold], trials: Sequence[Tri
     """Average the best settings, hold them against the default on the newest inner period, and say what came of it."""
     config = prepared.config
     kept = best(list(trials), config.tuning.keep)
-    confirmed, fresh = confirm(prepared, folds[-1], [trial.member for trial in kept])
+    confirmed, new = confirm(prepared, folds[-1], [trial.member for trial in kept])
     beats = _beats(config, confirmed)
     default = trials[0]
     evidence = Evidence(
@@ -78,12 +79,13 @@ def tuned_of(prepared: Prepared, folds: Sequence[TuneFold], trials: Sequence[Tri
         seed=config.seed,
         trials=len(trials),
         cut=instant_text(prepared.until, config.time_zone),
+        rows=config.tuning.rows,
         selected_on=tuple(fold.first for fold in folds[:-1]),
         confirmed_on=folds[-1].first,
         default=_candidate(default),
         considered=tuple(_candidate(trial) for trial in kept),
         confirmed=confirmed,
-        confirmed_new=fresh,
+        confirmed_new=new,
     )
     members = tuple(trial.member for trial in kept) if beats else (default.member,)
     verdict = _verdict(config, len(kept), confirmed, folds[-1], beats)
@@ -117,7 +119,8 @@ def _candidate(trial: Trial) -> Candidate:
     return Candidate(
         trial=trial.number,
         loss=outcome.loss,
-        loss_all=outcome.loss_all,
+        loss_new=None if isnan(outcome.loss_new) else outcome.loss_new,
+        loss_every=outcome.loss_every,
         fold_losses=outcome.fold_losses,
         rounds=outcome.rounds,
         settings=trial.member,
@@ -145,9 +148,8 @@ def tuned_table(tuned: Tuned) -> str:
     widths = [max(len(row[k]) for row in rows) for k in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     chosen_on = ", ".join(map(str, evidence.selected_on))
-    head = (
-        f"{evidence.trials} trials, chosen on new deals of the periods from {chosen_on}; nothing after {evidence.cut}"
-    )
+    what = "new deals" if evidence.rows == JudgedRows.NEW else "every row"
+    head = f"{evidence.trials} trials, chosen on {what} of the periods from {chosen_on}; nothing after {evidence.cut}"
     told = [_line("every row", evidence.confirmed)]
     if evidence.confirmed_new is not None:
         told.append(_line("rows of new deals", evidence.confirmed_new))
@@ -158,7 +160,9 @@ def tuned_table(tuned: Tuned) -> str:
 def _cells(name: str, candidate: Candidate) -> tuple[str, ...]:
     by_period = " ".join(f"{loss:.4f}" for loss in candidate.fold_losses)
     settings = (f"{value:.4g}" for value in candidate.settings.model_dump().values())
-    return (name, f"{candidate.loss:.5f}", by_period, f"{candidate.loss_all:.5f}", str(candidate.rounds), *settings)
+    new = "" if candidate.loss_new is None else f"{candidate.loss_new:.5f}"
+    losses = (f"{candidate.loss:.5f}", by_period, new, f"{candidate.loss_every:.5f}")
+    return (name, *losses, str(candidate.rounds), *settings)
 
 
 def _line(what: str, confirmed: Confirmed) -> str:

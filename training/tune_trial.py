@@ -1,8 +1,9 @@
 """One trial of tuning: a setting of the trees, judged on periods that came after what it was fitted on.
 
-A trial is fitted once per inner period on the rows told before it. It is judged on rows of deals that did not train
-(a deal's earlier rows share its features), from a week after the cut on. A deal that stands on both sides leaves the
-judged side: to leave the training side, it would take with it rows that say "not won last period", and no others.
+A trial is fitted once per inner period on the rows told before it. With `tuning.rows: new` it is judged on rows of
+deals that did not train (a deal's earlier rows share its features), from a week after the cut on. A deal that stands on
+both sides leaves the judged side: to leave the training side, it would take with it rows that say "not won last
+period", and no others. With `every` it is judged on all rows of the period, as a backtest judges.
 One number of trees serves all periods, chosen as a fit chooses it (`models.rounds`): a period with a shock of its own
 can't decide it. The offset of each period and the bins of its features are made once for all trials.
 """
@@ -19,7 +20,7 @@ import numpy as np
 from configs.errors import TooLittleDataError
 from configs.learning import Model
 from configs.tuned import Member
-from configs.vocab import Offset, Target
+from configs.vocab import JudgedRows, Offset, Target
 from features.periods import DAY
 from models.base import Bool, Examples, Float
 from models.close import offset_logit
@@ -41,16 +42,18 @@ FEWEST_ROWS, FEWEST_WINS = 200, 10  # that trials are judged on, all periods tog
 
 @dataclass(frozen=True)
 class TuneFold:
-    """One inner period. train: told before its cut. judge: its rows. fresh: those of deals that did not train.
+    """One inner period. train: told before its cut. every: its rows. new: those of deals that did not train, bool[n].
 
+    judged: those that settings are judged on, bool[n].
     first: the period's first day (the day of the cut for an `eventual` head).
     """
 
     first: date
     cut: int
     train: Examples
-    judge: Examples
-    fresh: Bool
+    every: Examples
+    new: Bool
+    judged: Bool
 
 
 def tune_folds(prepared: Prepared, periods: int) -> list[TuneFold]:
@@ -64,13 +67,15 @@ def tune_folds(prepared: Prepared, periods: int) -> list[TuneFold]:
         folds = period_folds(prepared.calendar, rows.as_of, rows.label_end, prepared.until, periods + 1)
     else:
         folds = created_folds(rows.label_end, prepared.created[mask], periods + 1)
-    usable = [_tune_fold(rows, fold) for fold in folds if _trains(rows, fold)]
-    fresh = np.concatenate([fold.judge.y[fold.fresh] for fold in usable[:-1]] or [np.zeros(0)])
-    if len(usable) < 2 or len(fresh) < FEWEST_ROWS or not FEWEST_WINS <= fresh.sum() <= len(fresh) - FEWEST_WINS:
+    asked = prepared.config.tuning.rows
+    usable = [_tune_fold(rows, fold, asked) for fold in folds if _trains(rows, fold)]
+    y = np.concatenate([fold.every.y[fold.judged] for fold in usable[:-1]] or [np.zeros(0)])
+    if len(usable) < 2 or len(y) < FEWEST_ROWS or not FEWEST_WINS <= y.sum() <= len(y) - FEWEST_WINS:
         raise TooLittleDataError(
-            f"{max(len(usable) - 1, 0)} periods before the tests can judge settings, with {len(fresh):,} rows of new "
-            f"deals and {int(fresh.sum()):,} wins; expected at least 1, {FEWEST_ROWS} and {FEWEST_WINS}, and one "
-            "period more to confirm; use a longer history, lower backtest.test_periods, or keep the default settings"
+            f"{max(len(usable) - 1, 0)} periods before the tests can judge settings, with {len(y):,} rows "
+            f"(tuning.rows: {asked}) and {int(y.sum()):,} wins; expected at least 1, {FEWEST_ROWS} and {FEWEST_WINS}, "
+            "and one period more to confirm; use a longer history, lower backtest.test_periods, or keep the default "
+            "settings"
         )
     return usable
 
@@ -80,10 +85,11 @@ def _trains(rows: Examples, fold: Fold) -> bool:
     return int(fold.train.sum()) >= FEWEST_ROWS and FEWEST_WINS <= wins <= fold.train.sum() - FEWEST_WINS
 
 
-def _tune_fold(rows: Examples, fold: Fold) -> TuneFold:
-    train, judge = rows.take(fold.train), rows.take(fold.test)
-    fresh = ~np.isin(judge.deal, train.deal) & (judge.as_of >= fold.cut + EMBARGO)
-    return TuneFold(date.fromisoformat(fold.name), fold.cut, train, judge, fresh)
+def _tune_fold(rows: Examples, fold: Fold, asked: JudgedRows) -> TuneFold:
+    train, every = rows.take(fold.train), rows.take(fold.test)
+    new = ~np.isin(every.deal, train.deal) & (every.as_of >= fold.cut + EMBARGO)
+    judged = new if asked == JudgedRows.NEW else np.ones(len(every), dtype=bool)
+    return TuneFold(date.fromisoformat(fold.name), fold.cut, train, every, new, judged)
 
 
 class Arena:
@@ -96,6 +102,7 @@ class Arena:
         config = prepared.config
         self._model, self._seed, self._signs = config.model, config.seed, signs_of(prepared)
         self._level_free = config.target == Target.IN_PERIOD
+        self._folds = tuple(folds)
         self._ready = [_Ready.of(fold, prepared, self._settings(config.model)) for fold in folds]
 
     def judge(self, member: Member) -> Outcome:
@@ -103,13 +110,14 @@ class Arena:
         settings = self._settings(member)
         trials = [ready.begin(settings, self._seed, self._level_free) for ready in self._ready]
         rounds = choose_rounds(trials, self._model.max_rounds, self._model.num_threads)
-        pairs = list(zip(self._ready, trials, strict=True))
-        losses = [ready.losses(trial, rounds) for ready, trial in pairs]
-        fresh = [each[ready.fold.fresh] for each, ready in zip(losses, self._ready, strict=True)]
+        losses = [ready.losses(trial, rounds) for ready, trial in zip(self._ready, trials, strict=True)]
+        judged = [each[fold.judged] for each, fold in zip(losses, self._folds, strict=True)]
+        new = np.concatenate([each[fold.new] for each, fold in zip(losses, self._folds, strict=True)])
         return Outcome(
-            float(np.concatenate(fresh).mean()),
+            float(np.concatenate(judged).mean()),
+            float(new.mean()) if len(new) else float("nan"),
             float(np.concatenate(losses).mean()),
-            tuple(float(each.mean()) for each in fresh),
+            tuple(float(each.mean()) for each in judged),
             rounds,
         )
 
@@ -119,7 +127,7 @@ class Arena:
 
 @dataclass(frozen=True)
 class _Ready:
-    """A period's offset and bins. offset: log-odds of its judged rows, float64[n]; newer: the fresh ones of them."""
+    """A period's offset and bins. offset: log-odds of every row, float64[n]; newer: the judged ones."""
 
     fold: TuneFold
     offset: Float
@@ -133,24 +141,24 @@ class _Ready:
 
         fit = fit_linear if prepared.config.model.offset == Offset.RIDGE else fit_stage_time
         model = fit(fold.train, prepared.frame)
-        offset, newer = offset_logit(model, fold.judge.matrix), fold.judge.take(fold.fresh)
+        offset, newer = offset_logit(model, fold.every.matrix), fold.every.take(fold.judged)
         data = dataset(fold.train, offset_logit(model, fold.train.matrix), settings)
         watched = lightgbm.Dataset(
-            newer.matrix.values, newer.y, init_score=offset[fold.fresh], reference=data, params=data.get_params()
+            newer.matrix.values, newer.y, init_score=offset[fold.judged], reference=data, params=data.get_params()
         )
         watched.construct()
         return cls(fold, offset, newer, data, watched)
 
     def begin(self, settings: TreeSettings, seed: int, level_free: bool) -> Trial:
-        """Return a booster without trees that watches the fresh rows."""
+        """Return a booster without trees that watches the judged rows."""
         import lightgbm
 
         booster = lightgbm.Booster(settings.params(seed) | ONE_THREAD | {"metric": "None"}, self.data)
         trial = Trial(booster.add_valid(self.watched, "newer"), self.newer.y, level_free)
-        trial.judge(self.offset[self.fold.fresh])
+        trial.judge(self.offset[self.fold.judged])
         return trial
 
     def losses(self, trial: Trial, rounds: int) -> Float:
-        """Return the loss of every judged row with `rounds` trees, float64[n]."""
-        raw = self.offset + trial.logit(self.fold.judge.matrix, rounds)
-        return np.asarray(np.logaddexp(0.0, raw) - self.fold.judge.y * raw, dtype=np.float64)
+        """Return the loss of every row with `rounds` trees, float64[n]."""
+        raw = self.offset + trial.logit(self.fold.every.matrix, rounds)
+        return np.asarray(np.logaddexp(0.0, raw) - self.fold.every.y * raw, dtype=np.float64)

@@ -10,7 +10,16 @@ from features.build import FeatureMatrix
 from features.periods import DAY
 from models.base import Examples
 from tests.tiny import at, quarters
-from training.splits import FEWEST, FEWEST_WINS, cut_fold, inner_created_folds, inner_period_folds, period_folds
+from training.splits import (
+    FEWEST,
+    FEWEST_WINS,
+    created_folds,
+    cut_fold,
+    first_test,
+    inner_created_folds,
+    inner_period_folds,
+    period_folds,
+)
 
 CALENDAR = quarters()
 DAY_0, DAYS = at("2022-01-01"), 3 * 365
@@ -47,6 +56,27 @@ def test_no_training_row_is_told_after_the_cut(as_of: list[int], until: int, cou
         assert (rows.as_of[fold.test] >= fold.cut).all()
         assert (rows.label_end[fold.test] <= end).all()  # only complete periods are tested
         assert not (fold.train & fold.test).any()
+
+
+def test_the_tests_begin_with_the_first_of_the_last_complete_periods() -> None:
+    rows = period_rows(DAY_0 + np.arange(DAYS, dtype=np.int64) * DAY)
+    for until in (at("2024-10-01"), at("2024-12-31"), at("2023-04-02")):
+        for count in (1, 2, 4):
+            folds = period_folds(CALENDAR, rows.as_of, rows.label_end, until, count)
+            assert first_test(CALENDAR, until, count) == folds[0].cut
+
+
+def test_folds_by_creation_cover_the_newer_half_and_part_the_deals() -> None:
+    """400 deals, a day apart, told 30 days after: four folds of 50, each trained on the deals told before it."""
+    created = DAY_0 + np.arange(400, dtype=np.int64) * DAY
+    folds = created_folds(created + 30 * DAY, created, 4)
+    assert [int(fold.test.sum()) for fold in folds] == [50, 50, 50, 50]
+    assert not sum(fold.test.astype(int) for fold in folds)[:200].any()
+    for fold in folds:
+        assert created[fold.train].max() + 30 * DAY <= fold.cut
+        assert created[fold.test].min() >= fold.cut
+        assert abs(int(fold.train.sum()) - (np.flatnonzero(fold.test)[0] - 30)) <= 1
+    assert created_folds(created[:0], created[:0], 4) == []
 
 
 def test_every_told_row_trains_and_every_row_of_the_period_is_tested() -> None:

@@ -50,7 +50,7 @@ SEED = 11
 def formula(member: Member) -> Outcome:
     """A loss with its lowest point at 5 leaves and a penalty of 3."""
     loss = 0.3 + 0.1 * abs(math.log(member.num_leaves / 5)) + 0.01 * abs(member.lambda_l2 - 3)
-    return Outcome(loss, loss, (loss, loss), 10)
+    return Outcome(loss, loss, loss, (loss, loss), 10)
 
 
 def run(folder: Path, storage: StudyStorage, total: int, judge: Callable[[Member], Outcome] = formula) -> list[Trial]:
@@ -117,7 +117,7 @@ def judge(member):
         (folder / "hangs").write_text("x")
         time.sleep(100)
     loss = 0.3 + 0.1 * abs(math.log(member.num_leaves / 5)) + 0.01 * abs(member.lambda_l2 - 3)
-    return Outcome(loss, loss, (loss, loss), 10)
+    return Outcome(loss, loss, loss, (loss, loss), 10)
 with only_one(folder), open_study(folder, StudyStorage({storage!r}), "s") as study:
     run_trials(study, 14, Member(**{default!r}), judge, {seed})
 """
@@ -239,7 +239,7 @@ def test_stop_is_asked_between_trials(tmp_path: Path) -> None:
 
 def test_the_best_differ_and_equal_ones_keep_their_order() -> None:
     def trial(number: int, leaves: int, loss: float) -> Trial:
-        return Trial(number, DEFAULT.model_copy(update={"num_leaves": leaves}), Outcome(loss, loss, (loss,), 1))
+        return Trial(number, DEFAULT.model_copy(update={"num_leaves": leaves}), Outcome(loss, loss, loss, (loss,), 1))
 
     trials = [trial(0, 8, 0.3), trial(1, 4, 0.2), trial(2, 4, 0.2), trial(3, 5, 0.2), trial(4, 6, 0.1)]
     assert [each.number for each in best(trials, 3)] == [4, 1, 3]

@@ -129,12 +129,12 @@ def test_periods_are_purged_and_lie_before_the_tests(prepared: Prepared, folds: 
     assert len(folds) == 3
     for fold in folds:
         assert fold.train.label_end.max() <= fold.cut
-        assert fold.judge.as_of.min() >= fold.cut
-        assert fold.judge.label_end.max() <= prepared.until
-        fresh = fold.judge.take(fold.fresh)
-        assert not set(fresh.deal) & set(fold.train.deal)
-        assert fresh.as_of.min() >= fold.cut + EMBARGO
-        assert set(fold.judge.deal) & set(fold.train.deal), "nothing to purge: the test shows nothing"
+        assert fold.every.as_of.min() >= fold.cut
+        assert fold.every.label_end.max() <= prepared.until
+        new = fold.every.take(fold.judged)
+        assert not set(new.deal) & set(fold.train.deal)
+        assert new.as_of.min() >= fold.cut + EMBARGO
+        assert set(fold.every.deal) & set(fold.train.deal), "nothing to purge: the test shows nothing"
     assert [fold.cut for fold in folds] == sorted({fold.cut for fold in folds})
     assert EMBARGO == 7 * DAY
 
@@ -158,8 +158,8 @@ def test_an_eventual_head_is_judged_by_creation(once: Once, ingest: Ingest, tmp_
     told = trainable(made, cut)
     for fold in folds:
         assert fold.train.label_end.max() <= fold.cut
-        assert not set(fold.judge.deal) & set(fold.train.deal)
-    assert sum(len(fold.judge) for fold in folds) < told.sum()
+        assert not set(fold.every.deal) & set(fold.train.deal)
+    assert sum(len(fold.every) for fold in folds) < told.sum()
 
 
 def test_a_trial_is_the_same_whatever_was_tried_before(prepared: Prepared, folds: list[TuneFold]) -> None:
@@ -173,7 +173,7 @@ def test_a_trial_is_the_same_whatever_was_tried_before(prepared: Prepared, folds
     outcome = arena.judge(first)
     assert arena.judge(second) == alone
     assert arena.judge(first) == outcome
-    sizes = [int(fold.fresh.sum()) for fold in folds[:-1]]
+    sizes = [int(fold.judged.sum()) for fold in folds[:-1]]
     assert outcome.loss == pytest.approx(np.average(outcome.fold_losses, weights=sizes), abs=1e-12)
 
 
@@ -183,7 +183,10 @@ def test_what_does_not_win_where_no_trial_was_chosen_is_not_used(prepared: Prepa
     wild = default.model_copy(
         update={"num_leaves": 500, "min_data_in_leaf": 1, "learning_rate": 1.0, "lambda_l2": 0.0, "path_smooth": 0.0}
     )
-    trials = [Trial(0, default, Outcome(0.3, 0.3, (0.3, 0.3), 9)), Trial(1, wild, Outcome(0.1, 0.1, (0.1, 0.1), 9))]
+    trials = [
+        Trial(0, default, Outcome(0.3, 0.3, 0.3, (0.3, 0.3), 9)),
+        Trial(1, wild, Outcome(0.1, 0.1, 0.1, (0.1, 0.1), 9)),
+    ]
     tuned = tuned_of(prepared, folds, trials, "study")
     assert tuned.evidence is not None
     assert tuned.evidence.considered[0].settings == wild
@@ -300,9 +303,16 @@ def test_the_name_of_a_study_follows_what_its_losses_depend_on(tmp_path: Path) -
         name("backtest.bootstrap=7"),
         name("serving.port=1"),
     }
-    others = {name("seed=8"), name("model.num_leaves=9"), name("tuning.periods=4"), name(cut=2), name(data="e")}
+    others = {
+        name("seed=8"),
+        name("model.num_leaves=9"),
+        name("tuning.periods=4"),
+        name("tuning.rows=every"),
+        name(cut=2),
+        name(data="e"),
+    }
     assert len(same) == 1
-    assert len(others | same) == 6
+    assert len(others | same) == 7
 
 
 def test_mlflow_gets_a_run_and_one_nested_in_it_for_each_trial(once: Once) -> None:
