@@ -30,6 +30,19 @@ class Model(Strict):
     )
 
 
+class Timing(Strict):
+    """The timing model: when deals close, and how."""
+
+    enabled: bool = Field(default=True, description="whether it is fitted; without it there are no close dates")
+    seeds: int = Field(default=2, ge=1, le=50, description="number of boosters that are averaged, of each of two heads")
+    max_pairs: int = Field(
+        default=60_000,
+        ge=1_000,
+        le=100_000_000,
+        description="(row, horizon) pairs it learns from at most; drawn by seed",
+    )
+
+
 class Training(Strict):
     """Which rows may train."""
 

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from configs.base import Distinct, Duration, FiscalStart, Strict, TimeZone, refuse
-from configs.learning import Backtest, Gates, Model, Training
+from configs.learning import Backtest, Gates, Model, Timing, Training
 from configs.vocab import (
     FeatureGroup,
     Grid,
@@ -209,7 +209,8 @@ class Config(Strict):
         default=365,
         ge=1,
         le=3650,
-        description="length of the label window in days, for target eventual with horizon-complete rows",
+        description="days over which won, lost and open are told; for target eventual with horizon-complete rows "
+        "also the length of the label window",
     )
     period: Period = Field(description="the forecast period")
     source: Source = Field(description="where the records come from")
@@ -219,6 +220,7 @@ class Config(Strict):
     snapshots: Snapshots = Field(default_factory=Snapshots, description="when a deal is looked at in training")
     features: Features = Field(default_factory=Features, description="what the model may look at")
     model: Model = Field(default_factory=Model, description="the close model")
+    timing: Timing = Field(default_factory=Timing, description="when deals close, and how")
     training: Training = Field(default_factory=Training, description="which rows may train")
     backtest: Backtest = Field(default_factory=Backtest, description="how the model is judged on what came later")
     gates: Gates = Field(default_factory=Gates, description="what a model must show before it is promoted")

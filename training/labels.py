@@ -48,6 +48,25 @@ class Labels:
         return Labels(self.y[rows], self.end[rows])
 
 
+@dataclass(frozen=True)
+class Watched:
+    """What a record that ends at a cut tells of the time to close, n requests.
+
+    seen: int64[n], microseconds from the as-of to the cut, or to the merger into another deal; not above 0 where the
+    as-of is no earlier than the cut. closed: int64[n], microseconds to the close, NEVER where none was seen. won, lost:
+    bool[n], how it closed; a merged deal did neither.
+    """
+
+    seen: Int
+    closed: Int
+    won: Bool
+    lost: Bool
+
+    def take(self, rows: Int | Bool) -> Watched:
+        """Return some of the requests."""
+        return Watched(self.seen[rows], self.closed[rows], self.won[rows], self.lost[rows])
+
+
 def outcomes(record: Record, requests: Requests) -> Outcomes:
     """Return the first close at or after each as-of. A deal re-opened before the as-of is judged by its next close."""
     history = record.timelines["history"]
@@ -78,6 +97,15 @@ def horizon(requests: Requests, found: Outcomes, days: int) -> Labels:
     """Won within `days` of the as-of; told when the window is over, however early the deal closed."""
     end = requests.as_of + days * DAY
     return Labels((found.won & (found.closed_at < end)).astype(np.float64), end)
+
+
+def watched(requests: Requests, found: Outcomes, cut: int) -> Watched:
+    """Return time to close and kind of outcome as known just before `cut`: a later close is a deal still open."""
+    over = (found.closed_at != NAT) & (found.closed_at < cut)
+    closed = over & ~found.merged
+    end = np.where(over & found.merged, found.closed_at, cut)
+    after = np.where(closed, found.closed_at - requests.as_of, NEVER)
+    return Watched(end - requests.as_of, after, closed & found.won, closed & ~found.won)
 
 
 def labels_of(
