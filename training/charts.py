@@ -12,15 +12,12 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from models.base import Float
 from training.evaluate import Interval
 from training.noise_floor import NoiseFloor
+from training.plotting import Axes, Figure, PercentFormatter, mpl
 from training.report_data import Bin, Slice
 from training.sections import Chart
 

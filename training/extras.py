@@ -30,4 +30,9 @@ NO_HEADS: Heads = MappingProxyType({})
 
 def heads_of(config: Config) -> Heads:
     """Return the heads that a config's backtest walks along with the close model."""
-    return NO_HEADS
+    from training import timing_section
+
+    heads: dict[str, Head] = {}
+    if config.timing.enabled:
+        heads[timing_section.NAME] = Head(timing_section.fit_and_foretell, timing_section.sections)
+    return heads

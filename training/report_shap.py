@@ -11,12 +11,10 @@ import io
 import warnings
 from importlib.util import find_spec
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from training.charts import STYLE, shortened
+from training.plotting import Figure, FigureCanvasAgg, mpl
 from training.report_data import Look
 
 SHOWN = 20

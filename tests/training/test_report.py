@@ -10,12 +10,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 
 from configs.errors import ConfigError
+from configs.vocab import Baseline
 from features.build import FeatureMatrix
 from features.sources.base import open_source
 from models.baselines import CATEGORY, PROBABILITY
@@ -27,6 +27,7 @@ from training.evaluate import Interval, row_loss
 from training.extras import Head
 from training.gates import Verdict
 from training.groups import group_figures
+from training.plotting import mpl
 from training.prepare import Prepared, prepare
 from training.report import Report, markdown, report_of, write
 from training.report_data import BETTER, EVEN, clustered_p_value, first_rows, holm
@@ -340,8 +341,8 @@ def test_a_baseline_without_facts_is_left_out_and_said(prepared: Prepared) -> No
 
 
 def test_a_gate_on_a_baseline_that_is_not_there_is_refused(prepared: Prepared) -> None:
-    gates = prepared.config.gates.model_copy(update={"beat": "category_time_left"})
-    config = type(prepared.config).model_validate(prepared.config.model_dump() | {"gates": gates.model_dump()})
+    gates = prepared.config.gates.model_copy(update={"beat": Baseline.CATEGORY_TIME_LEFT})
+    config = prepared.config.model_copy(update={"gates": gates})
     with pytest.raises(ConfigError, match="category_time_left"):
         run_backtest(without(replace(prepared, config=config), CATEGORY))
 
@@ -365,3 +366,23 @@ def test_another_head_walks_along(prepared: Prepared, tested: Rows) -> None:
     some = walked.take(walked.fold == 1)
     assert np.array_equal(some.extra["twice.row"], some.rows)
     assert head.sections(prepared, walked)[0].rows[0][0] == f"{2 * tested.p[CLOSE].sum():.3f}"
+
+
+def test_a_head_without_periods_has_ages_and_no_weeks(prepared: Prepared) -> None:
+    eventual = demo_config(prepared.config.state_dir, *LIGHT, "target=eventual", "snapshots.ages=[1d, 30d]")
+    made = prepare(eventual, open_source(eventual).read())
+    tested = run_backtest(made)
+    report = report_of(made, tested, "eventual", [])
+    assert [each.name for each in report.slices] == ["1 d", "30 d"]
+    assert {"crm_probability", "category_time_left"} <= set(tested.p)
+    assert report.floor is not None
+    assert report.floor.weeks == ()
+    assert not {"week", "days_left"} & {part.key for part in report.parts}
+    first = first_rows(made, tested)
+    assert first.sum() == len(np.unique(tested.deal))
+    assert report.headline is not None
+    assert report.headline.came == tested.y[first].sum()
+    found = Page(page([report, replace(report, title="the other eligibility")]))
+    ids = [attrs["id"] for _, attrs in found.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert "By age" in found.tables
