@@ -96,7 +96,9 @@ def _tell_live(config: Config, note: Path, sha: str, tags: Mapping[str, str]) ->
     except TrackingError as error:
         say(f"warning: the alias `live` is not moved yet: {error}; `forecastle sync` or the next command tries again")
         return None
-    note.unlink(missing_ok=True)
+    for older in sorted(note.parent.glob("*-live-*.json")):
+        if older.name <= note.name:  # what waited longer is overtaken: the alias stands where it should
+            older.unlink(missing_ok=True)
     return version
 
 

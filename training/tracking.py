@@ -296,7 +296,9 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def _reach(uri: str) -> None:
-    """Connect to a database once: MLflow itself would try for minutes before it says that nobody is there."""
+    """Connect to a database once: MLflow would try for minutes before it says that nobody is there, and would keep a
+    connection to a damaged file for as long as the process lives.
+    """
     if uri.startswith("http"):
         return
     from sqlalchemy import create_engine
@@ -305,7 +307,7 @@ def _reach(uri: str) -> None:
     engine = create_engine(uri, connect_args=arguments)
     try:
         with engine.connect() as connection:
-            connection.exec_driver_sql("SELECT 1")
+            connection.exec_driver_sql("PRAGMA schema_version" if uri.startswith("sqlite") else "SELECT 1")
     finally:
         engine.dispose()
 
