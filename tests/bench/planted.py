@@ -241,8 +241,9 @@ def _keep(record: Record) -> None:
     path = _path()
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        torn = path.exists() and not path.read_bytes().endswith(b"\n")  # a run was killed while it wrote
         with path.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(record) + "\n")
+            out.write("\n" * torn + json.dumps(record) + "\n")
 
 
 def _path() -> Path | None:
