@@ -21,6 +21,7 @@ import numpy as np
 from features.periods import DAY
 from models.base import Float, clipped_logit, sigmoid
 from models.baselines import RIDGE, STAGE_TIME
+from tests.bench.observer import observed
 from tests.worlds.world import World, config, world
 from training import backtest
 from training.backtest import CLOSE, compare, run_backtest
@@ -31,8 +32,9 @@ from training.prepare import Prepared, prepare
 OUT, SEEDS = "FORECASTLE_BENCH_OUT", "FORECASTLE_SEEDS"
 WINS, FOLDS = 30, 4  # a quarter: 1,752 deals in 16 quarters, the last four of which are tested
 SETTINGS = (f"backtest.test_periods={FOLDS}", "backtest.ablations=[]", "model.seeds=3")
-ORACLE = "oracle"
+ORACLE, OBSERVER = "oracle", "observer"
 MODELS = (CLOSE, "constant", STAGE_TIME, RIDGE, ORACLE)
+OBSERVED = ("W1", "W2")  # worlds that the ideal observer knows how to read
 OUTLOOK_DAYS = 365
 DRAWS = 2000
 
@@ -79,8 +81,10 @@ def measure(name: str, seed: int, *overrides: str, wins: int = WINS) -> Record:
 def scored(made: World, tested: backtest.Tested) -> dict[str, Record]:
     """Log loss, AUC, calibration of every model and of the oracle on the test rows."""
     truth = made.truth.p[made.truth.rows(tested.deal, tested.as_of)]
-    every = tested.p | {ORACLE: truth}
-    return {name: _scores(tested.y, every[name]) for name in MODELS}
+    every = {name: (tested.p | {ORACLE: truth})[name] for name in MODELS}
+    if made.name in OBSERVED:
+        every[OBSERVER] = observed(made, tested.deal, tested.as_of)
+    return {name: _scores(tested.y, p) for name, p in every.items()}
 
 
 def _scores(y: Float, p: Float) -> Record:
@@ -179,10 +183,14 @@ def lower(than: str) -> Statistic:
     return lambda some: 1.0 - loss(some, CLOSE) / loss(some, than)
 
 
-def gap_closed(some: Sequence[Record]) -> float:
-    """How much of the way from the stage x time-left table to the oracle the close model goes."""
-    table = loss(some, STAGE_TIME)
-    return (table - loss(some, CLOSE)) / (table - loss(some, ORACLE))
+def gap_closed(model: str, towards: str = ORACLE) -> Statistic:
+    """How much of the way from the stage x time-left table to the oracle (or the observer) a model goes."""
+
+    def share(some: Sequence[Record]) -> float:
+        table = loss(some, STAGE_TIME)
+        return (table - loss(some, model)) / (table - loss(some, towards))
+
+    return share
 
 
 def mean(key: str, model: str = CLOSE) -> Statistic:
@@ -233,8 +241,9 @@ def _keep(record: Record) -> None:
     path = _path()
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        torn = path.exists() and not path.read_bytes().endswith(b"\n")  # a run was killed while it wrote
         with path.open("a", encoding="utf-8") as out:
-            out.write(json.dumps(record) + "\n")
+            out.write("\n" * torn + json.dumps(record) + "\n")
 
 
 def _path() -> Path | None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from tests.worlds.hazards import hazards_of
 from tests.worlds.oracle import truth as probabilities
 from tests.worlds.population import Bool, Deals, Reps, deals_of, reps_of
 from tests.worlds.record import tables_of
-from tests.worlds.settings import LOST, STAGES, WON, WORLDS, Size
+from tests.worlds.settings import LOST, STAGES, WON, WORLDS, Planted, Size
 
 STREAMS = 9
 STAGE_MAP = StageMap(STAGES, (WON,), (LOST,))
@@ -55,6 +55,10 @@ class Truth:
     def __len__(self) -> int:
         return len(self.p)
 
+    def take(self, mask: Bool) -> Truth:
+        """Some of the rows."""
+        return Truth(*(getattr(self, column.name)[mask] for column in fields(self)))
+
     def rows(self, deal: Int, as_of: Int) -> Int:
         """int64[n]: the row of each (deal, as_of), -1 where the deal was not open then."""
         width = np.int64(1) << 24  # deals; instants of the grid are whole days
@@ -70,7 +74,8 @@ class World:
     """ingest: what a source would have read. gone_at: when each deal's buyer went silent for good (W5), NAT: never.
 
     dead_at: since when each deal is dead though the CRM says open (W4), NAT: it is not. reps: with their skill and,
-    in W5, how much more they book than they call. size, days: what it was made by.
+    in W5, how much more they book than they call. planted, size, days: what it was made by.
+    lived: every day of every deal.
     """
 
     name: str
@@ -81,8 +86,10 @@ class World:
     deals: Deals
     gone_at: Int
     dead_at: Int
+    planted: Planted
     size: Size
     days: Days
+    lived: Lived
 
 
 @lru_cache(maxsize=2)
@@ -107,9 +114,8 @@ def world(name: str, seed: int = 0, wins: int = 30, quarters: int = 16) -> World
         tables = baited(tables, streams[8])
     told = _told(days, lived, deal, day, p, state)
     gone_at, dead_at = _instants(days, lived.gone), _instants(days, lived.zombie)
-    return World(
-        name, seed, Ingest(tables, _report(tables), STAGE_MAP, {}), told, reps, deals, gone_at, dead_at, size, days
-    )
+    ingest = Ingest(tables, _report(tables), STAGE_MAP, {})
+    return World(name, seed, ingest, told, reps, deals, gone_at, dead_at, planted, size, days, lived)
 
 
 def config(state_dir: Path, *overrides: str) -> Config:
