@@ -74,7 +74,7 @@ def fit_timing(prepared: Prepared, cut: int) -> TimingModel:
     _check(rows)
     closed = len(np.unique(rows.deal[rows.watch.won | rows.watch.lost]))
     rounds, levels = _judge(prepared, cut, plan) if closed >= TREES_FROM else ((0, 0), LEVELS)
-    return _fit(rows, plan, rounds, levels, line=closed >= FEWEST_CLOSED)
+    return fit_rows(rows, plan, rounds, levels, line=closed >= FEWEST_CLOSED)
 
 
 def try_timing(prepared: Prepared, cut: int) -> tuple[TimingModel | None, str]:
@@ -147,7 +147,7 @@ def _check(rows: Rows) -> None:
         )
 
 
-def _fit(rows: Rows, plan: Plan, rounds: Sequence[int], levels: Levels, line: bool) -> TimingModel:
+def fit_rows(rows: Rows, plan: Plan, rounds: Sequence[int], levels: Levels, line: bool) -> TimingModel:
     """Fit both heads with these numbers of trees."""
     censoring = Censoring.of(rows.watch)
     told = max(censoring.told(plan.longest), SHORTEST_TOLD)
