@@ -1,8 +1,8 @@
 """When a deal closes: P(won), P(lost) and P(open) at any horizon, the expected close date, the risk that it slips.
 
-Two heads (`models.timing_head`) give the shape, the close head gives the level: the won curve is moved in log-odds so
-that at the period's end it is the close head's probability to the last bit. An `eventual` head knows no period: its
-probability is met at the longest horizon, since two answers to "will it be won" beside each other would contradict.
+Two heads (`models.timing_head`) give the shape, the close head decides the period: at its end the won curve is the
+close head's probability to the last bit (`models.timing_curves`). An `eventual` head knows no period: its probability
+is met at the longest horizon, since two answers to "will it be won" beside each other would contradict.
 
 ======================  ==============================================================================
 ``timing.json``         tables, lines, levels of the window; floats written exactly
@@ -22,7 +22,7 @@ import numpy as np
 
 from features.build import FeatureMatrix
 from models.base import Float, Int
-from models.timing_curves import at_share, losses, merged_grid, moved
+from models.timing_curves import at_share, coherent, merged_grid
 from models.timing_head import CLOSE_DATE, HORIZON, Clock, Head, HorizonLine, HorizonTable
 from models.trees import Trees
 
@@ -55,16 +55,14 @@ class TimingModel:
     """A fitted timing model.
 
     target: "in_period" or "eventual". longest: days, the longest horizon it answers. told: days, the longest horizon
-    that the record could tell; beyond it the curves stay flat. length: usual days of a period. fading: days after the
-    period's end in which the close head's correction falls to 1 / e. levels: shares of the won curve at which the 10,
-    50 and 90 % of close dates are read, learnt from later periods.
+    that the record could tell; beyond it the curves stay flat. length: usual days of a period. levels:
+    shares of the won curve at which the 10, 50 and 90 % of close dates are read, learnt from later periods.
     """
 
     target: str
     longest: float
     told: float
     length: float
-    fading: float
     levels: tuple[float, float, float]
     won: Head
     lost: Head
@@ -128,11 +126,8 @@ class TimingModel:
         grid, place = merged_grid(fixed, np.concatenate([anchor[:, None], own, around], axis=1), self.longest)
         clock = Clock(rest, self._close_days(matrix), self.length)
         days = np.minimum(grid, self.told)
-        raw_won, raw_lost = (head.logit(matrix, days, clock) for head in (self.won, self.lost))
-        won = moved(raw_won, place[:, 0], p_period, grid, self.fading)
-        lost = losses(raw_won, raw_lost, won)
-        at_once = grid <= 0
-        won, lost = np.where(at_once, 0.0, won), np.where(at_once, 0.0, lost)
+        raw = [np.where(grid <= 0, -np.inf, head.logit(matrix, days, clock)) for head in (self.won, self.lost)]
+        won, lost = coherent(raw[0], raw[1], place[:, 0], p_period, grid)
         return grid, place[:, 1 : 1 + own.shape[1]], won, lost
 
     def _close_days(self, matrix: FeatureMatrix) -> Float:
@@ -146,7 +141,7 @@ def timing_files(model: TimingModel) -> dict[str, bytes]:
     """Return the bytes of each file of a bundle, by name; the same model gives the same bytes."""
     told = {
         "target": model.target,
-        **{name: float(getattr(model, name)).hex() for name in ("longest", "told", "length", "fading")},
+        **{name: float(getattr(model, name)).hex() for name in ("longest", "told", "length")},
         "levels": [float(level).hex() for level in model.levels],
         "names": list(model.names),
         "won": _head_json(model.won),
@@ -175,7 +170,6 @@ def read_timing(files: Mapping[str, bytes], names: tuple[str, ...]) -> TimingMod
         longest=float.fromhex(told["longest"]),
         told=float.fromhex(told["told"]),
         length=float.fromhex(told["length"]),
-        fading=float.fromhex(told["fading"]),
         levels=(low, middle, high),
         won=_head(told["won"], names, files.get(TIMING_WON)),
         lost=_head(told["lost"], names, files.get(TIMING_LOST)),

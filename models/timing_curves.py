@@ -1,52 +1,46 @@
 """Coherent curves: from raw log-odds of "won" and "lost within h" to won + lost + open = 1 at every horizon.
 
-A row's curves stand on a grid of its own, float64[n, k] days, ascending along each row. ``won`` is the raw curve moved
-in log-odds so that it meets the close head at the period's end; ``lost`` is the raw loss curve of the deals that are
-not won within the longest horizon, times how many those now are:
+A row's curves stand on a grid of its own, float64[n, k] days, ascending along each row. The close head says how likely
+"won by the period's end" is (the anchor), and the raw curves say what follows from either answer (Jeffrey's rule):
 
-``lost(h) = (1 - won(longest)) * raw_lost(h) / max(1 - raw_won(longest), raw_lost(longest))``
+- won within the period: when, in the raw curve's proportions;
+- not won within it: won later, or lost, in the raw curves' proportions of such deals.
 
-Why so: a better chance to win takes its deals from all the others alike, and tells nothing of when those would be lost.
-The formula needs no neighbour on the grid, so the same horizon has the same answer on any grid.
+So the won curve is the close head's probability at the anchor, and no error of the raw curve within the period is
+carried into later ones. To move the whole curve in log-odds instead, as first planned, was tried and was worse: a head
+that is right about the last day of a quarter says little about the next one.
+The rule needs no neighbour on the grid, so the same horizon has the same answer on any grid.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from models.base import Bool, Float, Int, clipped_logit, sigmoid
+from models.base import Bool, Float, Int, sigmoid
+
+TINY = 1e-12  # chances that something is divided by are kept this far from 0
 
 
-def moved(raw: Float, at: Int, p: Float, grid: Float, fading: float) -> Float:
-    """Return won probabilities float64[n, k] that equal `p` at grid point `at` exactly, non-decreasing.
+def coherent(raw_won: Float, raw_lost: Float, at: Int, p: Float, grid: Float) -> tuple[Float, Float]:
+    """Return (won, lost), float64[n, k] each, non-decreasing along a row, in [0, 1], their sum at most 1.
 
-    raw: log-odds float64[n, k], non-decreasing along a row. at: int64[n], -1 where a row has no such point and stays as
-    it is. p: float64[n] in (0, 1). grid: days float64[n, k]. fading: days after the point in which the move falls to
-    1 / e; infinite for one move of the whole curve.
+    raw_won, raw_lost: log-odds float64[n, k]. at: int64[n], the anchor's grid point; p: float64[n], won there, exactly.
+    grid: days float64[n, k]; its last point is the longest horizon.
     """
-    rows = np.arange(len(raw))
-    place = np.maximum(at, 0)
-    anchored = at >= 0
-    shift = np.where(anchored, clipped_logit(np.where(anchored, p, 0.5)) - raw[rows, place], 0.0)
-    beyond = np.maximum(grid - grid[rows, place][:, None], 0.0)
-    won = sigmoid(raw + shift[:, None] * np.exp(-beyond / fading))
-    before = np.arange(raw.shape[1]) < place[:, None]
-    target = np.where(anchored, p, 0.0)[:, None]
-    held = np.where(before, np.minimum(won, target), np.maximum(won, target))
-    held = np.where(grid == grid[rows, place][:, None], target, held)
-    won = np.where(anchored[:, None], held, won)
-    return np.asarray(np.maximum.accumulate(won, axis=1), dtype=np.float64)
-
-
-def losses(raw_won: Float, raw_lost: Float, won: Float) -> Float:
-    """Return lost probabilities float64[n, k], non-decreasing, with ``won + lost <= 1``; see the module docstring.
-
-    raw_won, raw_lost: log-odds float64[n, k], their last grid point the longest horizon; won: of `moved`.
-    """
+    won = np.maximum.accumulate(sigmoid(raw_won), axis=1)
     lost = np.maximum.accumulate(sigmoid(raw_lost), axis=1)
-    others = np.maximum(1.0 - sigmoid(raw_won[:, -1]), lost[:, -1])
-    share = np.minimum(lost / others[:, None], 1.0)
-    return np.minimum((1.0 - won[:, -1])[:, None] * share, 1.0 - won)
+    room = 1.0 - won[:, -1:]
+    lost = lost * np.minimum(room / np.maximum(lost[:, -1:], TINY), 1.0)
+    rows = np.arange(len(won))
+    day, then, target = grid[rows, at][:, None], won[rows, at][:, None], p[:, None]
+    # Of deals won by then: when. Of the others: what came after.
+    within = target * np.minimum(won / np.maximum(then, TINY), 1.0)
+    others = (1.0 - target) / np.maximum(1.0 - then, TINY)
+    beyond = np.minimum(target + others * (won - then), 1.0)
+    won = np.where(grid < day, within, np.where(grid > day, np.maximum(beyond, target), target))
+    won = np.maximum.accumulate(won, axis=1)
+    lost = np.maximum.accumulate(np.minimum(others * lost, 1.0 - won[:, -1:]), axis=1)
+    return np.asarray(won, dtype=np.float64), np.asarray(lost, dtype=np.float64)
 
 
 def at_share(grid: Float, won: Float, last: Int, share: float | Float) -> Float:

@@ -124,15 +124,15 @@ class DealBootstrap:
         sums = np.bincount(self.code, weights=values, minlength=d)
         sizes = np.bincount(self.code, minlength=d).astype(np.float64)
         drawn = (self.draws @ sums) / (self.draws @ sizes) if len(self.draws) else np.zeros(0)
-        return _interval(float(values.mean()), drawn)
+        return interval(float(values.mean()), drawn)
 
     def auc(self, y: Float, p: Float) -> Interval:
         """Return the AUC with its interval."""
-        return _interval(auc(y, p), self._drawn_auc(y, p))
+        return interval(auc(y, p), self._drawn_auc(y, p))
 
     def auc_gain(self, y: Float, p: Float, over: Float) -> Interval:
         """Return by how much the AUC of `p` exceeds that of `over`, paired, with its interval."""
-        return _interval(auc(y, p) - auc(y, over), self._drawn_auc(y, p) - self._drawn_auc(y, over))
+        return interval(auc(y, p) - auc(y, over), self._drawn_auc(y, p) - self._drawn_auc(y, over))
 
     def _drawn_auc(self, y: Float, p: Float) -> Float:
         order, group = _ranks(p)
@@ -143,7 +143,8 @@ class DealBootstrap:
         return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _interval(value: float, drawn: Float) -> Interval:
+def interval(value: float, drawn: Float) -> Interval:
+    """Return a figure with the interval of its draws, NaN ones left out."""
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
         return Interval(value, float("nan"), float("nan"), float("nan"))

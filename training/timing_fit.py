@@ -12,7 +12,7 @@ from configs.vocab import Target
 from features.asof import Requests
 from features.build import FeatureMatrix
 from features.periods import DAY
-from models.base import Bool, Float, Int
+from models.base import Bool, Float, Int, sigmoid
 from models.timing import LEVELS, TimingModel
 from models.timing_head import CLOSE_DATE, HORIZON, Clock, Head
 from models.trees import TreeSettings
@@ -20,14 +20,15 @@ from training.cuts import FEWEST_CLOSED
 from training.labels import Watched, outcomes, watched
 from training.prepare import Prepared
 from training.timing_line import fit_lines, fit_table
-from training.timing_pairs import Censoring, Pairs, draw_pairs
+from training.timing_pairs import Censoring, Pairs, draw_pairs, weights
 from training.timing_trees import Boosting, Side, choose, grow
 
 FEWEST_WINS = 10  # and losses, without which there is no curve
 SHORTEST_TOLD = 2.0  # days, however short the record
+LEVEL_DEALS = 50.0  # later wins at which their own spread counts half
+Levels = tuple[float, float, float]
 TREES_FROM = 400  # closed deals
 INNER_PERIODS = 2  # before the cut, on which the number of trees is judged
-FADING = float("inf")
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ def fit_timing(prepared: Prepared, cut: int) -> TimingModel:
     rows = rows_at(prepared, cut)
     _check(rows)
     closed = len(np.unique(rows.deal[rows.watch.won | rows.watch.lost]))
-    rounds = _rounds(prepared, cut, plan) if closed >= TREES_FROM else (0, 0)
-    return _fit(rows, plan, rounds, line=closed >= FEWEST_CLOSED)
+    rounds, levels = _judge(prepared, cut, plan) if closed >= TREES_FROM else ((0, 0), LEVELS)
+    return fit_rows(rows, plan, rounds, levels, line=closed >= FEWEST_CLOSED)
 
 
 def try_timing(prepared: Prepared, cut: int) -> tuple[TimingModel | None, str]:
@@ -91,12 +92,15 @@ def rows_at(prepared: Prepared, cut: int) -> Rows:
     rows = prepared.examples
     asked = Requests(rows.deal, rows.as_of)
     watch = watched(asked, outcomes(prepared.record, asked), cut)
-    if prepared.config.target == Target.IN_PERIOD:
-        _, end = prepared.calendar.bounds(rows.as_of)
-        period_days = (end - rows.as_of) / DAY
-    else:
-        period_days = np.full(len(rows), np.nan)
-    return Rows(rows.matrix, watch, rows.deal, period_days).take(watch.seen > 0)
+    return Rows(rows.matrix, watch, rows.deal, period_days(prepared, rows.as_of)).take(watch.seen > 0)
+
+
+def period_days(prepared: Prepared, as_of: Int) -> Float:
+    """Return the days from each as-of to the end of its period, float64[n]; NaN for a head that knows no periods."""
+    if prepared.config.target != Target.IN_PERIOD:
+        return np.full(len(as_of), np.nan)
+    _, end = prepared.calendar.bounds(as_of)
+    return np.asarray((end - as_of) / DAY, dtype=np.float64)
 
 
 def _plan(prepared: Prepared) -> Plan:
@@ -143,7 +147,7 @@ def _check(rows: Rows) -> None:
         )
 
 
-def _fit(rows: Rows, plan: Plan, rounds: Sequence[int], line: bool) -> TimingModel:
+def fit_rows(rows: Rows, plan: Plan, rounds: Sequence[int], levels: Levels, line: bool) -> TimingModel:
     """Fit both heads with these numbers of trees."""
     censoring = Censoring.of(rows.watch)
     told = max(censoring.told(plan.longest), SHORTEST_TOLD)
@@ -152,7 +156,7 @@ def _fit(rows: Rows, plan: Plan, rounds: Sequence[int], line: bool) -> TimingMod
     if any(rounds):
         heads = grow(heads, _sides(rows, drawn, plan), (plan.won, plan.lost), rounds)
     won, lost = heads
-    return TimingModel(plan.target, plan.longest, told, plan.length, FADING, LEVELS, won, lost)
+    return TimingModel(plan.target, plan.longest, told, plan.length, levels, won, lost)
 
 
 def _sides(rows: Rows, drawn: Pairs, plan: Plan) -> list[Side]:
@@ -173,8 +177,8 @@ def _offsets(rows: Rows, drawn: Pairs, censoring: Censoring, told: float, plan: 
     return [Head(rows.matrix.names, table, own, None) for table, own in zip(tables, lines, strict=True)]
 
 
-def _rounds(prepared: Prepared, cut: int, plan: Plan) -> Sequence[int]:
-    """Return how many trees help either head: fitted two periods before the cut, judged on the rows since."""
+def _judge(prepared: Prepared, cut: int, plan: Plan) -> tuple[Sequence[int], Levels]:
+    """Fit two periods before the cut and judge on the rows since: how many trees help either head, where dates fall."""
     before = cut - round(INNER_PERIODS * plan.length * DAY)
     old, new = rows_at(prepared, before), rows_at(prepared, cut)
     new = new.take(new.watch.seen <= cut - before)
@@ -182,10 +186,35 @@ def _rounds(prepared: Prepared, cut: int, plan: Plan) -> Sequence[int]:
         _check(old)
         _check(new)
     except TooLittleDataError:
-        return 0, 0
+        return (0, 0), LEVELS
     censoring, later = Censoring.of(old.watch), Censoring.of(new.watch)
     told = max(censoring.told(plan.longest), SHORTEST_TOLD)
     drawn = draw_pairs(old.watch, censoring, told, plan.max_pairs, plan.seed)
-    judged = draw_pairs(new.watch, later, min(later.told(plan.longest), told), plan.max_pairs // 2, plan.seed + 1)
+    judged = draw_pairs(new.watch, later, min(later.told(told), told), plan.max_pairs // 2, plan.seed + 1)
     heads = _offsets(old, drawn, censoring, told, plan, line=True)
-    return choose(heads, _sides(old, drawn, plan), _sides(new, judged, plan), (plan.won, plan.lost))
+    rounds = choose(heads, _sides(old, drawn, plan), _sides(new, judged, plan), (plan.won, plan.lost))
+    return rounds, _levels(heads[0], new, later, min(later.told(told), told), plan.length)
+
+
+def _levels(won: Head, new: Rows, later: Censoring, told: float, length: float) -> Levels:
+    """Return where on the won curve the 10, 50 and 90 % of later wins fell, shrunken towards 10, 50 and 90 %.
+
+    A curve that is right has its wins evenly spread. Rows are weighed for what the cut leaves untold, as pairs are.
+    """
+    end = round(told * DAY)
+    weight = weights(new.watch, end, later) * (new.watch.won & (new.watch.closed < end))
+    used = np.flatnonzero(weight > 0)
+    deals = len(np.unique(new.deal[used]))
+    if deals < FEWEST_WINS:
+        return LEVELS
+    rows = new.take(used)
+    days = np.stack([np.maximum(rows.watch.closed / DAY, 0.01), np.full(len(used), told)], axis=1)
+    chance = sigmoid(won.logit(rows.matrix, days, rows.clock(length)))
+    place = chance[:, 0] / chance[:, 1]
+    order = np.argsort(place, kind="stable")
+    share = np.cumsum(weight[used][order]) / weight[used].sum()
+    trust = deals / (deals + LEVEL_DEALS)
+    low, middle, high = (
+        trust * float(place[order][np.searchsorted(share, level)]) + (1 - trust) * level for level in LEVELS
+    )
+    return low, middle, high
