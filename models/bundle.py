@@ -35,6 +35,7 @@ from features.stages import StageMap
 from models.base import Float
 from models.calibrate import Affine
 from models.close import CloseModel
+from models.ladder import RUNGS, Doubt
 from models.linear import Linear
 from models.profile import Profile
 from models.reference_io import REFERENCE, VOCABULARY, plain_json, read_reference, reference_files
@@ -239,7 +240,10 @@ def _close_json(model: CloseModel) -> dict[str, Any]:
             "overall": table.overall.hex(),
         },
         "calibration": [model.calibration.intercept.hex(), model.calibration.slope.hex()],
+        "rung": model.rung,
     }
+    if model.doubt is not None:
+        told["doubt"] = [model.doubt.low.hex(), model.doubt.high.hex(), model.doubt.basis]
     if isinstance(model.offset, Linear):
         linear = model.offset
         arrays = ("weights", "missing_weights", "low", "high", "mean", "scale")
@@ -265,7 +269,13 @@ def _close_model(told: dict[str, Any], names: tuple[str, ...], trees: bytes | No
         offset = Linear(names=names, table=table, **read)
     intercept, slope = (float.fromhex(value) for value in told["calibration"])
     grown = Trees(names, trees.decode()) if trees is not None else None
-    return CloseModel(names, offset, grown, Affine(intercept, slope))
+    doubt = None
+    if "doubt" in told:
+        low, high, basis = told["doubt"]
+        doubt = Doubt(float.fromhex(low), float.fromhex(high), str(basis))
+    if told["rung"] not in RUNGS:
+        raise ValueError(f"close.json names the rung {told['rung']!r}, expected one of {', '.join(RUNGS)}")
+    return CloseModel(names, offset, grown, Affine(intercept, slope), told["rung"], doubt)
 
 
 def _hex(values: Float) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def make_bundle(prepared: Prepared, model: CloseModel, rows: Examples, data_fing
         trained_as_of=prepared.until,
         rows=len(rows),
         deals=len(np.unique(rows.deal)),
-        first_as_of=int(rows.as_of.min()),
+        first_as_of=int(rows.as_of.min(initial=prepared.until)),
         config_hash=config_hash(config, mapping),
         data_fingerprint=data_fingerprint,
         plan_fingerprint=prepared.plan.fingerprint(),
@@ -47,6 +48,8 @@ def make_bundle(prepared: Prepared, model: CloseModel, rows: Examples, data_fing
         stages=record.stages,
     )
     profile = profile_of(rows.matrix, rows.y, len(record.stages.order))
+    if not len(rows):  # a company without a past has no rate of its own, only the prior's
+        profile = replace(profile, rate=model.table.overall)
     golden = _golden(rows.matrix, config)
     reference = record.reference.before(prepared.until)  # not what a period that still runs has yielded so far
     return Bundle(about, prepared.plan, model, reference, profile, record.calendar, golden)
