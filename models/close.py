@@ -2,8 +2,8 @@
 
 ``log-odds = calibration(ridge offset + small trees)``. The offset is a ridge logistic regression whose main column is
 the smoothed stage x time-left rate; LightGBM is boosted from it (`init_score`), a few leaves at a time, several seeds
-averaged. Why: DESIGN.md section 4; the number of trees comes from the latest inner periods, so no figure of the test
-period is ever used to choose anything.
+averaged. Why: DESIGN.md section 4; how far the trees are trusted comes from the latest inner periods, so no figure of
+the test period is ever used to choose anything.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import numpy as np
 from features.build import FeatureMatrix
 from models.base import Bool, Examples, Float, Frame, clipped_logit, sigmoid
 from models.calibrate import IDENTITY, Affine, calibrate
+from models.ladder import TABLE_RUNG, TREES_RUNG, Doubt, doubt_of
 from models.linear import TABLE, Linear, fit_linear
-from models.tables import RateTable, fit_stage_time
-from models.trees import Trees, TreeSettings, choose_rounds, fit_trees
+from models.rounds import Trial, Trust, trials, trust
+from models.tables import RateTable, fit_cold_start, fit_stage_time
+from models.trees import Member, Trees, TreeSettings, fit_members
 
-GROWTH = 1.15  # the final fit has more rows than the inner ones, so it may have more trees
 UNKNOWN_STAGE = "the stage is not known: scored from the table of rates by time alone"
 
 
@@ -35,18 +36,18 @@ class InnerFold:
 
 @dataclass(frozen=True)
 class Judged:
-    """An inner fold's outcome: the best number of trees, and log-odds on the newer rows with and without them."""
+    """An inner fold under way: a trial per member on its older rows, and the offset's log-odds on the newer rows."""
 
-    rounds: int
-    raw: Float
+    trials: tuple[Trial, ...]
     offset: Float
 
 
 @dataclass
 class Shared:
-    """Fits that a walk through time would otherwise repeat: the offset of each cut, the outcome of each inner fold.
+    """Fits that a walk through time would otherwise repeat: the offset of each cut, the trials of each inner fold.
 
-    Valid only for one set of rows, one frame and one set of settings; the caller makes a new one for each.
+    Valid only for one set of rows, one frame and one set of settings; the caller makes a new one for each. Trials may
+    be grown further by each fit that takes them up; what they told before stays.
     """
 
     offsets: dict[int, Linear | RateTable] = field(default_factory=dict)
@@ -55,34 +56,56 @@ class Shared:
 
 @dataclass(frozen=True)
 class CloseSettings:
-    """How a close model is fitted. offset: "ridge" or "table". calibrate: "auto" or "none"."""
+    """How a close model is fitted. offset: "ridge" or "table". calibrate: "auto" or "none".
 
-    trees: TreeSettings
+    members: configurations of trees; the model is the mean of them, each with its own number of trees. Seeds are dealt
+    out to them in turn; where there are fewer seeds than members, those after the last one are used too.
+    """
+
+    members: tuple[TreeSettings, ...]
     offset: str
     calibrate: str
     max_rounds: int
     seeds: tuple[int, ...]
 
+    def seeds_of(self, member: int) -> tuple[int, ...]:
+        """Return the seeds of a member: i, i + m, i + 2m, ... of all."""
+        count = len(self.members)
+        more = range(self.seeds[-1] + 1, self.seeds[-1] + 1 + count - len(self.seeds))
+        return (*self.seeds, *more)[member::count]
+
 
 @dataclass(frozen=True)
 class FitNotes:
-    """What was chosen, and on what evidence. inner_loss: log loss of each inner fold at its best number of trees."""
+    """What was chosen, and on what evidence.
+
+    rounds: trees a seed, the most of any member. trust: number of trees and share of each member, see `models.rounds`.
+    inner_loss: log loss of each inner fold with the trees that were chosen, inner_offset_loss: without any.
+    rung: see `models.ladder`.
+    """
 
     rounds: int
-    inner_rounds: tuple[int, ...]
     inner_loss: tuple[float, ...]
     inner_offset_loss: tuple[float, ...]
     calibration: Affine
+    trust: tuple[Trust, ...] = ()
+    rung: str = TREES_RUNG
+    doubt: Doubt | None = None
 
 
 @dataclass(frozen=True)
 class CloseModel:
-    """A fitted close model. names: feature columns, in order. trees: None where no tree helped."""
+    """A fitted close model. names: feature columns, in order. trees: None where no tree helped.
+
+    rung: what its training rows could carry, see `models.ladder`. doubt: None where it was not told.
+    """
 
     names: tuple[str, ...]
     offset: Linear | RateTable
     trees: Trees | None
     calibration: Affine = field(default=IDENTITY)
+    rung: str = TREES_RUNG
+    doubt: Doubt | None = None
 
     def raw_offset(self, matrix: FeatureMatrix) -> Float:
         """Return the offset in log-odds, float64[n]."""
@@ -108,11 +131,6 @@ class CloseModel:
     def table(self) -> RateTable:
         """The stage x time table inside the offset."""
         return self.offset.table if isinstance(self.offset, Linear) else self.offset
-
-    @property
-    def rung(self) -> str:
-        """The rung of the cold-start ladder that the model stands on: "table", "ridge" or "trees"."""
-        return "trees" if self.trees is not None else "ridge" if isinstance(self.offset, Linear) else "table"
 
     def contributions(self, matrix: FeatureMatrix) -> tuple[tuple[str, ...], Float, Float]:
         """Return (factor names, log-odds float64[n, f], base float64[n]): base + row sum = `logit`, to rounding.
@@ -153,21 +171,24 @@ def fit_close(
     inner: Sequence[InnerFold],
     key: int | None = None,
     shared: Shared | None = None,
+    rung: str = TREES_RUNG,
 ) -> tuple[CloseModel, FitNotes]:
     """Fit on all `examples`; `inner` folds, oldest first, decide the number of trees and the calibration.
 
+    On the rungs below trees they only tell how wide the doubt is.
     key: names these rows for `shared`, as an inner fold's key names its own; None shares nothing.
     """
     shared = shared or Shared()
+    if rung != TREES_RUNG:
+        return _fit_low(examples, frame, settings, inner, key, shared, rung)
     judged = [_judge(examples, frame, settings, fold, shared) for fold in inner]
-    rounds = tuple(found.rounds for found in judged)
     news = [examples.take(fold.judge) for fold in inner]
-    # Without an inner fold nothing shows that trees help, so there are none.
-    chosen = round(GROWTH * float(np.mean(rounds))) if rounds else 0
+    best = _trust(judged, news, settings)
+    raws = [_raw(found, new, best) for found, new in zip(judged, news, strict=True)]
     calibration = IDENTITY
     if settings.calibrate == "auto" and inner:
         calibration = calibrate(
-            np.concatenate([found.raw for found in judged]),
+            np.concatenate(raws),
             np.concatenate([new.y for new in news]),
             np.concatenate([new.deal for new in news]),
             np.concatenate([_later_part(new, k, len(inner)) for k, new in enumerate(news)]),
@@ -175,26 +196,90 @@ def fit_close(
         )
     offset = _fit_offset(examples, frame, settings, key, shared)
     grown = None
-    if chosen:
-        grown = fit_trees(examples, offset_logit(offset, examples.matrix), settings.trees, chosen, settings.seeds)
-    model = CloseModel(examples.matrix.names, offset, grown, calibration)
-    losses = tuple(_loss(new.y, found.raw) for new, found in zip(news, judged, strict=True))
-    offset_losses = tuple(_loss(new.y, found.offset) for new, found in zip(news, judged, strict=True))
-    return model, FitNotes(chosen, rounds, losses, offset_losses, calibration)
+    if any(each.rounds for each in best):
+        members = [
+            Member(own, each.rounds, settings.seeds_of(i), each.share)
+            for i, (own, each) in enumerate(zip(settings.members, best, strict=True))
+        ]
+        grown = fit_members(examples, offset_logit(offset, examples.matrix), members)
+    doubt = _doubt(examples, news, [calibration.apply(raw) for raw in raws])
+    model = CloseModel(examples.matrix.names, offset, grown, calibration, rung, doubt)
+    notes = FitNotes(
+        rounds=max(each.rounds for each in best),
+        inner_loss=tuple(_loss(new.y, raw) for new, raw in zip(news, raws, strict=True)),
+        inner_offset_loss=tuple(_loss(new.y, found.offset) for new, found in zip(news, judged, strict=True)),
+        calibration=calibration,
+        trust=best,
+        rung=rung,
+        doubt=doubt,
+    )
+    return model, notes
+
+
+def _fit_low(
+    examples: Examples,
+    frame: Frame,
+    settings: CloseSettings,
+    inner: Sequence[InnerFold],
+    key: int | None,
+    shared: Shared,
+    rung: str,
+) -> tuple[CloseModel, FitNotes]:
+    """Fit a rung below the trees: the cold-start table, which nothing shares, or the offset alone, uncalibrated."""
+    names = examples.matrix.names
+    if rung == TABLE_RUNG:
+        doubt = _doubt(examples, [], [])
+        model = CloseModel(names, fit_cold_start(examples, frame), None, IDENTITY, rung, doubt)
+        return model, FitNotes(0, (), (), IDENTITY, (), rung, doubt)
+    news, raws = [], []
+    for fold in inner:
+        news.append(examples.take(fold.judge))
+        older = _fit_offset(examples.take(fold.fit), frame, settings, fold.key, shared)
+        raws.append(offset_logit(older, news[-1].matrix))
+    doubt = _doubt(examples, news, raws)
+    model = CloseModel(names, _fit_offset(examples, frame, settings, key, shared), None, IDENTITY, rung, doubt)
+    losses = tuple(_loss(new.y, raw) for new, raw in zip(news, raws, strict=True))
+    return model, FitNotes(0, losses, losses, IDENTITY, (), rung, doubt)
+
+
+def _doubt(examples: Examples, news: Sequence[Examples], raws: Sequence[Float]) -> Doubt:
+    """Tell the doubt from the deals won in training and from what out-of-time log-odds said of newer rows."""
+    won = len(np.unique(examples.deal[examples.y > 0]))
+    return doubt_of(won, [float(new.y.sum()) for new in news], [float(sigmoid(raw).sum()) for raw in raws])
 
 
 def _judge(examples: Examples, frame: Frame, settings: CloseSettings, fold: InnerFold, shared: Shared) -> Judged:
-    """Fit on the older rows of an inner fold with one seed and find where more trees stop helping on the newer ones."""
+    """Fit the offset on the older rows of an inner fold and set up a trial of each member's trees, with one seed."""
     if fold.key is not None and fold.key in shared.judged:
         return shared.judged[fold.key]
     old, new = examples.take(fold.fit), examples.take(fold.judge)
     offset = _fit_offset(old, frame, settings, fold.key, shared)
     before, after = offset_logit(offset, old.matrix), offset_logit(offset, new.matrix)
-    best, more = choose_rounds(old, before, new, after, settings.trees, settings.max_rounds, settings.seeds[0])
-    found = Judged(best, after + more, after)
+    members = [(own, settings.seeds_of(i)[0]) for i, own in enumerate(settings.members)]
+    found = Judged(trials(old, before, new, after, members, level_free=frame.target == "in_period"), after)
     if fold.key is not None:
         shared.judged[fold.key] = found
     return found
+
+
+def _trust(judged: Sequence[Judged], news: Sequence[Examples], settings: CloseSettings) -> tuple[Trust, ...]:
+    """Return how far each member is trusted; without an inner fold nothing shows that trees help, so not at all."""
+    if not judged:
+        return (Trust(),) * len(settings.members)
+    workers, newer = settings.members[0].num_threads, [new.matrix for new in news]
+    return tuple(
+        trust([found.trials[i] for found in judged], newer, own.learning_rate, settings.max_rounds, workers)
+        for i, own in enumerate(settings.members)
+    )
+
+
+def _raw(found: Judged, new: Examples, best: tuple[Trust, ...]) -> Float:
+    """Return the log-odds of an inner fold's newer rows: the offset and the mean of its members, one seed of each."""
+    total = found.offset.copy()
+    for trial, each in zip(found.trials, best, strict=True):
+        if each.rounds:
+            total += each.share / len(best) * trial.logit(new.matrix, each.rounds)
+    return total
 
 
 def _later_part(new: Examples, k: int, folds: int) -> Bool:
@@ -209,7 +294,7 @@ def _fit_offset(
 ) -> Linear | RateTable:
     if key is not None and key in shared.offsets:
         return shared.offsets[key]
-    codes = settings.trees.categorical
+    codes = settings.members[0].categorical
     if codes:  # a code is no number: trees alone may use it
         names = examples.matrix.names
         examples = examples.select(tuple(name for j, name in enumerate(names) if j not in codes))

@@ -1,7 +1,8 @@
 """Small boosted trees on an offset: fit with LightGBM, seeds averaged in log-odds and merged into one model text.
 
 The mean of S ensembles is the sum of all their trees with every leaf divided by S, so one merged text gives the same
-log-odds (to rounding, 1e-14) with one call instead of S, and its SHAP values are the mean of theirs.
+log-odds (to rounding, 1e-14) with one call instead of S, and its SHAP values are the mean of theirs. Several members
+(configurations of trees) are averaged the same way, each of them the mean of its own seeds.
 
 Seeds are grown side by side, each on one thread: they wait for nobody, and their bits depend on no number of threads.
 """
@@ -10,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -25,6 +27,15 @@ if TYPE_CHECKING:
 TURN = 20  # trees that a worker grows before it takes up another seed
 _TREE = re.compile(r"^Tree=\d+$", re.MULTILINE)
 _SCALED = ("leaf_value", "internal_value")
+ONE_THREAD = {"num_threads": 1}
+
+
+class Growing(Protocol):
+    """What can be given one more tree."""
+
+    def update(self) -> object:
+        """Add a tree."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -71,10 +82,14 @@ class TreeSettings:
 
 @dataclass(frozen=True)
 class Trees:
-    """A merged ensemble over named features. text: LightGBM's model format."""
+    """A merged ensemble over named features. text: LightGBM's model format.
+
+    first: trees of the first member's first seed and by what their leaves were divided; None in what was read back.
+    """
 
     names: tuple[str, ...]
     text: str
+    first: tuple[int, int] | None = field(default=None, compare=False)
     _loaded: list[lightgbm.Booster] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -101,61 +116,53 @@ class Trees:
         return np.asarray(self.booster.feature_importance("gain"), dtype=np.float64)
 
 
-def choose_rounds(
-    train: Examples,
-    offset: Float,
-    valid: Examples,
-    valid_offset: Float,
-    settings: TreeSettings,
-    max_rounds: int,
-    seed: int,
-) -> tuple[int, Float]:
-    """Return (best number of trees by log loss on later rows, their log-odds on `valid`); 0 where no tree helps."""
-    import lightgbm
+@dataclass(frozen=True)
+class Member:
+    """One tree configuration of a model: its settings, its number of trees (0: it adds nothing), and its seeds.
 
-    data = _dataset(train, offset, settings)
-    watched = lightgbm.Dataset(
-        valid.matrix.values, valid.y, init_score=valid_offset, reference=data, free_raw_data=False
-    )
-    record: dict[str, dict[str, list[float]]] = {}
-    booster = lightgbm.train(
-        settings.params(seed) | {"metric": "binary_logloss"},
-        data,
-        num_boost_round=max_rounds,
-        valid_sets=[watched],
-        callbacks=[lightgbm.early_stopping(60, verbose=False), lightgbm.record_evaluation(record)],
-    )
-    losses = record["valid_0"]["binary_logloss"]
-    best = int(np.argmin(losses)) + 1
-    if losses[best - 1] >= _log_loss(valid.y, valid_offset):
-        return 0, np.zeros(len(valid))
-    raw = booster.predict(valid.matrix.values, raw_score=True, num_iteration=best, num_threads=settings.num_threads)
-    return best, np.asarray(raw, dtype=np.float64)
+    share: of what its trees say that counts, 0-1.
+    """
+
+    settings: TreeSettings
+    rounds: int
+    seeds: tuple[int, ...]
+    share: float = 1.0
 
 
 def fit_trees(train: Examples, offset: Float, settings: TreeSettings, rounds: int, seeds: tuple[int, ...]) -> Trees:
-    """Fit one ensemble per seed, at most `num_threads` at a time, and merge them.
+    """Fit one ensemble per seed, at most `num_threads` at a time, and merge them; see `fit_members`."""
+    return fit_members(train, offset, (Member(settings, rounds, seeds),))
 
-    Raises ValueError for several seeds where a column holds codes.
+
+def fit_members(train: Examples, offset: Float, members: Sequence[Member]) -> Trees:
+    """Fit every seed of every member side by side and merge them: seeds count alike in their member, members in all.
+
+    Raises ValueError for several boosters where a column holds codes.
     """
     import lightgbm
 
-    if settings.categorical and len(seeds) != 1:
-        raise ValueError(f"{len(seeds)} seeds of trees with categorical columns: expected one, they can't be merged")
-    data = _dataset(train, offset, settings)
+    grown = [(member, seed) for member in members if member.rounds for seed in member.seeds]
+    categorical = any(member.settings.categorical for member in members)
+    if categorical and len(grown) != 1:
+        raise ValueError(f"{len(grown)} seeds of trees with categorical columns: expected one, they can't be merged")
+    settings = members[0].settings
+    data = dataset(train, offset, settings)
 
     # LightGBM keeps one number of threads for the whole process and sets it as a booster is made: all before any grows.
-    boosters = [lightgbm.Booster(settings.params(seed) | {"num_threads": 1}, data) for seed in seeds]
-    _grow(boosters, rounds, settings.num_threads)
+    boosters = [lightgbm.Booster(member.settings.params(seed) | ONE_THREAD, data) for member, seed in grown]
+    grow([(booster, member.rounds) for booster, (member, _) in zip(boosters, grown, strict=True)], settings.num_threads)
     texts = [str(booster.model_to_string(num_iteration=-1)) for booster in boosters]
-    return Trees(train.matrix.names, texts[0] if settings.categorical else merge(texts))
+    scales = [member.share / (len(members) * len(member.seeds)) for member, _ in grown]
+    first = (len(_split(texts[0])[1]), len(members) * len(members[0].seeds)) if members[0].rounds else (0, 1)
+    return Trees(train.matrix.names, merge(texts, scales, categorical), first)
 
 
-def _grow(boosters: list[lightgbm.Booster], rounds: int, workers: int) -> None:
-    """Add `rounds` trees to each booster. Workers take turns, a few trees at a time, so that none is idle for long."""
-    waiting = deque((booster, rounds) for booster in boosters)
+def grow(boosters: Sequence[tuple[Growing, int]], workers: int) -> None:
+    """Add so many trees to each booster. Workers take turns, a few trees at a time, so that none is idle for long."""
+    waiting = deque(boosters)
 
     def work(_: int) -> None:
+        _still()
         while True:
             try:
                 booster, left = waiting.popleft()
@@ -170,7 +177,16 @@ def _grow(boosters: list[lightgbm.Booster], rounds: int, workers: int) -> None:
         list(pool.map(work, range(workers)))  # the list raises what a worker raised
 
 
-def _dataset(train: Examples, offset: Float, settings: TreeSettings) -> lightgbm.Dataset:
+def _still() -> None:
+    """Tell LightGBM to be silent in this thread: it keeps its verbosity by thread, and standard output is ours."""
+    import lightgbm
+
+    quiet = {"verbosity": -1, "num_threads": 1}
+    lightgbm.Dataset(np.zeros((1, 1)), np.zeros(1), params=quiet).construct()
+
+
+def dataset(train: Examples, offset: Float, settings: TreeSettings) -> lightgbm.Dataset:
+    """Return the rows binned once for all boosters that start from this offset."""
     import lightgbm
 
     params = {"max_bin": 127, "feature_pre_filter": False, "verbosity": -1, "num_threads": settings.num_threads}
@@ -181,26 +197,33 @@ def _dataset(train: Examples, offset: Float, settings: TreeSettings) -> lightgbm
         feature_name=list(train.matrix.names),
         categorical_feature=list(settings.categorical),
         params=params,
-        free_raw_data=False,
     )
 
 
-def _log_loss(y: Float, raw: Float) -> float:
-    return float(np.mean(np.logaddexp(0.0, raw) - y * raw))
+def merge(texts: list[str], scales: Sequence[float] = (), categorical: bool = False) -> str:
+    """Return one model text whose prediction is the sum of the texts' predictions, each times its scale.
 
-
-def merge(texts: list[str]) -> str:
-    """Return one model text whose prediction is the mean of the texts' predictions."""
+    scales: one per text; without them the mean. categorical: whether trees may hold codes; such a text stays alone.
+    Raises ValueError for codes where there should be none.
+    """
+    scales = scales or [1 / len(texts)] * len(texts)
     parts = [_split(text) for text in texts]
-    return _text(parts[0][0], [_scaled(block, len(texts)) for _, blocks, _ in parts for block in blocks], parts[0][2])
+    scaled = [_scaled(tree, by, categorical) for (_, trees, _), by in zip(parts, scales, strict=True) for tree in trees]
+    return _text(parts[0][0], scaled, parts[0][2])
 
 
-def first_seed(trees: Trees, seeds: int) -> Trees:
-    """Return the first of the `seeds` ensembles that were merged, to rounding."""
+def first_seed(trees: Trees) -> Trees | None:
+    """Return the first member's first ensemble alone, to rounding; None where that member has no trees.
+
+    Raises ValueError for trees that were read from a file, which doesn't tell where the first ensemble ends.
+    """
+    if trees.first is None:
+        raise ValueError("these trees were not fitted here: which of them are the first seed's is not known")
+    count, divisor = trees.first
+    if not count:
+        return None
     head, blocks, tail = _split(trees.text)
-    return Trees(
-        trees.names, _text(head, [_scaled(block, 1 / seeds) for block in blocks[: len(blocks) // seeds]], tail)
-    )
+    return Trees(trees.names, _text(head, [_scaled(block, divisor) for block in blocks[:count]], tail))
 
 
 def _text(head: str, trees: list[str], tail: str) -> str:
@@ -221,12 +244,12 @@ def _split(text: str) -> tuple[str, list[str], str]:
     return text[:first], blocks, tail + "\n\npandas_categorical:null\n"
 
 
-def _scaled(block: str, count: float) -> str:
-    if "num_cat=0" not in block:
+def _scaled(block: str, scale: float, categorical: bool = False) -> str:
+    if not categorical and "num_cat=0" not in block:
         raise ValueError("a tree with categorical splits can't be merged; the close model has none")
     lines = block.split("\n")
     for i, line in enumerate(lines):
         name, _, values = line.partition("=")
         if name in _SCALED and values:
-            lines[i] = f"{name}=" + " ".join(repr(float(value) / count) for value in values.split(" "))
+            lines[i] = f"{name}=" + " ".join(repr(float(value) * scale) for value in values.split(" "))
     return "\n".join(lines)

@@ -63,12 +63,12 @@ def predict_references(
 ) -> dict[str, Float]:
     """Return what one seed of the close model says of the test rows, and one seed of it for each ablation."""
     asked = prepared.examples.take(test)
-    trees = first_seed(model.trees, len(ground.settings.seeds)) if model.trees is not None else None
+    trees = first_seed(model.trees) if model.trees is not None else None
     out = {ONE_SEED: replace(model, trees=trees).predict(asked.matrix)}
     for kind, names in ids.names.items():
         rows = with_code(ground.rows.select(names), ids.code[ground.mask])
         settings = _settings(ground.settings, prepared.plan.names, names)
-        fitted, _ = fit_close(rows, prepared.frame, settings, ground.inner, ground.cut, ids.shared[kind])
+        fitted, _ = fit_close(rows, prepared.frame, settings, ground.inner, ground.cut, ids.shared[kind], ground.rung)
         out[NAMES[kind]] = fitted.predict(with_code(asked.select(names), ids.code[test]).matrix)
     return out
 
@@ -81,8 +81,8 @@ def with_code(rows: Examples, code: Float) -> Examples:
 
 def _settings(settings: CloseSettings, every: tuple[str, ...], names: tuple[str, ...]) -> CloseSettings:
     """Return the settings of one seed with the id after these columns; an id rises or falls with nothing."""
-    sign = dict(zip(every, settings.trees.signs, strict=True))
+    first = settings.members[0]
+    sign = dict(zip(every, first.signs, strict=True))
     signs = (*(sign[name] for name in names), 0)
-    return replace(
-        settings, seeds=settings.seeds[:1], trees=replace(settings.trees, signs=signs, categorical=(len(names),))
-    )
+    member = replace(first, signs=signs, categorical=(len(names),))
+    return replace(settings, seeds=settings.seeds[:1], members=(member,))

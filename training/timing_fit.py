@@ -13,10 +13,10 @@ from features.asof import Requests
 from features.build import FeatureMatrix
 from features.periods import DAY
 from models.base import Bool, Float, Int, sigmoid
+from models.ladder import RIDGE_FROM
 from models.timing import LEVELS, TimingModel
 from models.timing_head import CLOSE_DATE, HORIZON, Clock, Head
 from models.trees import TreeSettings
-from training.cuts import FEWEST_CLOSED
 from training.labels import Watched, outcomes, watched
 from training.prepare import Prepared
 from training.timing_line import fit_lines, fit_table
@@ -74,7 +74,7 @@ def fit_timing(prepared: Prepared, cut: int) -> TimingModel:
     _check(rows)
     closed = len(np.unique(rows.deal[rows.watch.won | rows.watch.lost]))
     rounds, levels = _judge(prepared, cut, plan) if closed >= TREES_FROM else ((0, 0), LEVELS)
-    return fit_rows(rows, plan, rounds, levels, line=closed >= FEWEST_CLOSED)
+    return fit_rows(rows, plan, rounds, levels, line=closed >= RIDGE_FROM)
 
 
 def try_timing(prepared: Prepared, cut: int) -> tuple[TimingModel | None, str]:

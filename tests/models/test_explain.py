@@ -34,7 +34,7 @@ PLAN = Plan(
 def fitted() -> tuple[CloseModel, Profile, Examples]:
     rows, _ = planted(6000, gaps=0.1)
     trees = TreeSettings(8, 30, 0.1, 0.6, 0.8, 2.0, 10.0, 1, (0, 0, 1, -1, 0))
-    settings = CloseSettings(trees, "ridge", "none", 150, (7, 8))
+    settings = CloseSettings((trees,), "ridge", "none", 150, (7, 8))
     row = np.arange(len(rows))
     model, _ = fit_close(rows, Frame("in_period", STAGES), settings, [InnerFold(row < 3000, row >= 3000)])
     assert model.trees is not None

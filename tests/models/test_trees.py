@@ -10,8 +10,8 @@ import pytest
 
 from features.build import FeatureMatrix
 from models.base import Examples, Float
-from models.trees import Trees, TreeSettings, choose_rounds, fit_trees, merge
-from tests.models.planted import NAMES, log_loss, planted
+from models.trees import Member, Trees, TreeSettings, first_seed, fit_members, fit_trees, merge
+from tests.models.planted import NAMES, planted
 
 SIGNS = (0, 0, 1, -1, 0)
 SEEDS = (7, 8, 9)
@@ -136,26 +136,30 @@ def test_boosting_goes_on_from_the_offset() -> None:
     assert float(np.abs(informed).mean()) < 0.35 * float(np.abs(ignorant - ignorant.mean()).mean())
 
 
-def test_rounds_are_chosen_on_later_rows() -> None:
-    rows, _ = planted(6000, seed=9)
-    old, new = rows.take(np.arange(4000)), rows.take(np.arange(4000, 6000))
-    best, added = choose_rounds(old, flat(old), new, flat(new), settings(), 200, 7)
-    assert 10 < best <= 200
-    assert log_loss(new.y, flat(new) + added) < log_loss(new.y, flat(new)) - 0.03
-    refitted = fit_trees(old, flat(old), settings(), best, (7,)).logit(new.matrix)
-    np.testing.assert_allclose(added, refitted, atol=1e-9)
+def test_members_count_alike_whatever_their_seeds(seen: Examples) -> None:
+    """The mean over members of the mean over their seeds; one without trees pulls towards the offset."""
+    other = replace(settings(), num_leaves=3, learning_rate=0.05)
+    members = (Member(settings(), 20, (7, 8)), Member(other, 35, (9,), 0.4), Member(other, 0, (10,)))
+    merged = fit_members(seen, flat(seen), members)
+    left, right = fit_trees(seen, flat(seen), settings(), 20, (7, 8)), fit_trees(seen, flat(seen), other, 35, (9,))
+    assert merged.booster.num_trees() == 2 * 20 + 35
+    expected = (left.logit(seen.matrix) + 0.4 * right.logit(seen.matrix)) / 3
+    np.testing.assert_allclose(merged.logit(seen.matrix), expected, atol=1e-12)
+    phi = merged.contributions(seen.matrix)
+    apart = (left.contributions(seen.matrix) + 0.4 * right.contributions(seen.matrix)) / 3
+    np.testing.assert_allclose(phi, apart, atol=1e-9)
 
 
-def test_no_tree_where_no_tree_helps() -> None:
-    """Later rows say the opposite of the earlier ones: every tree would hurt, so none is grown."""
-    rows, _ = planted(3000, seed=10)
-    many = rows.matrix.column("meetings") > 2
-    turned = np.where(np.arange(3000) < 2000, many, ~many).astype(np.float64)
-    told = Examples(rows.matrix, turned, rows.deal, rows.as_of, rows.label_end)
-    old, new = told.take(np.arange(2000)), told.take(np.arange(2000, 3000))
-    best, added = choose_rounds(old, np.zeros(2000), new, np.zeros(1000), settings(), 50, 7)
-    assert best == 0
-    assert added.tolist() == [0.0] * 1000
+def test_the_first_seed_of_the_first_member(seen: Examples) -> None:
+    members = (Member(settings(), 20, (7, 9)), Member(replace(settings(), num_leaves=3), 35, (8,)))
+    alone = first_seed(fit_members(seen, flat(seen), members))
+    assert alone is not None
+    expected = fit_trees(seen, flat(seen), settings(), 20, (7,))
+    np.testing.assert_allclose(alone.logit(seen.matrix), expected.logit(seen.matrix), atol=1e-12)
+    assert alone.booster.num_trees() == 20
+    assert first_seed(fit_members(seen, flat(seen), (replace(members[0], rounds=0), members[1]))) is None
+    with pytest.raises(ValueError, match="not fitted here"):
+        first_seed(Trees(NAMES, alone.text))
 
 
 def written_by_lightgbm(rows: Examples) -> lightgbm.Booster:

@@ -18,7 +18,7 @@ from features.registry import Context, Feature, Plan, Schema
 from features.sources.base import open_source
 from models.base import Examples, Float, Frame, sigmoid
 from models.close import CloseModel, InnerFold, Shared
-from models.trees import Trees, first_seed, fit_trees
+from models.trees import first_seed, fit_trees
 from tests.companies import demo_config
 from tests.models.planted import log_loss, planted
 from training.backtest import CLOSE, REFERENCES, compare, run_backtest
@@ -255,7 +255,7 @@ def test_an_id_that_tells_nothing_is_no_better() -> None:
     rep = np.random.default_rng(6).integers(0, 12, 9000).astype(np.float64)
     wide = with_code(rows, rep)
     signs = (0,) * len(rows.matrix.names)
-    trees = close_settings(QUICK, signs, 7).trees
+    trees = close_settings(QUICK, signs, 7).members[0]
     old, new = np.arange(6000), np.arange(6000, 9000)
     flat = np.zeros(6000)
     plain = fit_trees(rows.take(old), flat, trees, 40, (7,)).logit(rows.take(new).matrix)
@@ -266,7 +266,7 @@ def test_an_id_that_tells_nothing_is_no_better() -> None:
 
 def test_codes_can_neither_be_merged_nor_shipped() -> None:
     rows = with_code(planted(1000)[0], np.arange(1000.0) % 5)
-    trees = replace(close_settings(QUICK, (0,) * 6, 7).trees, categorical=(5,))
+    trees = replace(close_settings(QUICK, (0,) * 6, 7).members[0], categorical=(5,))
     with pytest.raises(ValueError, match="2 seeds of trees"):
         fit_trees(rows, np.zeros(1000), trees, 5, (7, 8))
     assert rows.matrix.names[-1] == COLUMN
@@ -274,13 +274,14 @@ def test_codes_can_neither_be_merged_nor_shipped() -> None:
 
 def test_the_first_of_the_merged_seeds() -> None:
     rows, _ = planted(2000)
-    trees = close_settings(QUICK, (0,) * 5, 7).trees
+    trees = close_settings(QUICK, (0,) * 5, 7).members[0]
     flat = np.zeros(2000)
     merged = fit_trees(rows, flat, trees, 20, (7, 8, 9))
     alone = fit_trees(rows, flat, trees, 20, (7,))
-    assert first_seed(merged, 3).booster.num_trees() == 20
-    np.testing.assert_allclose(first_seed(merged, 3).logit(rows.matrix), alone.logit(rows.matrix), atol=1e-12)
-    assert isinstance(first_seed(merged, 3), Trees)
+    first = first_seed(merged)
+    assert first is not None
+    assert first.booster.num_trees() == 20
+    np.testing.assert_allclose(first.logit(rows.matrix), alone.logit(rows.matrix), atol=1e-12)
 
 
 # --- the config ------------------------------------------------------------------------------------------------------
