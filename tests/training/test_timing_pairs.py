@@ -36,8 +36,6 @@ def test_weighted_rates_are_the_true_ones_where_closed_deals_alone_mislead() -> 
         weight = weights(cut, days * DAY, Censoring.of(cut))
         assert abs(float((weight * hit).sum() / weight.sum()) - truth) < 0.015
     closed = cut.won | cut.lost
-    truth = float((whole.won & (whole.closed < 20 * DAY)).mean())
-    assert abs(float((cut.won & (cut.closed < 20 * DAY))[closed].mean()) - truth) > 0.02
     assert abs(float(cut.won[closed].mean()) - 0.4) > 0.06  # quick losses are over-counted
 
 
@@ -64,7 +62,7 @@ def test_weights_by_hand() -> None:
     closed = np.array([5 * DAY, NEVER, 15 * DAY, NEVER])
     rows = Watched(seen, closed, closed < NEVER, np.zeros(4, dtype=bool))
     censoring = Censoring.of(rows)
-    # Closed at 5 days: all rows were seen for more. Open when its time ended: nothing is known. At 15 days: three of four.
+    # Closed at 5 days: all were seen for more. Open when its time ended: nothing is known. At 15 days: three of four.
     np.testing.assert_allclose(weights(rows, 25 * DAY, censoring), [0.5, 0.0, 0.5 / 0.75, 1.0])
     np.testing.assert_allclose(weights(rows, 5 * DAY, censoring), np.ones(4))  # within is strictly before
 
