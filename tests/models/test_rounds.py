@@ -47,7 +47,7 @@ def test_trees_that_help_on_newer_rows_are_trusted() -> None:
 
 
 def test_more_trees_are_grown_while_the_newer_rows_want_all_of_them() -> None:
-    """Each tree learns a thousandth: 9,000 would be as many as usual, so the most that is allowed is wanted whole."""
+    """They are counted by what they learn: told that a tree learns all there is, 9 are too few and 3 are added in turn."""
     rows, _ = planted(9000, seed=9)
     made = trial(rows, 6000)
     few = trust(
@@ -81,8 +81,8 @@ def test_a_shock_of_the_level_does_not_talk_trees_away() -> None:
         made = trials(old, before, new, after, [(TREES, 7)], level_free)
         shares.append(trust(made, [new.matrix], 0.1, 90, 1).share)
     calm, free, bound = shares
-    assert calm > 0.3
-    assert free > 0.3
+    assert calm > 0.2
+    assert free > 0.2
     assert bound < 0.5 * free
 
 
