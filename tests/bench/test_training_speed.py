@@ -1,7 +1,7 @@
 """Training is at most half as long again as the bare LightGBM fits inside it: 100,000 rows x 80 features, 8 seeds.
 
-The bare fits are LightGBM's own loops on the same rows: each inner fold's trees on its older rows with one seed, and the
-final trees with all seeds, as many trees as training grew. Binning is counted with them, as it is in training; what is
+The bare fits are LightGBM's own loops on the same rows: each inner fold's trees on its older rows with one seed, and
+the final trees with all seeds, as many trees as training grew. Binning is counted with them, as it is in training; what is
 on top is the ridge at every cut, choosing how far the trees are trusted, calibration and the merge. Both sides are told
 in seconds and in seconds of all cores; the first is what a user waits for. On one thread each where they are compared,
 so that neither gains by growing side by side what the other grows in turn.
