@@ -65,12 +65,14 @@ class Frame:
     """How a company's time is cut for tables: the head, and the ages (days) that bucket an `eventual` head.
 
     stage_count: number of open stages. penalty: ridge strength of linear models, in units of one standardised row.
+    period_days: the usual length of a period.
     """
 
     target: str
     stage_count: int
     age_edges: tuple[float, ...] = ()
     penalty: float = 1.0
+    period_days: float = 91.0
 
 
 def sigmoid(x: Float) -> Float:

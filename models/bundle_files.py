@@ -18,6 +18,7 @@ from models.calibrate import Affine
 from models.close import CloseModel
 from models.exact import from_hex, to_hex
 from models.heads import Heads, Prediction
+from models.ladder import RIDGE_RUNG, RUNGS, TREES_RUNG, Doubt
 from models.linear import Linear
 from models.profile import Profile
 from models.reference_io import plain_json
@@ -149,7 +150,10 @@ def _close_json(model: CloseModel) -> dict[str, Any]:
             "overall": to_hex(table.overall),
         },
         "calibration": [to_hex(model.calibration.intercept), to_hex(model.calibration.slope)],
+        "rung": model.rung,
     }
+    if model.doubt is not None:
+        told["doubt"] = [to_hex(model.doubt.low), to_hex(model.doubt.high), model.doubt.basis]
     if isinstance(model.offset, Linear):
         told["linear"] = {name: to_hex(getattr(model.offset, name)) for name in (*_ARRAYS, *_NUMBERS)}
     return told
@@ -167,4 +171,11 @@ def _close_model(told: dict[str, Any], names: tuple[str, ...], trees: bytes | No
         offset = Linear(names=names, table=table, **read)
     intercept, slope = (from_hex(value) for value in told["calibration"])
     grown = Trees(names, trees.decode()) if trees is not None else None
-    return CloseModel(names, offset, grown, Affine(intercept, slope))
+    doubt = None
+    if "doubt" in told:
+        low, high, basis = told["doubt"]
+        doubt = Doubt(from_hex(low), from_hex(high), str(basis))
+    rung = told.get("rung", TREES_RUNG if grown else RIDGE_RUNG)  # format 1 did not say
+    if rung not in RUNGS:
+        raise ValueError(f"{CLOSE} names the rung {rung!r}, expected one of {', '.join(RUNGS)}")
+    return CloseModel(names, offset, grown, Affine(intercept, slope), rung, doubt)

@@ -2,8 +2,8 @@
 
 ``log-odds = calibration(ridge offset + small trees)``. The offset is a ridge logistic regression whose main column is
 the smoothed stage x time-left rate; LightGBM is boosted from it (`init_score`), a few leaves at a time, several seeds
-averaged. Why: DESIGN.md section 4; the number of trees comes from the latest inner periods, so no figure of the test
-period is ever used to choose anything.
+averaged. Why: DESIGN.md section 4; how far the trees are trusted comes from the latest inner periods, so no figure of
+the test period is ever used to choose anything.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 from features.build import FeatureMatrix
 from models.base import Bool, Examples, Float, Frame, clipped_logit, sigmoid
 from models.calibrate import IDENTITY, Affine, calibrate
+from models.ladder import TABLE_RUNG, TREES_RUNG, Doubt, doubt_of
 from models.linear import TABLE, Linear, fit_linear
-from models.rounds import PATIENCE, Trial, choose_rounds, trials
-from models.tables import RateTable, fit_stage_time
+from models.rounds import Trial, Trust, trials, trust
+from models.tables import RateTable, fit_cold_start, fit_stage_time
 from models.trees import Member, Trees, TreeSettings, fit_members
 
-GROWTH = 1.15  # the final fit has more rows than the inner ones, so it may have more trees
 UNKNOWN_STAGE = "the stage is not known: scored from the table of rates by time alone"
 
 
@@ -79,27 +79,33 @@ class CloseSettings:
 class FitNotes:
     """What was chosen, and on what evidence.
 
-    rounds: trees a seed; of several members their mean, rounded. member_rounds: of each. inner_rounds: the best number
-    of the first member in each inner fold alone. inner_loss: log loss of each inner fold with the trees that were
-    chosen (without what the final fit adds for its larger number of rows).
+    rounds: trees a seed, the most of any member. trust: number of trees and share of each member, see `models.rounds`.
+    inner_loss: log loss of each inner fold with the trees that were chosen, inner_offset_loss: without any.
+    rung: see `models.ladder`.
     """
 
     rounds: int
-    inner_rounds: tuple[int, ...]
     inner_loss: tuple[float, ...]
     inner_offset_loss: tuple[float, ...]
     calibration: Affine
-    member_rounds: tuple[int, ...] = ()
+    trust: tuple[Trust, ...] = ()
+    rung: str = TREES_RUNG
+    doubt: Doubt | None = None
 
 
 @dataclass(frozen=True)
 class CloseModel:
-    """A fitted close model. names: feature columns, in order. trees: None where no tree helped."""
+    """A fitted close model. names: feature columns, in order. trees: None where no tree helped.
+
+    rung: what its training rows could carry, see `models.ladder`. doubt: None where it was not told.
+    """
 
     names: tuple[str, ...]
     offset: Linear | RateTable
     trees: Trees | None
     calibration: Affine = field(default=IDENTITY)
+    rung: str = TREES_RUNG
+    doubt: Doubt | None = None
 
     def raw_offset(self, matrix: FeatureMatrix) -> Float:
         """Return the offset in log-odds, float64[n]."""
@@ -125,11 +131,6 @@ class CloseModel:
     def table(self) -> RateTable:
         """The stage x time table inside the offset."""
         return self.offset.table if isinstance(self.offset, Linear) else self.offset
-
-    @property
-    def rung(self) -> str:
-        """The rung of the cold-start ladder that the model stands on: "table", "ridge" or "trees"."""
-        return "trees" if self.trees is not None else "ridge" if isinstance(self.offset, Linear) else "table"
 
     def contributions(self, matrix: FeatureMatrix) -> tuple[tuple[str, ...], Float, Float]:
         """Return (factor names, log-odds float64[n, f], base float64[n]): base + row sum = `logit`, to rounding.
@@ -170,15 +171,19 @@ def fit_close(
     inner: Sequence[InnerFold],
     key: int | None = None,
     shared: Shared | None = None,
+    rung: str = TREES_RUNG,
 ) -> tuple[CloseModel, FitNotes]:
     """Fit on all `examples`; `inner` folds, oldest first, decide the number of trees and the calibration.
 
+    On the rungs below trees they only tell how wide the doubt is.
     key: names these rows for `shared`, as an inner fold's key names its own; None shares nothing.
     """
     shared = shared or Shared()
+    if rung != TREES_RUNG:
+        return _fit_low(examples, frame, settings, inner, key, shared, rung)
     judged = [_judge(examples, frame, settings, fold, shared) for fold in inner]
-    best = _best_rounds(judged, settings)
     news = [examples.take(fold.judge) for fold in inner]
+    best = _trust(judged, news, settings)
     raws = [_raw(found, new, best) for found, new in zip(judged, news, strict=True)]
     calibration = IDENTITY
     if settings.calibrate == "auto" and inner:
@@ -190,24 +195,57 @@ def fit_close(
             level=frame.target != "in_period",
         )
     offset = _fit_offset(examples, frame, settings, key, shared)
-    chosen = tuple(round(GROWTH * rounds) for rounds in best)
     grown = None
-    if any(chosen):
+    if any(each.rounds for each in best):
         members = [
-            Member(own, rounds, settings.seeds_of(i))
-            for i, (own, rounds) in enumerate(zip(settings.members, chosen, strict=True))
+            Member(own, each.rounds, settings.seeds_of(i), each.share)
+            for i, (own, each) in enumerate(zip(settings.members, best, strict=True))
         ]
         grown = fit_members(examples, offset_logit(offset, examples.matrix), members)
-    model = CloseModel(examples.matrix.names, offset, grown, calibration)
+    doubt = _doubt(examples, news, [calibration.apply(raw) for raw in raws])
+    model = CloseModel(examples.matrix.names, offset, grown, calibration, rung, doubt)
     notes = FitNotes(
-        rounds=round(float(np.mean(chosen))),
-        inner_rounds=tuple(int(np.argmin(found.trials[0].losses[: best[0] + PATIENCE + 1])) for found in judged),
+        rounds=max(each.rounds for each in best),
         inner_loss=tuple(_loss(new.y, raw) for new, raw in zip(news, raws, strict=True)),
         inner_offset_loss=tuple(_loss(new.y, found.offset) for new, found in zip(news, judged, strict=True)),
         calibration=calibration,
-        member_rounds=chosen,
+        trust=best,
+        rung=rung,
+        doubt=doubt,
     )
     return model, notes
+
+
+def _fit_low(
+    examples: Examples,
+    frame: Frame,
+    settings: CloseSettings,
+    inner: Sequence[InnerFold],
+    key: int | None,
+    shared: Shared,
+    rung: str,
+) -> tuple[CloseModel, FitNotes]:
+    """Fit a rung below the trees: the cold-start table, which nothing shares, or the offset alone, uncalibrated."""
+    names = examples.matrix.names
+    if rung == TABLE_RUNG:
+        doubt = _doubt(examples, [], [])
+        model = CloseModel(names, fit_cold_start(examples, frame), None, IDENTITY, rung, doubt)
+        return model, FitNotes(0, (), (), IDENTITY, (), rung, doubt)
+    news, raws = [], []
+    for fold in inner:
+        news.append(examples.take(fold.judge))
+        older = _fit_offset(examples.take(fold.fit), frame, settings, fold.key, shared)
+        raws.append(offset_logit(older, news[-1].matrix))
+    doubt = _doubt(examples, news, raws)
+    model = CloseModel(names, _fit_offset(examples, frame, settings, key, shared), None, IDENTITY, rung, doubt)
+    losses = tuple(_loss(new.y, raw) for new, raw in zip(news, raws, strict=True))
+    return model, FitNotes(0, losses, losses, IDENTITY, (), rung, doubt)
+
+
+def _doubt(examples: Examples, news: Sequence[Examples], raws: Sequence[Float]) -> Doubt:
+    """Tell the doubt from the deals won in training and from what out-of-time log-odds said of newer rows."""
+    won = len(np.unique(examples.deal[examples.y > 0]))
+    return doubt_of(won, [float(new.y.sum()) for new in news], [float(sigmoid(raw).sum()) for raw in raws])
 
 
 def _judge(examples: Examples, frame: Frame, settings: CloseSettings, fold: InnerFold, shared: Shared) -> Judged:
@@ -224,22 +262,23 @@ def _judge(examples: Examples, frame: Frame, settings: CloseSettings, fold: Inne
     return found
 
 
-def _best_rounds(judged: Sequence[Judged], settings: CloseSettings) -> tuple[int, ...]:
-    """Return each member's number of trees; without an inner fold nothing shows that trees help, so there are none."""
+def _trust(judged: Sequence[Judged], news: Sequence[Examples], settings: CloseSettings) -> tuple[Trust, ...]:
+    """Return how far each member is trusted; without an inner fold nothing shows that trees help, so not at all."""
     if not judged:
-        return (0,) * len(settings.members)
-    workers = settings.members[0].num_threads
+        return (Trust(),) * len(settings.members)
+    workers, newer = settings.members[0].num_threads, [new.matrix for new in news]
     return tuple(
-        choose_rounds([found.trials[i] for found in judged], settings.max_rounds, workers)
-        for i in range(len(settings.members))
+        trust([found.trials[i] for found in judged], newer, own.learning_rate, settings.max_rounds, workers)
+        for i, own in enumerate(settings.members)
     )
 
 
-def _raw(found: Judged, new: Examples, rounds: tuple[int, ...]) -> Float:
+def _raw(found: Judged, new: Examples, best: tuple[Trust, ...]) -> Float:
     """Return the log-odds of an inner fold's newer rows: the offset and the mean of its members, one seed of each."""
     total = found.offset.copy()
-    for trial, count in zip(found.trials, rounds, strict=True):
-        total += trial.logit(new.matrix, count) / len(rounds)
+    for trial, each in zip(found.trials, best, strict=True):
+        if each.rounds:
+            total += each.share / len(best) * trial.logit(new.matrix, each.rounds)
     return total
 
 

@@ -11,6 +11,7 @@ from features.told import Told
 from models.amount import AmountModel
 from models.base import Bool, Float, sigmoid
 from models.close import CloseModel
+from models.ladder import TABLE_RUNG
 from models.timing import Outlook, TimingModel
 
 
@@ -49,6 +50,10 @@ class Heads:
         amount = None if self.amount is None else self.amount.predict(matrix, told)
         return Prediction(log_odds, p, self.close.blind(matrix), outlook, amount)
 
+    def names(self) -> list[str]:
+        """Return which heads there are."""
+        return ["close", *(name for name in ("timing", "amount") if getattr(self, name) is not None)]
+
     def rungs(self, blind: Bool) -> list[str]:
         """Return which rung of the cold-start ladder answers each row: "table", "ridge" or "trees"."""
-        return np.where(blind, "table", self.close.rung).tolist()  # type: ignore[no-any-return]
+        return np.where(blind, TABLE_RUNG, self.close.rung).tolist()  # type: ignore[no-any-return]

@@ -59,12 +59,14 @@ class Linear:
 
 
 def fit_linear(examples: Examples, frame: Frame) -> Linear:
-    """Fit the ridge; constant columns get weight 0."""
+    """Fit the ridge; constant columns get weight 0, and all of them where the rows have one outcome only."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
     table = fit_stage_time(examples, frame)
     names = examples.matrix.names
+    if not 0 < examples.y.sum() < len(examples):
+        return _flat(names, table)
     values = examples.matrix.values
     missing = np.isnan(values)
     with np.errstate(invalid="ignore"):
@@ -98,6 +100,13 @@ def fit_linear(examples: Examples, frame: Frame) -> Linear:
         mean,
         scale,
     )
+
+
+def _flat(names: tuple[str, ...], table: RateTable) -> Linear:
+    """Return what says the table's overall rate of every row."""
+    none = np.zeros(len(names))
+    usual = float(clipped_logit(np.array([table.overall]))[0])
+    return Linear(names, table, usual, 0.0, 0.0, none, none, none, none, none, np.ones(len(names)))
 
 
 def _quantiles(values: Float, missing: np.ndarray, shares: tuple[float, ...]) -> Float:

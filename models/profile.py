@@ -43,4 +43,4 @@ def profile_of(matrix: FeatureMatrix, y: Float, stage_count: int) -> Profile:
         overall = np.nanmedian(matrix.values, axis=0)
         rows = [matrix.values[stage == rank] for rank in range(stage_count)]
         medians = [np.nanmedian(part, axis=0) if len(part) >= FEWEST else overall for part in rows]
-    return Profile(matrix.names, np.vstack([*medians, overall]), float(y.mean()))
+    return Profile(matrix.names, np.vstack([*medians, overall]), float(y.mean()) if len(y) else float("nan"))

@@ -2,6 +2,10 @@
 
 A cell's rate is shrunken towards what its stage and its time bucket say together (additive in log-odds), and those
 towards the overall rate: ``(won + m * parent) / (rows + m)`` with m = 20 rows.
+
+The cold-start table has a prior instead, since a company with few closed deals has no rates of its own, see `prior`:
+its level and each stage's are moved by the company's wins (as gamma counts worth 3 wins), the cells by their own rows
+(as beta counts worth 20 deals; rows of a deal go together).
 """
 
 from __future__ import annotations
@@ -13,10 +17,13 @@ import numpy as np
 from features.build import FeatureMatrix
 from features.columns import logit
 from models.base import CLIP, Examples, Float, Frame, Int, sigmoid
+from models.ladder import PRIOR_WINS
 
 WEIGHT = 20.0
 DAYS_PER_BUCKET = 7.0
 LAST_WEEK = 14  # weeks left of a quarter: 0..13, and more for longer periods
+PRIOR_MOST = 0.95
+PRIOR_UNKNOWN = 0.4  # where an unknown stage is taken to lie between the first (0) and the last (1)
 DEFAULT_AGES = (3.0, 7.0, 14.0, 28.0, 56.0, 91.0, 182.0)
 
 
@@ -55,19 +62,60 @@ def fit_stage_rate(examples: Examples, frame: Frame) -> RateTable:
 
 def fit_stage_time(examples: Examples, frame: Frame) -> RateTable:
     """Fit the rate by stage and weeks left of the period (head `in_period`) or by stage and age (head `eventual`)."""
+    return _fit(examples, _empty(frame))
+
+
+def fit_cold_start(examples: Examples, frame: Frame) -> RateTable:
+    """Fit the rate by stage and time where deals are few, none at all included; see the module docstring."""
+    empty = _empty(frame)
+    n, won = _counts(examples, empty)
+    weight = len(np.unique(examples.deal)) / max(len(examples), 1)  # a deal counts as one, however many rows it has
+    n, won = n * weight, won * weight
+    start = prior(frame, empty)
+    level = (won.sum() + PRIOR_WINS) / ((n * start).sum() + PRIOR_WINS)
+    by_stage = (won.sum(axis=1) + PRIOR_WINS) / ((n * start).sum(axis=1) * level + PRIOR_WINS)
+    parent = np.clip(start * level * by_stage[:, None], CLIP, PRIOR_MOST)
+    rates = (won + WEIGHT * parent) / (n + WEIGHT)
+    overall = float((n * rates).sum() / n.sum()) if len(examples) else float(start.mean())
+    return RateTable(empty.column, empty.edges, rates, overall)
+
+
+def prior(frame: Frame, table: RateTable) -> Float:
+    """Return what is believed of a company's cells before its first closed deal, float64[stages + 1, buckets].
+
+    With s the stage's place (0 first, 1 last) and u the share of the period that is left: log-odds ``-2 + 1.25 s +
+    (1 - s) log u``. A fresh deal in the first stage wins by the end of the period one time in eight, one in the last
+    stage one time in three whatever the time. Of an `eventual` head ``-1.5 + 2 s``: one in five, and three in five.
+    """
+    rows, buckets = table.rates.shape
+    place = np.append(np.arange(rows - 1) / max(rows - 2, 1), PRIOR_UNKNOWN)[:, None]
+    if frame.target != "in_period":
+        return sigmoid(np.repeat(-1.5 + 2.0 * place, buckets, axis=1))
+    left = np.minimum(DAYS_PER_BUCKET * (np.arange(buckets) + 0.5) / frame.period_days, 1.0)
+    return sigmoid(-2.0 + 1.25 * place + (1.0 - place) * np.log(left))
+
+
+def _empty(frame: Frame) -> RateTable:
+    """Return the cells of stage and weeks left of the period, or of stage and age for an `eventual` head."""
     if frame.target == "in_period":
         column, edges = "days_left", tuple(DAYS_PER_BUCKET * week for week in range(1, LAST_WEEK + 1))
     else:
         column, edges = "days_open", frame.age_edges or DEFAULT_AGES
-    return _fit(examples, RateTable(column, edges, np.zeros((frame.stage_count + 1, len(edges) + 1))))
+    return RateTable(column, edges, np.zeros((frame.stage_count + 1, len(edges) + 1)))
 
 
-def _fit(examples: Examples, empty: RateTable) -> RateTable:
+def _counts(examples: Examples, empty: RateTable) -> tuple[Float, Float]:
+    """Return rows and won rows of each cell."""
     rows, buckets = empty.rates.shape
     stage, bucket = empty.cells(examples.matrix)
     cell = stage * buckets + bucket
     n = np.bincount(cell, minlength=rows * buckets).reshape(rows, buckets).astype(np.float64)
     won = np.bincount(cell, weights=examples.y, minlength=rows * buckets).reshape(rows, buckets)
+    return n, won
+
+
+def _fit(examples: Examples, empty: RateTable) -> RateTable:
+    n, won = _counts(examples, empty)
     overall = np.clip((won.sum() + 0.5) / (n.sum() + 1.0), CLIP, 1 - CLIP)
     by_stage = logit((won.sum(axis=1) + WEIGHT * overall) / (n.sum(axis=1) + WEIGHT))
     by_bucket = logit((won.sum(axis=0) + WEIGHT * overall) / (n.sum(axis=0) + WEIGHT))

@@ -118,11 +118,15 @@ class Trees:
 
 @dataclass(frozen=True)
 class Member:
-    """One tree configuration of a model: its settings, its number of trees (0: it adds nothing), and its seeds."""
+    """One tree configuration of a model: its settings, its number of trees (0: it adds nothing), and its seeds.
+
+    share: of what its trees say that counts, 0-1.
+    """
 
     settings: TreeSettings
     rounds: int
     seeds: tuple[int, ...]
+    share: float = 1.0
 
 
 def fit_trees(train: Examples, offset: Float, settings: TreeSettings, rounds: int, seeds: tuple[int, ...]) -> Trees:
@@ -148,9 +152,9 @@ def fit_members(train: Examples, offset: Float, members: Sequence[Member]) -> Tr
     boosters = [lightgbm.Booster(member.settings.params(seed) | ONE_THREAD, data) for member, seed in grown]
     grow([(booster, member.rounds) for booster, (member, _) in zip(boosters, grown, strict=True)], settings.num_threads)
     texts = [str(booster.model_to_string(num_iteration=-1)) for booster in boosters]
-    divisors = [len(members) * len(member.seeds) for member, _ in grown]
-    first = (len(_split(texts[0])[1]), divisors[0]) if members[0].rounds else (0, 1)
-    return Trees(train.matrix.names, texts[0] if categorical else merge(texts, divisors), first)
+    scales = [member.share / (len(members) * len(member.seeds)) for member, _ in grown]
+    first = (len(_split(texts[0])[1]), len(members) * len(members[0].seeds)) if members[0].rounds else (0, 1)
+    return Trees(train.matrix.names, merge(texts, scales, categorical), first)
 
 
 def grow(boosters: Sequence[tuple[Growing, int]], workers: int) -> None:
@@ -196,14 +200,15 @@ def dataset(train: Examples, offset: Float, settings: TreeSettings) -> lightgbm.
     )
 
 
-def merge(texts: list[str], divisors: Sequence[int] = ()) -> str:
-    """Return one model text whose prediction is the sum of the texts' predictions, each divided by its divisor.
+def merge(texts: list[str], scales: Sequence[float] = (), categorical: bool = False) -> str:
+    """Return one model text whose prediction is the sum of the texts' predictions, each times its scale.
 
-    divisors: one per text; without them the mean.
+    scales: one per text; without them the mean. categorical: whether trees may hold codes; such a text stays alone.
+    Raises ValueError for codes where there should be none.
     """
-    divisors = divisors or [len(texts)] * len(texts)
+    scales = scales or [1 / len(texts)] * len(texts)
     parts = [_split(text) for text in texts]
-    scaled = [_scaled(tree, by) for (_, trees, _), by in zip(parts, divisors, strict=True) for tree in trees]
+    scaled = [_scaled(tree, by, categorical) for (_, trees, _), by in zip(parts, scales, strict=True) for tree in trees]
     return _text(parts[0][0], scaled, parts[0][2])
 
 
@@ -218,7 +223,7 @@ def first_seed(trees: Trees) -> Trees | None:
     if not count:
         return None
     head, blocks, tail = _split(trees.text)
-    return Trees(trees.names, _text(head, [_scaled(block, 1 / divisor) for block in blocks[:count]], tail))
+    return Trees(trees.names, _text(head, [_scaled(block, divisor) for block in blocks[:count]], tail))
 
 
 def _text(head: str, trees: list[str], tail: str) -> str:
@@ -239,12 +244,12 @@ def _split(text: str) -> tuple[str, list[str], str]:
     return text[:first], blocks, tail + "\n\npandas_categorical:null\n"
 
 
-def _scaled(block: str, count: float) -> str:
-    if "num_cat=0" not in block:
+def _scaled(block: str, scale: float, categorical: bool = False) -> str:
+    if not categorical and "num_cat=0" not in block:
         raise ValueError("a tree with categorical splits can't be merged; the close model has none")
     lines = block.split("\n")
     for i, line in enumerate(lines):
         name, _, values = line.partition("=")
         if name in _SCALED and values:
-            lines[i] = f"{name}=" + " ".join(repr(float(value) / count) for value in values.split(" "))
+            lines[i] = f"{name}=" + " ".join(repr(float(value) * scale) for value in values.split(" "))
     return "\n".join(lines)

@@ -35,7 +35,7 @@ class AmountSettings:
     """How an amount model is fitted.
 
     fewest: won deals below which no tree is grown. prior: won deals that count for "amounts stay as they are" in the
-    overall ratio. deals_in_leaf: sum of the hessian, with one weight a deal about a number of deals. The others
+    overall ratio. deals_in_leaf: sum of the hessian, which with one weight a deal is about a number of deals. Others
     are LightGBM's own.
     """
 

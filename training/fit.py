@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def make_bundle(
         trained_as_of=prepared.until,
         rows=len(rows),
         deals=len(np.unique(rows.deal)),
-        first_as_of=int(rows.as_of.min()),
+        first_as_of=int(rows.as_of.min(initial=prepared.until)),
         config_hash=config_hash(config, mapping),
         data_fingerprint=data_fingerprint,
         plan_fingerprint=prepared.plan.fingerprint(),
@@ -75,6 +76,8 @@ def make_bundle(
         left_out=prepared.left_out,
     )
     profile = profile_of(rows.matrix, rows.y, len(record.stages.order))
+    if not len(rows):  # a company without a past has no rate of its own, only the prior's
+        profile = replace(profile, rate=model.table.overall)
     golden = rows.take(_golden(len(rows), config))
     told = told_at(record, Requests(golden.deal, golden.as_of))
     reference = record.reference.before(prepared.until)  # not what a period that still runs has yielded so far

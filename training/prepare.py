@@ -105,7 +105,8 @@ def frame_of(config: Config, stage_count: int) -> Frame:
     """Return how tables cut time: ages of the config are told apart at the middle between neighbours."""
     ages = [age.total_seconds() * MICRO / DAY for age in config.snapshots.ages]
     edges = tuple((a + b) / 2 for a, b in pairwise(ages))
-    return Frame(config.target, stage_count, edges, config.model.ridge_penalty)
+    length = float(np.median(np.diff(calendar_of(config).starts))) / DAY
+    return Frame(config.target, stage_count, edges, config.model.ridge_penalty, length)
 
 
 def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepared:

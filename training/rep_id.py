@@ -68,7 +68,7 @@ def predict_references(
     for kind, names in ids.names.items():
         rows = with_code(ground.rows.select(names), ids.code[ground.mask])
         settings = _settings(ground.settings, prepared.plan.names, names)
-        fitted, _ = fit_close(rows, prepared.frame, settings, ground.inner, ground.cut, ids.shared[kind])
+        fitted, _ = fit_close(rows, prepared.frame, settings, ground.inner, ground.cut, ids.shared[kind], ground.rung)
         out[NAMES[kind]] = fitted.predict(with_code(asked.select(names), ids.code[test]).matrix)
     return out
 

@@ -13,7 +13,7 @@ from features.periods import DAY, Calendar
 from models.base import Bool, Examples, Int
 from models.close import InnerFold
 
-INNER_PERIODS = 2
+INNER_PERIODS = 4
 INNER_SHARES = (0.55, 0.7, 0.85)  # of the training deals by creation, for heads without periods
 FEWEST = 200  # rows, and 10 wins, that either side of an inner fold must have to tell anything
 FEWEST_WINS = 10

@@ -85,8 +85,8 @@ def models(bundle: Bundle) -> dict[str, CloseModel]:
     model = bundle.model
     return {
         "trees": model,
-        "ridge": replace(model, trees=None),
-        "table": CloseModel(model.names, model.table, None),
+        "ridge": replace(model, trees=None, rung="ridge"),
+        "table": CloseModel(model.names, model.table, None, rung="table"),
     }
 
 
@@ -96,6 +96,7 @@ def test_every_rung_is_saved_and_loaded(world: World, tmp_path: Path, rung: str)
     save(replace(world.bundle, model=model), tmp_path / "bundle")
     again = load(tmp_path / "bundle")
     assert (again.model.rung, (tmp_path / "bundle" / "trees.txt").exists()) == (rung, rung == "trees")
+    assert again.model.doubt == model.doubt
     assert again.model.predict(again.golden).tobytes() == model.predict(again.golden).tobytes()
     assert again.heads.rungs(np.array([False, True])) == [rung, "table"]
 
@@ -110,9 +111,15 @@ def test_a_bundle_of_the_format_before_is_read(world: World, tmp_path: Path) -> 
         about = {name: value for name, value in manifest["about"].items() if name != "horizon_days"}
         return manifest | {"format": 1, "about": about}
 
+    rewrite(
+        folder,
+        "close.json",
+        lambda told: {name: value for name, value in told.items() if name not in ("rung", "doubt")},
+    )
     rewrite(folder, MANIFEST, older)
     old = load(folder)
     assert (old.timing, old.amount, old.told) == (None, None, None)
+    assert old.model.rung == ("ridge" if old.model.trees is None else "trees")
     assert old.model.predict(old.golden).tobytes() == world.bundle.model.predict(world.bundle.golden).tobytes()
 
 
@@ -170,6 +177,8 @@ def test_a_changed_file_of_a_head_is_found_by_its_digest(folder: Path, name: str
         ("amount.json", lambda told: told | {"stages": []}),
         ("amount.json", lambda told: told | {"segments": {"colour": {"red": "0x0p+0"}}}),
         ("amount.json", lambda told: {name: value for name, value in told.items() if name != "level"}),
+        ("close.json", lambda told: told | {"rung": "roof"}),
+        ("close.json", lambda told: told | {"doubt": ["0x1p+0"]}),
         ("timing.json", lambda told: {}),
         ("golden.json", lambda told: told | {"told": {}}),
         ("golden.json", lambda told: told | {"told": told["told"] | {"amount_cents": ["1"]}}),

@@ -1,4 +1,4 @@
-"""The number of trees: judged on later rows, deaf to a period's level, the same however far trials had been grown."""
+"""How far trees are trusted: judged on newer rows, deaf to a period's level, the same however far trials had grown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from models.base import Examples, Float, Frame, sigmoid
 from models.linear import fit_linear
-from models.rounds import Trial, best_level, choose_rounds, trials
+from models.rounds import LEAN, LEAST, SHARES, Trial, Trust, best_level, posterior_mean, trials, trust
 from models.trees import TreeSettings, fit_trees
 from tests.models.planted import STAGES, log_loss, planted
 
@@ -27,26 +27,42 @@ def trial(rows: Examples, old: int, level_free: bool = False) -> tuple[Trial, Ex
     return made[0], before, after
 
 
-def test_rounds_are_chosen_on_later_rows() -> None:
+def told(made: tuple[Trial, Examples, Examples], max_rounds: int = 90) -> Trust:
+    return trust([made[0]], [made[2].matrix], 0.1, max_rounds, 1)
+
+
+def test_trees_that_help_on_newer_rows_are_trusted() -> None:
     rows, _ = planted(6000, seed=9)
-    made, old, new = trial(rows, 4000)
-    best = choose_rounds([made], 200, 1)
-    assert 10 < best <= 200
-    added = made.logit(new.matrix, best)
-    assert log_loss(new.y, flat(new) + added) < log_loss(new.y, flat(new)) - 0.03
-    assert made.losses[best] == pytest.approx(log_loss(new.y, flat(new) + added), abs=1e-9)
-    refitted = fit_trees(old, flat(old), TREES, best, (7,)).logit(new.matrix)
+    made = trial(rows, 4000)
+    found = told(made)
+    assert found.rounds == 90
+    assert found.share > 0.8
+    old, new = made[1:]
+    added = made[0].logit(new.matrix, found.rounds)
+    refitted = fit_trees(old, flat(old), TREES, found.rounds, (7,)).logit(new.matrix)
     np.testing.assert_allclose(added, refitted, atol=1e-9)
+    expected = [log_loss(new.y, flat(new) + share * added) for share in SHARES]
+    np.testing.assert_allclose(made[0].losses(new.matrix, 90), expected, atol=1e-12)
+    assert expected[-1] < expected[0] - 0.03
+
+
+def test_more_trees_are_grown_while_the_newer_rows_want_all_of_them() -> None:
+    """They are counted by what they learn: told that a tree learns all there is, it begins with 9."""
+    rows, _ = planted(9000, seed=9)
+    made = trial(rows, 6000)
+    few = trust([made[0]], [made[2].matrix], 1.0, 400, 1)
+    assert few.rounds > 9
+    assert (few.rounds - 9) % 3 == 0
+    assert few.share < 0.9
+    assert told(made, 4).rounds == 4
 
 
 def test_no_tree_where_no_tree_helps() -> None:
-    """Later rows say the opposite of the earlier ones: every tree would hurt, so none is grown."""
+    """Newer rows say the opposite of the older ones: every tree would hurt, so none is grown."""
     rows, _ = planted(3000, seed=10)
     many = rows.matrix.column("meetings") > 2
-    told = replace(rows, y=np.where(np.arange(3000) < 2000, many, ~many).astype(np.float64))
-    made, _, new = trial(told, 2000, level_free=True)
-    assert choose_rounds([made], 50, 1) == 0
-    assert made.logit(new.matrix, 0).tolist() == [0.0] * 1000
+    turned = replace(rows, y=np.where(np.arange(3000) < 2000, many, ~many).astype(np.float64))
+    assert told(trial(turned, 2000, level_free=True)) == Trust(0, 0.0)
 
 
 def test_a_shock_of_the_level_does_not_talk_trees_away() -> None:
@@ -54,15 +70,18 @@ def test_a_shock_of_the_level_does_not_talk_trees_away() -> None:
     rows, truth = planted(12_000, seed=3)
     newer = np.arange(12_000) >= 9000
     drawn = np.random.default_rng(4).random(12_000) < sigmoid(truth - 1.5)
-    told = replace(rows, y=np.where(newer, drawn, rows.y).astype(np.float64))
-    old, new = told.take(~newer), told.take(newer)
-    line = fit_linear(old, Frame("in_period", STAGES))
-    before, after = line.logit(old.matrix), line.logit(new.matrix)
-    free, bound = (
-        choose_rounds(trials(old, before, new, after, [(TREES, 7)], level_free), 400, 1) for level_free in (True, False)
-    )
-    assert free > 5
-    assert bound == 0
+    shocked = replace(rows, y=np.where(newer, drawn, rows.y).astype(np.float64))
+    shares = []
+    for world, level_free in ((rows, True), (shocked, True), (shocked, False)):
+        old, new = world.take(~newer), world.take(newer)
+        line = fit_linear(old, Frame("in_period", STAGES))
+        before, after = line.logit(old.matrix), line.logit(new.matrix)
+        made = trials(old, before, new, after, [(TREES, 7)], level_free)
+        shares.append(trust(made, [new.matrix], 0.1, 90, 1).share)
+    calm, free, bound = shares
+    assert calm > 0.2
+    assert free > 0.2
+    assert bound < 0.8 * free
 
 
 def test_the_level_is_the_one_at_which_the_mean_is_right() -> None:
@@ -76,38 +95,38 @@ def test_the_level_is_the_one_at_which_the_mean_is_right() -> None:
     assert losses[1] < min(losses[0], losses[2])
 
 
-def test_the_choice_is_the_lowest_point_of_the_sum() -> None:
-    """Hand-made curves: a large fold that wants 3 trees, a small one that wants 1, and one that wants none."""
+def test_little_evidence_leaves_the_prior_and_much_of_it_the_best_share() -> None:
+    prior = np.exp(-LEAN * SHARES)
+    assert posterior_mean(np.zeros(21)) == pytest.approx(float((prior * SHARES).sum() / prior.sum()))
+    best = 0.7
+    means = [posterior_mean(deals * (SHARES - best) ** 2) for deals in (0, 5, 50, 5000)]
+    assert means == sorted(means)
+    assert means[-1] == pytest.approx(best, abs=0.01)
+    assert posterior_mean(5000 * SHARES) < LEAST
 
-    def told(rows: int, losses: list[float]) -> Trial:
-        made = trial(planted(400, seed=2)[0], 200)[0]
-        return replace(made, y=np.zeros(rows), losses=losses)
 
-    large, small = told(900, [0.5, 0.4, 0.3, 0.2, 0.4]), told(100, [0.5, 0.1, 0.3, 0.9, 0.9])
-    assert choose_rounds([large], 4, 1) == 3
-    assert choose_rounds([small], 4, 1) == 1
-    assert choose_rounds([large, small], 4, 1) == 3
-    assert choose_rounds([large, replace(small, y=np.zeros(9000))], 4, 1) == 1
-    assert choose_rounds([told(100, [0.1, 0.2, 0.2, 0.2, 0.2])], 4, 1) == 0
+def test_folds_count_by_their_deals() -> None:
+    """The same rows told of many deals weigh more than told of few: trees that help are trusted further."""
+    rows, _ = planted(3000, seed=9)
+    made, _, new = trial(rows, 2000)
+    few, many = (trust([replace(made, deals=n)], [new.matrix], 0.1, 90, 1).share for n in (5, 500))
+    assert 0.1 < few < many
 
 
 def test_a_trial_grown_before_tells_the_same() -> None:
     rows, _ = planted(6000, seed=9)
-    fresh, old = trial(rows, 4000)[0], trial(rows, 4000)[0]
+    fresh, old = trial(rows, 4000), trial(rows, 4000)
     for _ in range(123):
-        old.update()
-    assert choose_rounds([fresh], 200, 1) == choose_rounds([old], 200, 1)
-    shared = min(len(fresh.losses), len(old.losses))
-    assert fresh.losses[:shared] == old.losses[:shared]
+        old[0].update()
+    assert told(fresh) == told(old)
 
 
 def test_folds_grown_side_by_side_have_the_bits_of_folds_grown_in_turn() -> None:
     rows, _ = planted(6000, seed=9)
     pairs = [(2000, 3000), (3000, 4500), (4500, 6000)]
-    together, alone = ([trial(rows.take(np.arange(stop)), old)[0] for old, stop in pairs] for _ in range(2))
-    choose_rounds(together, 80, 3)
-    for each in alone:
-        choose_rounds([each], 80, 1)
+    together, alone = ([trial(rows.take(np.arange(stop)), old) for old, stop in pairs] for _ in range(2))
+    both = trust([made[0] for made in together], [made[2].matrix for made in together], 0.1, 90, 3)
+    assert both.rounds == 90
     for left, right in zip(together, alone, strict=True):
-        shared = min(len(left.losses), len(right.losses))
-        assert left.losses[:shared] == right.losses[:shared]
+        told(right)
+        assert left[0].told[90].tobytes() == right[0].told[90].tobytes()

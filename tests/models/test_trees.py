@@ -139,14 +139,14 @@ def test_boosting_goes_on_from_the_offset() -> None:
 def test_members_count_alike_whatever_their_seeds(seen: Examples) -> None:
     """The mean over members of the mean over their seeds; one without trees pulls towards the offset."""
     other = replace(settings(), num_leaves=3, learning_rate=0.05)
-    members = (Member(settings(), 20, (7, 8)), Member(other, 35, (9,)), Member(other, 0, (10,)))
+    members = (Member(settings(), 20, (7, 8)), Member(other, 35, (9,), 0.4), Member(other, 0, (10,)))
     merged = fit_members(seen, flat(seen), members)
     left, right = fit_trees(seen, flat(seen), settings(), 20, (7, 8)), fit_trees(seen, flat(seen), other, 35, (9,))
     assert merged.booster.num_trees() == 2 * 20 + 35
-    expected = (left.logit(seen.matrix) + right.logit(seen.matrix)) / 3
+    expected = (left.logit(seen.matrix) + 0.4 * right.logit(seen.matrix)) / 3
     np.testing.assert_allclose(merged.logit(seen.matrix), expected, atol=1e-12)
     phi = merged.contributions(seen.matrix)
-    apart = (left.contributions(seen.matrix) + right.contributions(seen.matrix)) / 3
+    apart = (left.contributions(seen.matrix) + 0.4 * right.contributions(seen.matrix)) / 3
     np.testing.assert_allclose(phi, apart, atol=1e-9)
 
 

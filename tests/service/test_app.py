@@ -37,6 +37,24 @@ def test_an_answer_names_model_and_facts(served: Served, world: World, ids: list
     assert 0 < result["p_won_in_period"] < 1
     assert result["period_end"] == "2025-06-30"
     assert isinstance(result["score"], int)
+    assert answer["horizon_days"] == 365
+    assert result["p_won"] + result["p_lost"] + result["p_open"] == pytest.approx(1.0, abs=1e-12)
+    assert "2025-05-05" <= result["close_date"]["p10"] <= result["close_date"]["p50"] <= result["close_date"]["p90"]
+    assert result["amount_expected"] > 0
+    assert 0 <= result["slip_risk"] <= 1
+    assert result["rung"] == world.bundle.model.rung
+
+
+def test_an_answer_of_a_model_without_the_other_heads_has_nulls(serve: Serve, world: World, ids: list[str]) -> None:
+    bare = replace(world.loaded, bundle=replace(world.bundle, timing=None, amount=None))
+    result = serve(loaded=bare).score(posted(world.body(ids[:1]))).json()["results"][0]
+    missing = [name for name, value in result.items() if value is None]
+    assert missing == ["p_won", "p_lost", "p_open", "close_date", "slip_risk", "amount_expected"]
+    assert 0 < result["p_won_in_period"] < 1
+
+
+def test_reasons_are_those_of_the_close_head(served: Served, world: World, ids: list[str]) -> None:
+    result = served.score(posted(world.body(ids[:1]))).json()["results"][0]
     assert {tuple(reason) for reason in result["reasons"]} == {("factor", "log_odds", "value", "usual", "sentence")}
     assert abs(sum(reason["log_odds"] for reason in result["reasons"]) - result["log_odds"]) < 1e-6
 
@@ -242,6 +260,10 @@ def test_status_tells_model_facts_and_limits(served: Served, world: World) -> No
     assert status["reference"]["origin"] == "source"
     assert status["reference"]["closed_deals"] == len(world.seen.record.reference.closes)
     assert status["limits"]["deals_explained"] == world.config.serving.max_deals_explained
+    assert status["heads"] == ["close", "timing", "amount"]
+    assert status["rung"] == world.bundle.model.rung
+    assert world.bundle.model.doubt is not None
+    assert status["doubt"] == world.bundle.model.doubt.text()
 
 
 @pytest.mark.parametrize(

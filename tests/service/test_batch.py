@@ -90,7 +90,7 @@ def test_a_row_tells_what_every_head_says(world: World, tmp_path: Path) -> None:
         assert days == sorted(days)
         assert float(row["amount_expected"]) > 0
         assert (row["slip_risk"] == "") or 0 <= float(row["slip_risk"]) <= 1
-        assert (row["rung"], row["schema_version"]) == ("trees", "2")
+        assert (row["rung"], row["schema_version"]) == (world.bundle.model.rung, "2")
 
 
 def test_cells_of_absent_heads_are_empty(world: World) -> None:

@@ -123,7 +123,7 @@ def test_won_lost_and_open_add_up_and_dates_are_in_order(world: World) -> None:
         assert date(2025, 5, 5) <= low <= middle <= high <= date(2026, 5, 6)
         assert one.amount_expected is not None
         assert one.amount_expected > 0
-        assert one.rung == "trees"
+        assert one.rung == world.bundle.model.rung
 
 
 def test_days_ahead_are_local_days(world: World) -> None:

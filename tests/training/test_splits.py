@@ -128,8 +128,9 @@ def test_inner_period_folds_stay_before_the_cut() -> None:
     cut = at("2024-07-01")
     rows = rows.take(rows.label_end <= cut)
     folds = inner_period_folds(CALENDAR, rows, cut)
-    assert [int(fold.judge.sum()) for fold in folds] == [91 * 4, 91 * 4]
-    for fold, start in zip(folds, ("2024-01-01", "2024-04-01"), strict=True):
+    assert [int(fold.judge.sum()) for fold in folds] == [92 * 4, 92 * 4, 91 * 4, 91 * 4]
+    starts = ("2023-07-01", "2023-10-01", "2024-01-01", "2024-04-01")
+    for fold, start in zip(folds, starts, strict=True):
         assert rows.label_end[fold.judge].max() <= cut
         assert rows.as_of[fold.judge].min() == at(start)
         assert rows.label_end[fold.fit].max() == at(start)
