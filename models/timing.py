@@ -1,8 +1,8 @@
 """When a deal closes: P(won), P(lost) and P(open) at any horizon, the expected close date, the risk that it slips.
 
 Two heads (`models.timing_head`) give the shape, the close head decides the period: at its end the won curve is the
-close head's probability to the last bit (`models.timing_curves`). An `eventual` head knows no period: its probability is
-met at the longest horizon, since two answers to "will it be won" beside each other would contradict.
+close head's probability to the last bit (`models.timing_curves`). An `eventual` head knows no period: its probability
+is met at the longest horizon, since two answers to "will it be won" beside each other would contradict.
 
 ======================  ==============================================================================
 ``timing.json``         tables, lines, levels of the window; floats written exactly

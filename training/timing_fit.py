@@ -20,7 +20,7 @@ from training.cuts import FEWEST_CLOSED
 from training.labels import Watched, outcomes, watched
 from training.prepare import Prepared
 from training.timing_line import fit_lines, fit_table
-from training.timing_pairs import Censoring, Pairs, draw_pairs, weights
+from training.timing_pairs import DRAWS, Censoring, Pairs, draw_pairs, weights
 from training.timing_trees import Boosting, Side, choose, grow
 
 FEWEST_WINS = 10  # and losses, without which there is no curve
@@ -28,7 +28,8 @@ SHORTEST_TOLD = 2.0  # days, however short the record
 LEVEL_DEALS = 50.0  # later wins at which their own spread counts half
 Levels = tuple[float, float, float]
 TREES_FROM = 400  # closed deals
-INNER_PERIODS = 2  # before the cut, on which the number of trees is judged
+INNER_PERIODS = 4  # before the cut, on which the number of trees is judged: long enough to tell long horizons
+SPREAD = 5.0  # ridge penalty in deals: all pairs of a deal are one piece of evidence
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def fit_timing(prepared: Prepared, cut: int) -> TimingModel:
     _check(rows)
     closed = len(np.unique(rows.deal[rows.watch.won | rows.watch.lost]))
     rounds, levels = _judge(prepared, cut, plan) if closed >= TREES_FROM else ((0, 0), LEVELS)
-    return _fit(rows, plan, rounds, levels, line=closed >= FEWEST_CLOSED)
+    return fit_rows(rows, plan, rounds, levels, line=closed >= FEWEST_CLOSED)
 
 
 def try_timing(prepared: Prepared, cut: int) -> tuple[TimingModel | None, str]:
@@ -113,7 +114,7 @@ def _plan(prepared: Prepared) -> Plan:
     model = config.model
     trees = TreeSettings(
         model.num_leaves,
-        model.min_data_in_leaf,
+        model.min_data_in_leaf * DRAWS,  # so that a leaf holds as many rows as the close model's
         model.learning_rate,
         model.feature_fraction,
         model.bagging_fraction,
@@ -147,7 +148,7 @@ def _check(rows: Rows) -> None:
         )
 
 
-def _fit(rows: Rows, plan: Plan, rounds: Sequence[int], levels: Levels, line: bool) -> TimingModel:
+def fit_rows(rows: Rows, plan: Plan, rounds: Sequence[int], levels: Levels, line: bool) -> TimingModel:
     """Fit both heads with these numbers of trees."""
     censoring = Censoring.of(rows.watch)
     told = max(censoring.told(plan.longest), SHORTEST_TOLD)
@@ -173,14 +174,18 @@ def _offsets(rows: Rows, drawn: Pairs, censoring: Censoring, told: float, plan: 
     tables = [fit_table(stage, rows.watch, event, censoring, told, plan.stages) for event in kinds]
     if not line:
         return [Head(rows.matrix.names, table, None, None) for table in tables]
-    lines = fit_lines(tables, _sides(rows, drawn, plan), plan.penalty)
+    sides = _sides(rows, drawn, plan)
+    penalty = plan.penalty * SPREAD * len(drawn.row) / len(np.unique(rows.deal[drawn.row]))
+    lines = fit_lines(tables, sides, penalty)
     return [Head(rows.matrix.names, table, own, None) for table, own in zip(tables, lines, strict=True)]
 
 
 def _judge(prepared: Prepared, cut: int, plan: Plan) -> tuple[Sequence[int], Levels]:
-    """Fit two periods before the cut and judge on the rows since: how many trees help either head, where dates fall."""
-    before = cut - round(INNER_PERIODS * plan.length * DAY)
-    old, new = rows_at(prepared, before), rows_at(prepared, cut)
+    """Fit some periods before the cut and judge on the rows since: how many trees help, how wide windows must be."""
+    new = rows_at(prepared, cut)
+    history = int(new.watch.seen.max())
+    before = cut - min(round(INNER_PERIODS * plan.length * DAY), history // 3)
+    old = rows_at(prepared, before)
     new = new.take(new.watch.seen <= cut - before)
     try:
         _check(old)
@@ -197,9 +202,10 @@ def _judge(prepared: Prepared, cut: int, plan: Plan) -> tuple[Sequence[int], Lev
 
 
 def _levels(won: Head, new: Rows, later: Censoring, told: float, length: float) -> Levels:
-    """Return where on the won curve the 10, 50 and 90 % of later wins fell, shrunken towards 10, 50 and 90 %.
+    """Return the shares of the won curve between which 80 % of later wins fell, where that is wider than 10-90 %.
 
-    A curve that is right has its wins evenly spread. Rows are weighed for what the cut leaves untold, as pairs are.
+    A curve that is right has its wins evenly spread over it. Shrunken towards 10 and 90 %; never narrower, since the
+    latest rows tell of quick wins alone. Rows are weighed for what the cut leaves untold, as pairs are.
     """
     end = round(told * DAY)
     weight = weights(new.watch, end, later) * (new.watch.won & (new.watch.closed < end))
@@ -214,7 +220,7 @@ def _levels(won: Head, new: Rows, later: Censoring, told: float, length: float) 
     order = np.argsort(place, kind="stable")
     share = np.cumsum(weight[used][order]) / weight[used].sum()
     trust = deals / (deals + LEVEL_DEALS)
-    low, middle, high = (
+    low, _, high = (
         trust * float(place[order][np.searchsorted(share, level)]) + (1 - trust) * level for level in LEVELS
     )
-    return low, middle, high
+    return min(low, LEVELS[0]), LEVELS[1], max(high, LEVELS[2])

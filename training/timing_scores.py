@@ -62,7 +62,7 @@ class DateScores:
 
 @dataclass(frozen=True)
 class HorizonScores:
-    """P(won within `days`). rows: that tell. ratio: sum p / sum y. gain: log loss gained over the stage x horizon table.
+    """P(won within `days`). rows: that tell. ratio: sum p / sum y. gain: log loss gained over the table of rates.
 
     over: share of the rows whose horizon was over; the others are weighed by IPCW.
     """
@@ -118,7 +118,7 @@ def close_days(prepared: Prepared, rows: Int) -> Float:
     matrix = prepared.examples.matrix
     if CLOSE_DATE not in matrix.names:
         return np.full(len(rows), np.nan)
-    return matrix.values[rows, matrix.names.index(CLOSE_DATE)] + 1.0
+    return np.asarray(matrix.values[rows, matrix.names.index(CLOSE_DATE)] + 1.0, dtype=np.float64)
 
 
 def timing_scores(prepared: Prepared, told: Foretold, draws: int, seed: int) -> TimingScores:
