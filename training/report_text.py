@@ -49,6 +49,11 @@ def number(value: float, style: str) -> str:
     return "–" if np.isnan(value) else format(value, style)
 
 
+def p_value(value: float) -> str:
+    """Return a p-value as text; none is ever 0."""
+    return "< 0.001" if value < 0.001 else number(value, ".3f")
+
+
 def interval(figure: Interval | None, style: str = "+.4f") -> str:
     """Return a figure with its interval as text, without where it has none; nothing for None."""
     if figure is None:
@@ -132,7 +137,7 @@ def _models(report: Report) -> Section:
     rows = []
     for row in report.table:
         s, stand = row.scores, stands.get(row.name)
-        stood = (stand.verdict, number(stand.adjusted, ".3f")) if stand else ("", "")
+        stood = (stand.verdict, p_value(stand.adjusted)) if stand else ("", "")
         brier = (f"{s.brier:.4f}", interval(report.brier_skill.get(row.name), "+.1%"))
         figures = (number(s.auc, ".4f"), f"{s.ece:.4f}", number(s.ratio, ".3f"))
         line = (number(s.slope, ".3f"), number(s.intercept, "+.3f"))

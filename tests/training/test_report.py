@@ -33,7 +33,7 @@ from training.report import Report, markdown, report_of, write
 from training.report_data import BETTER, EVEN, clustered_p_value, first_rows, holm
 from training.report_html import page
 from training.report_parts import FEWEST_ROWS, MOST_VALUES
-from training.report_text import interval, sections_of
+from training.report_text import interval, p_value, sections_of
 from training.sections import Chart, Section
 
 LIGHT = (
@@ -200,7 +200,7 @@ def test_the_page_says_what_the_json_says(report: Report, parsed: Page) -> None:
     told = json.loads(json.dumps(report.to_json(), allow_nan=False))
     models = parsed.tables["The model beside every baseline"]
     assert len(models) == len(told["table"]) + 1
-    held = {each["name"]: [each["verdict"], f"{each['adjusted']:.3f}"] for each in told["standings"]}
+    held = {each["name"]: [each["verdict"], p_value(each["adjusted"])] for each in told["standings"]}
     for shown, row in zip(models[1:], told["table"], strict=True):
         s = row["scores"]
         assert shown[0] == row["name"]

@@ -35,13 +35,18 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return prepare(config, open_source(config).read())
 
 
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("walk")
+
+
 def walked(prepared: Prepared, out: Path) -> Rows:
     extras = {name: head.extra for name, head in heads_of(prepared.config).items()}
     return run_backtest(prepared, baselines={}, extras=extras, keep=Keep(Walk.under(out, lambda _: None), "d"))
 
 
-def test_the_section_tells_the_heads_own_scores(prepared: Prepared, tmp_path: Path) -> None:
-    tested = walked(prepared, tmp_path)
+def test_the_section_tells_the_heads_own_scores(prepared: Prepared, out: Path) -> None:
+    tested = walked(prepared, out)
     horizon = horizon_of(prepared)
     parts = []
     for k, fold in enumerate(tested.folds):
@@ -58,13 +63,13 @@ def test_the_section_tells_the_heads_own_scores(prepared: Prepared, tmp_path: Pa
     assert told["mean error of the CRM's close date, days"] == number(wanted.dates.crm_mae, ".1f")
     assert told["AUC of the slip risk"] == number(wanted.slip_auc, ".3f")
     assert [row[2] for row in found[1].rows] == [f"{each.log_loss:.4f}" for each in wanted.horizons]
-    again = walked(prepared, tmp_path)  # taken up from the disk
+    again = walked(prepared, out)  # taken up from the disk
     assert all(again.extra[name].tobytes() == tested.extra[name].tobytes() for name in tested.extra)
     assert sections(prepared, again) == found
 
 
-def test_without_a_model_the_section_says_why(prepared: Prepared, tmp_path: Path) -> None:
-    tested = walked(prepared, tmp_path)
+def test_without_a_model_the_section_says_why(prepared: Prepared, out: Path) -> None:
+    tested = walked(prepared, out)
     blank = {name: np.full(len(x), np.nan) for name, x in tested.extra.items()}
     tested.extra.update(blank)
     (only,) = sections(prepared, tested)
