@@ -68,7 +68,8 @@ def tune_folds(prepared: Prepared, periods: int) -> list[TuneFold]:
     else:
         folds = created_folds(rows.label_end, prepared.created[mask], periods + 1)
     asked = prepared.config.tuning.rows
-    usable = [_tune_fold(rows, fold, asked) for fold in folds if _trains(rows, fold)]
+    training = [_tune_fold(rows, fold, asked) for fold in folds if _trains(rows, fold)]
+    usable = [fold for k, fold in enumerate(training) if fold.judged.any() or k == len(training) - 1]
     y = np.concatenate([fold.every.y[fold.judged] for fold in usable[:-1]] or [np.zeros(0)])
     if len(usable) < 2 or len(y) < FEWEST_ROWS or not FEWEST_WINS <= y.sum() <= len(y) - FEWEST_WINS:
         raise TooLittleDataError(
