@@ -93,8 +93,8 @@ class Backtest(Strict):
 class Range(Strict):
     """A lowest and a highest value, both allowed."""
 
-    min: float = Field(description="lowest value")
-    max: float = Field(description="highest value")
+    min: float = Field(ge=0, le=1000, description="lowest value")
+    max: float = Field(ge=0, le=1000, description="highest value")
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:
@@ -106,7 +106,9 @@ class Range(Strict):
 class SegmentGates(Strict):
     """What must hold in each part of the deals that is large enough: a stage, a value of a declared dimension."""
 
-    min_deals: int = Field(default=100, ge=20, description="tested deals a segment must have to be looked at")
+    min_deals: int = Field(
+        default=100, ge=20, le=1_000_000, description="tested deals a segment must have to be looked at"
+    )
     level: Range = Field(
         default=Range(min=0.5, max=2.0),
         description="sum p / sum y of a segment; refused where its whole interval lies outside",
