@@ -104,20 +104,26 @@ def at_distance(days: int, old: Int, columns: Sequence[Column], closed: Closed) 
 
 
 def _pasted(column: Column, closed: Closed, record: Record) -> Sign | None:
-    """Return the sign of a constant that says what the history said at the close, and not what it said at creation."""
+    """Return the sign of a constant that says what the history said at the close, or says now, and not at first."""
     history = "amount" if column.number else "owner"
-    first = record.view(Requests(closed.deal, closed.born + 1)).of("history").last(history)
-    last = record.view(Requests(closed.deal, closed.closed_at + 1)).of("history").last(history)
-    moved = (first != NAT) & (last != NAT) & (first != last) & column.filled()
+    rows = record.timelines["history"]
+    first, close = (
+        record.view(Requests(closed.deal, at + 1)).of("history").last(history) for at in (closed.born, closed.closed_at)
+    )
+    last = rows.values(history)[rows.start[closed.deal + 1] - 1]
+    told = (first, close, last)
+    moved = column.filled() & (first != close) & (first != last)
+    for values in told:
+        moved &= (values != NAT) & ((values != 0) | (not column.number))  # a flag is 0, too
     if np.count_nonzero(moved) < LEAST:
         return None
-    early, late = (_says(column, values, record)[moved] for values in (first, last))
-    at_creation, at_close = share(early), share(late)
-    if at_close.bounds()[0] < 0.5 or times_as_often(at_creation, at_close) < CLOSING_TIMES:
+    early, at_close, late = (_says(column, values, record)[moved] for values in told)
+    at_creation, now = share(early), share(at_close | late)
+    if now.bounds()[0] < 0.5 or times_as_often(at_creation, now) < CLOSING_TIMES:
         return None
     says = (
-        f"of {at_close.of:,} deals whose {TRACKED[history]} changed, it is that of the closing row for "
-        f"{at_close.rate:.0%} and the first one for {at_creation.rate:.0%}: the current value, not that of the creation"
+        f"of {now.of:,} deals whose {TRACKED[history]} changed, it is that of the closing or last row "
+        f"for {now.rate:.0%} and the first one for {at_creation.rate:.0%}: the current value, not that of the creation"
     )
     return Sign("pasted", Mark.QUARANTINED, says)
 

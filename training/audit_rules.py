@@ -10,7 +10,7 @@ looked at.
                       first alone)
     fill_by_closing   filled, or empty, ten times as often for closed units as for open ones
     twin              where it differs from the field that says the same, one outcome is five times as frequent
-    pasted            a "constant" that agrees with the value on the closing row, not with the one at creation
+    pasted            a "constant" that agrees with the closing or last value of the history, not with the first
     after_outcome     a field with a history that holds a value only from the close on
 """
 

@@ -26,6 +26,8 @@ from training.audit_rules import Audit, Mark
 from training.gates import passed
 from training.prepare import Prepared, prepare
 
+pytestmark = pytest.mark.timeout(120)
+
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
