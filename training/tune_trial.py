@@ -4,8 +4,8 @@ A trial is fitted once per inner period on the rows told before it. With `tuning
 deals that did not train (a deal's earlier rows share its features), from a week after the cut on. A deal that stands on
 both sides leaves the judged side: to leave the training side, it would take with it rows that say "not won last
 period", and no others. With `every` it is judged on all rows of the period, as a backtest judges.
-One number of trees serves all periods, chosen as a fit chooses it (`models.rounds`): a period with a shock of its own
-can't decide it. The offset of each period and the bins of its features are made once for all trials.
+How far the trees are trusted is one answer for all periods, found as a fit finds it (`models.rounds`): a period with a
+shock of its own can't decide it. The offset of each period and the bins of its features are made once for all trials.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from features.periods import DAY
 from models.base import Bool, Examples, Float
 from models.close import offset_logit
 from models.linear import fit_linear
-from models.rounds import Trial, choose_rounds
+from models.rounds import Trial, Trust, trust
 from models.tables import fit_stage_time
 from models.trees import ONE_THREAD, TreeSettings, dataset
 from training.cuts import signs_of, tree_settings
@@ -110,8 +110,10 @@ class Arena:
         """Fit a setting on every period and say how right it was."""
         settings = self._settings(member)
         trials = [ready.begin(settings, self._seed, self._level_free) for ready in self._ready]
-        rounds = choose_rounds(trials, self._model.max_rounds, self._model.num_threads)
-        losses = [ready.losses(trial, rounds) for ready, trial in zip(self._ready, trials, strict=True)]
+        newer = [ready.newer.matrix for ready in self._ready]
+        most, threads = self._model.max_rounds, self._model.num_threads
+        found = trust(trials, newer, settings.learning_rate, most, threads)
+        losses = [ready.losses(trial, found) for ready, trial in zip(self._ready, trials, strict=True)]
         judged = [each[fold.judged] for each, fold in zip(losses, self._folds, strict=True)]
         new = np.concatenate([each[fold.new] for each, fold in zip(losses, self._folds, strict=True)])
         return Outcome(
@@ -119,7 +121,7 @@ class Arena:
             float(new.mean()) if len(new) else float("nan"),
             float(np.concatenate(losses).mean()),
             tuple(float(each.mean()) for each in judged),
-            rounds,
+            found.rounds,
         )
 
     def _settings(self, told: Model | Member) -> TreeSettings:
@@ -134,32 +136,24 @@ class _Ready:
     offset: Float
     newer: Examples
     data: lightgbm.Dataset
-    watched: lightgbm.Dataset
 
     @classmethod
     def of(cls, fold: TuneFold, prepared: Prepared, settings: TreeSettings) -> _Ready:
-        import lightgbm
-
         fit = fit_linear if prepared.config.model.offset == Offset.RIDGE else fit_stage_time
         model = fit(fold.train, prepared.frame)
         offset, newer = offset_logit(model, fold.every.matrix), fold.every.take(fold.judged)
         data = dataset(fold.train, offset_logit(model, fold.train.matrix), settings)
-        watched = lightgbm.Dataset(
-            newer.matrix.values, newer.y, init_score=offset[fold.judged], reference=data, params=data.get_params()
-        )
-        watched.construct()
-        return cls(fold, offset, newer, data, watched)
+        return cls(fold, offset, newer, data)
 
     def begin(self, settings: TreeSettings, seed: int, level_free: bool) -> Trial:
-        """Return a booster without trees that watches the judged rows."""
+        """Return a booster without trees, to be judged on the judged rows."""
         import lightgbm
 
-        booster = lightgbm.Booster(settings.params(seed) | ONE_THREAD | {"metric": "None"}, self.data)
-        trial = Trial(booster.add_valid(self.watched, "newer"), self.newer.y, level_free)
-        trial.judge(self.offset[self.fold.judged])
-        return trial
+        booster = lightgbm.Booster(settings.params(seed) | ONE_THREAD, self.data)
+        deals = len(np.unique(self.newer.deal))
+        return Trial(booster, self.newer.y, self.offset[self.fold.judged], deals, level_free)
 
-    def losses(self, trial: Trial, rounds: int) -> Float:
-        """Return the loss of every row with `rounds` trees, float64[n]."""
-        raw = self.offset + trial.logit(self.fold.every.matrix, rounds)
+    def losses(self, trial: Trial, found: Trust) -> Float:
+        """Return the loss of every row with the trees that are trusted, float64[n]."""
+        raw = self.offset + found.share * trial.logit(self.fold.every.matrix, found.rounds)
         return np.asarray(np.logaddexp(0.0, raw) - self.fold.every.y * raw, dtype=np.float64)
