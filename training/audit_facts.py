@@ -79,7 +79,7 @@ def sampled(closed: Closed) -> Closed:
 
 
 def _units(closed: Closed, settings: LeakAudit, record: Record) -> Units:
-    lasted = closed.born < closed.closed_at - settings.days_ahead * DAY
+    lasted = closed.closed_at - closed.born > settings.days_ahead * DAY
     won = np.count_nonzero(lasted & closed.won)
     enough = min(won, np.count_nonzero(lasted) - won) >= LEAST
     since = int(np.quantile(record.deals.known_at[closed.opened], 0.1, method="lower")) if len(closed.opened) else NAT

@@ -51,9 +51,9 @@ class Closed:
 
     def before(self, days: float) -> tuple[Int, Requests]:
         """Return the places of the deals that existed so long before their close, and what to ask of them then."""
-        as_of = self.closed_at - round(days * DAY)
-        old = np.flatnonzero(self.born < as_of)
-        return old, Requests(self.deal[old], as_of[old])
+        ahead = round(days * DAY)
+        old = np.flatnonzero(self.closed_at - self.born > ahead)
+        return old, Requests(self.deal[old], self.closed_at[old] - ahead)
 
     def take(self, rows: Int) -> Closed:
         """Return some of the closed deals."""
