@@ -105,7 +105,8 @@ def told(name: str, some: Sequence[Record]) -> None:
     say(f"\n{name}, {len(some)} seeds, {sum(one['rows'] for one in some):,} test rows")
     for model in (ORACLE, OBSERVER, CLOSE, RIDGE, STAGE_TIME, "constant"):
         if model in some[0]["models"]:
-            say(f"        {model}: log loss {loss(some, model):.4f}, AUC {mean('auc', model)(some):.3f}")
+            figures = f"log loss {loss(some, model):.4f}, AUC {mean('auc', model)(some):.3f}"
+            say(f"        {model}: {figures}, sum p / sum y {mean('ratio', model)(some):.3f}")
     if OBSERVER in some[0]["models"]:
         best, ours = pooled(some, gap_closed(OBSERVER)), pooled(some, gap_closed(CLOSE, OBSERVER))
         say(
