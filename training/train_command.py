@@ -21,6 +21,7 @@ from features.asof import known_before
 from features.ingest import Ingest
 from models.bundle import Bundle, save
 from models.close import Shared
+from models.ladder import rung_text
 from models.store import Store, writable_folder, write_pointer
 from training import commands
 from training.audit import audit, audit_verdicts
@@ -215,7 +216,8 @@ def _print(judged: Judged, run_id: str, card: Path) -> None:
         typer.echo(f"{report.title}\n*** {cold_start().line()} ***")
     typer.echo(shortened(report.verdicts))
     typer.echo(f"model card: {card}")
-    version = judged.bundle.version
+    model, version = judged.bundle.model, judged.bundle.version
+    typer.echo(rung_text(model.rung, model.doubt))
     typer.echo(f"candidate {version}, run {run_id}, trained on {about.rows:,} rows of {about.deals:,} deals")
 
 
