@@ -216,10 +216,11 @@ def test_the_margin_decides(
     assert _beats(demo_config(tmp_path, *overrides), confirmed) is beats
 
 
-def test_too_short_a_record_says_what_is_missing(once: Once, prepared: Prepared, ingest: Ingest) -> None:
-    early = int(prepared.calendar.starts[np.searchsorted(prepared.calendar.starts, prepared.until) - 6])
-    with pytest.raises(TooLittleDataError, match="keep the default settings"):
-        tune_folds(prepare(once.config, ingest, early), 2)
+def test_too_short_a_record_says_what_is_missing(prepared: Prepared, folds: list[TuneFold]) -> None:
+    """With the newest period alone nothing can train."""
+    short = replace(prepared, examples=prepared.examples.take(prepared.examples.as_of >= folds[-1].cut))
+    with pytest.raises(TooLittleDataError, match="0 periods before the tests.*keep the default settings"):
+        tune_folds(short, 2)
 
 
 def written(path: Path, count: int = 2, **changes: object) -> Path:
