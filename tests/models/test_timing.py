@@ -28,7 +28,7 @@ def planted(seed: int = 5, gaps: float = 0.1) -> Rows:
     stage, left = rng.integers(0, STAGES, N), rng.integers(1, 92, N)
     due, pace = rng.integers(-20, 150, N), rng.normal(size=N)
     won = rng.random(N) < sigmoid(-1.0 + 0.9 * stage)
-    days = np.maximum(due + 10 + 25 * rng.normal(size=N) - 12 * pace, 1.0) * np.where(won, 1.0, 0.8)
+    days = np.maximum(due + 10 + 8 * rng.normal(size=N) - 15 * pace, 1.0) * np.where(won, 1.0, 0.8)
     closed = np.round(days * DAY).astype(np.int64)
     seen = np.round(rng.uniform(30, 500, N) * DAY).astype(np.int64)
     shown = closed < seen
@@ -174,5 +174,5 @@ def test_pace_and_the_close_date_are_learnt(model: TimingModel) -> None:
     took, due = rows.watch.closed / DAY, rows.matrix.column("days_to_close_date") + 1.0
     raw = model.won.logit(rows.matrix, rows.period_days[:, None], rows.clock(model.length))[:, 0]
     told = model.outlook(rows.matrix, sigmoid(raw), rows.period_days, due, 365)
-    assert np.abs(told.close_p50 - took).mean() < 0.95 * np.abs(np.maximum(due, 0.0) - took).mean()
+    assert np.abs(told.close_p50 - took).mean() < 0.9 * np.abs(np.maximum(due, 0.0) - took).mean()
     assert 0.7 < float(((told.close_p10 <= took) & (took <= told.close_p90)).mean()) < 0.9
