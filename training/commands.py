@@ -24,6 +24,7 @@ from features.sources.base import open_source
 from features.stages import LOST, WON
 from models.bundle import Bundle, save
 from models.close import Shared
+from models.ladder import rung_text
 from models.store import Store, bundle_folder, writable_folder, write_pointer
 from training.backtest import Tested, run_backtest
 from training.fit import fingerprint, fit_bundle
@@ -113,6 +114,7 @@ def train(config: Config, as_of: int | None) -> dict[str, Any]:
         "run_id": run_id,
         "model_version": bundle.version,
         "bundle_sha256": bundle.sha,
+        "rung": notes.rung,
         "gates_passed": passed(report.verdicts),
         "trained_as_of": _iso(bundle.about.trained_as_of),
         "report": report.to_json(),
@@ -124,6 +126,7 @@ def train(config: Config, as_of: int | None) -> dict[str, Any]:
     typer.echo(group_table(report))
     typer.echo(verdict_table(report.verdicts))
     about = bundle.about
+    typer.echo(rung_text(notes.rung, notes.doubt))
     typer.echo(f"candidate {bundle.version}, run {run_id}, trained on {about.rows:,} rows of {about.deals:,} deals")
     return told
 

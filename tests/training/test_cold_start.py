@@ -8,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from features.ingest import Ingest
+from features.tables import CrmTables
 from models.baselines import fit_constant
 from models.bundle import load, save
+from models.ladder import rung_text
 from models.tables import fit_cold_start, fit_stage_time
 from tests.companies import demo_config, small_company
+from training.commands import evaluate
 from training.cuts import closed_before, fit_on, ground_at
 from training.evaluate import row_loss
 from training.fit import fit_bundle
@@ -99,3 +103,31 @@ def test_a_reopened_deal_stands_as_it_closed_last(prepared: Prepared) -> None:
     assert won + lost == len(np.unique(history.entity[history.mask("closed") & (history.known_at < prepared.until)]))
     assert closed_before(prepared.record, history.entity, int(history.known_at.min())) == (0, 0)
     assert closed_before(prepared.record, np.zeros(0, dtype=np.int64), prepared.until) == (0, 0)
+
+
+def fraction(ingest: Ingest, every: int) -> Ingest:
+    """The company with one deal in so many and all that is said of it."""
+    names = np.array(ingest.tables.deals.coded("deal_id").strings(), dtype=object)
+    kept = set(np.sort(names)[::every].tolist())
+    tables = {}
+    for name, table in ingest.tables.by_name().items():
+        mine = [deal in kept for deal in table.coded("deal_id").strings()] if table.has("deal_id") else None
+        tables[name] = table if mine is None else table.take(np.array(mine, dtype=bool))
+    return replace(ingest, tables=CrmTables.of(tables))
+
+
+def test_a_tiny_company_is_tested_and_gets_a_candidate_that_says_what_it_is(tmp_path: Path) -> None:
+    """Between 20 and 70 closed deals: all baselines are fitted, the constant is beaten, the rung is told."""
+    config = demo_config(tmp_path)
+    tiny = prepare(config, fraction(small_company(tmp_path), 40))
+    ground = ground_at(tiny, tiny.until)
+    assert 20 <= ground.won + ground.lost <= 70
+    report, tested = evaluate(tiny, "a tiny company")
+    assert {note.rung for note in tested.notes} == {"table"}
+    loss = {row.name: row.scores.log_loss for row in report.table}
+    assert all(np.isfinite(value) for value in loss.values())
+    assert loss["close"] < loss["constant"]
+    bundle, notes = fit_bundle(tiny, "0" * 64)
+    assert bundle.model.rung == notes.rung == "table"
+    assert rung_text(notes.rung, notes.doubt).startswith("cold start")
+    assert "times what the scores add up to" in rung_text(notes.rung, notes.doubt)
