@@ -17,6 +17,7 @@ FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob(
 MAY_COMPARE = {
     "features/asof.py": "the gatekeeper",
     "models/close.py": "rows of an inner fold are halved by their as-ofs",
+    "training/amount_fit.py": "rows that judge an inner fit are those of its period",
     "serving/answers.py": "an as-of must lie within the calendar, not after today, not before what the model has seen",
     "serving/batch.py": "as in answers",
     "serving/scoring.py": "notes: an overdue close date, and how old the reference facts are",
