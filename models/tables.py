@@ -111,7 +111,7 @@ def _counts(examples: Examples, empty: RateTable) -> tuple[Float, Float]:
     cell = stage * buckets + bucket
     n = np.bincount(cell, minlength=rows * buckets).reshape(rows, buckets).astype(np.float64)
     won = np.bincount(cell, weights=examples.y, minlength=rows * buckets).reshape(rows, buckets)
-    return n, won
+    return n, won.astype(np.float64)
 
 
 def _fit(examples: Examples, empty: RateTable) -> RateTable:
