@@ -14,7 +14,7 @@ import numpy as np
 
 from features.asof import Seen, look
 from features.periods import Calendar
-from features.reference import CATEGORY_COUNT, MILLION, Events, events
+from features.reference import CATEGORY_COUNT, MILLION, SEGMENT, Events, events
 from features.tables import NAT
 from features.timeline import Int, Timeline
 
@@ -68,7 +68,8 @@ def closes_of(
         "edits": history.prefix_count("by_rep")[ends.stop] - history.prefix_count("by_rep")[ends.start],
     }
     visits = _visits(history, ends, stage_count)
-    visits |= {"rep": owner[visits["close"]], "won": closes["won"][visits["close"]]}
+    segment = closes.get(SEGMENT, np.full(len(known_at), -1))
+    visits |= {name: c[visits["close"]] for name, c in (("rep", owner), ("won", closes["won"]), ("segment", segment))}
     return {"closes": events(closes), "visits": events({n: c for n, c in visits.items() if n != "close"})}
 
 

@@ -3,13 +3,19 @@
 Rates are by count and shrunken towards their parent, ``(won + m * parent) / (closed + m)``, along rep -> team ->
 company (empirical Bayes with the weight `m` of the config), and told as log-odds above the company, so that a drift of
 the company's own rate moves none of them.
-Raw ids are never columns: a new rep starts at the team's rate.
+Raw ids are never columns: a new rep starts at the team's rate. Types of deals move at their own pace, so where the
+record has a type, its deals in this stage are told against all deals in it: how they fared, and how long they took.
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from features.asof import AsOfView
-from features.rates import fixed_code, lift, rate, standing
+from features.columns import logit
+from features.periods import SECONDS_PER_DAY
+from features.rates import Standing, fixed_code, lift, pair, rate, standing
+from features.reference import SEGMENT
 from features.registry import OWN, Columns, Context, Feature, Schema, feature_group
 
 LIFT = "log-odds"
@@ -66,17 +72,42 @@ _FIXED = (
 )
 
 
+_SEGMENT = (
+    Feature(
+        "type_stage_lift",
+        LIFT,
+        "deals of this type that reached this stage were won at {value} times the odds of all that reached it",
+        style=".2f",
+        exp=True,
+        factor="track_record",
+    ),
+    Feature(
+        "type_stage_pace",
+        "log ratio",
+        "deals of this type take {value} times as long from this stage to their end as all others",
+        style=".2f",
+        exp=True,
+        factor="pace",
+    ),
+)
+
+
 def _specs(schema: Schema) -> tuple[Feature, ...]:
-    return _FIXED + tuple(
-        Feature(
-            f"{name}_lift",
-            LIFT,
-            f"deals with this {name.replace('_', ' ')} were won at {{value}} times the company's odds",
-            style=".2f",
-            exp=True,
-            factor="track_record",
+    more = _SEGMENT if SEGMENT in schema.dimensions else ()
+    return (
+        _FIXED
+        + tuple(
+            Feature(
+                f"{name}_lift",
+                LIFT,
+                f"deals with this {name.replace('_', ' ')} were won at {{value}} times the company's odds",
+                style=".2f",
+                exp=True,
+                factor="track_record",
+            )
+            for name in schema.dimensions
         )
-        for name in schema.dimensions
+        + more
     )
 
 
@@ -98,4 +129,24 @@ def history(view: AsOfView, context: Context) -> Columns:
             f"{name}_lift": lift(rate(view.about(f"by_{name}", fixed_code(view, name)), base, m), base)
             for name in context.schema.dimensions
         },
+        **(_segment(view, now, m) if SEGMENT in context.schema.dimensions else {}),
+    }
+
+
+def _segment(view: AsOfView, now: Standing, m: float) -> Columns:
+    """Return how deals of this type fare and move from this stage on, shrunken: type and stage -> type -> stage.
+
+    The parent of a rate is the stage's, moved by what the type's deals won beyond the company's.
+    """
+    segment = fixed_code(view, SEGMENT)
+    here = view.about("segment_stage", pair(segment, now.stage, view.stage_count))
+    stage_rate = rate(now.of_stage, now.base, m)
+    moved = logit(stage_rate) + lift(rate(view.about(f"by_{SEGMENT}", segment), now.base, m), now.base)
+    parent = 1.0 / (1.0 + np.exp(-moved))
+    n, seconds = now.of_stage.count(), now.of_stage.total("left_s")
+    usual = np.maximum(np.where(n > 0, seconds / np.maximum(n, 1), 0.0), SECONDS_PER_DAY)
+    own = (here.total("left_s") + m * usual) / (here.count() + m)
+    return {
+        "type_stage_lift": lift(rate(here, parent, m), stage_rate),
+        "type_stage_pace": np.log(np.maximum(own, SECONDS_PER_DAY) / usual),
     }

@@ -30,11 +30,12 @@ FACTS = (
     "cents", "buyer_s", "buyer_gaps", "outbound", "edits",
 )  # fmt: skip
 KEYS = ("account", "rep", "categories")
+SEGMENT = "type"  # the dimension whose values may have stages of their own pace
 
 # Every kind of event: its columns beside known_at. A close also has one column per schema dimension.
 EVENTS: Mapping[str, tuple[str, ...]] = {
     "closes": (*KEYS, *FACTS),
-    "visits": ("rep", "stage", "won", "spent_s", "left_s"),
+    "visits": ("rep", "segment", "stage", "won", "spent_s", "left_s"),
     "book": ("rep", "account", "opened"),
     "surplus": ("rep", "won", "expected_ppm"),
     "quotas": ("rep", "cents", "timely"),
@@ -65,7 +66,8 @@ class Events:
     delays), share_ppm (share of the period gone at the close), log_amount_ppm and priced (log of the amount in
     millionths, 1 where there was one), cents, buyer_s and buyer_gaps (first to last act of the buyer, and the gaps
     between), outbound and edits (how many).
-    visits: a row per stage of a closed episode: spent_s in it, left_s from first entering it to the close.
+    visits: a row per stage of a closed episode: spent_s in it, left_s from first entering it to the close; segment is
+    the deal's type.
     book: +1 where a rep (an account) gets an open deal, -1 where it goes.
     surplus: a deal open in a period, at the period's end: won 0/1 and what its peers' deals made of the same standing.
     quotas, calls: cents (of a call: by which it moves what was called before); timely: known within the period they
@@ -136,6 +138,8 @@ def reference_of(
         add(f"by_{name}", "closes", vocabulary.size(name), closes[name])
     add("stage", "visits", stage_count, visits["stage"])
     add("rep_stage", "visits", reps * stage_count, _pair(visits["rep"], visits["stage"], stage_count))
+    segments = vocabulary.size(SEGMENT)
+    add("segment_stage", "visits", segments * stage_count, _pair(visits["segment"], visits["stage"], stage_count))
     for kind in ("book", "surplus", "quotas", "calls", "misses"):
         add(f"rep_{kind}", kind, reps, said[kind].columns["rep"])
     add("account_book", "book", accounts, said["book"].columns["account"])
@@ -145,7 +149,7 @@ def reference_of(
 
 def _values(kind: str) -> tuple[str, ...]:
     """The columns of a kind of event that are no entity."""
-    return tuple(name for name in EVENTS[kind] if name not in (*KEYS, "stage"))
+    return tuple(name for name in EVENTS[kind] if name not in (*KEYS, "stage", "segment"))
 
 
 def _pair(left: Int, right: Int, width: int) -> Int:

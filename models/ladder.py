@@ -65,8 +65,7 @@ def doubt_of(won: int, actual: Sequence[float], expected: Sequence[float]) -> Do
 
     shape = won + PRIOR_WINS
     tail = (1 - SHARE) / 2
-    low, high = (float(gamma.ppf(q, shape) / shape) for q in (tail, 1 - tail))
-    few = Doubt(low, high, "wins")
+    few = Doubt(float(gamma.ppf(tail, shape) / shape), float(gamma.ppf(1 - tail, shape) / shape), "wins")
     if len(actual) < 2:
         return few
     ratio = np.log(np.asarray(actual, dtype=np.float64) / np.asarray(expected, dtype=np.float64))

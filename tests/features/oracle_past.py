@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import log, log1p, nan
+from math import exp, log, log1p, nan
 
 from tests.features.oracle import DAY, SECOND, Deal, Known, Row, logit, share, steps
 
@@ -251,7 +251,20 @@ class Past:
             mine = self._dimension(self.deal.fixed, name)
             alike = [c for c in self.closes if mine is not None and self._dimension(c.deal, name) == mine]
             found[f"{name}_lift"] = logit(self.rate(alike, self.base)) - base
+            if name == "type":
+                found |= self._of_type(alike, base)
         return found
+
+    def _of_type(self, alike: list[Close], base: float) -> dict[str, float]:
+        """Closes of this deal's type that passed its stage against all that did."""
+        everyone, here = self.in_stage(self.closes), self.in_stage(alike)
+        stage = self.rate(everyone, self.base)
+        moved = logit(stage) + logit(self.rate(alike, self.base)) - base
+        cell = self.rate(here, 1 / (1 + exp(-moved)))
+        day = 86_400
+        usual = max(sum(c.left[self.rank] for c in everyone) / len(everyone), day) if everyone else day
+        own = (sum(c.left[self.rank] for c in here) + self.m * usual) / (len(here) + self.m)
+        return {"type_stage_lift": logit(cell) - logit(stage), "type_stage_pace": log(max(own, day) / usual)}
 
     def _open(self) -> list[Row]:
         """The last row of every deal that is open."""
