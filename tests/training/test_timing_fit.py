@@ -19,7 +19,7 @@ from training.prepare import Prepared, prepare
 from training.timing_fit import fit_rows, fit_timing, period_days, rows_at, try_timing
 from training.timing_scores import Foretold, close_days, foretell, stacked, timing_scores
 
-LEAN = ("features.groups=[deal,clock,velocity]", "timing.seeds=1", "timing.max_pairs=6000", "horizon_days=182")
+LEAN = ("features.groups=[deal,clock,velocity]", "timing.seeds=1", "timing.max_pairs=3000", "horizon_days=182")
 LEVELS = (0.1, 0.5, 0.9)
 
 
