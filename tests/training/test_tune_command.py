@@ -219,7 +219,7 @@ def test_the_margin_decides(
 def test_too_short_a_record_says_what_is_missing(prepared: Prepared, folds: list[TuneFold]) -> None:
     """With the newest period alone nothing can train."""
     short = replace(prepared, examples=prepared.examples.take(prepared.examples.as_of >= folds[-1].cut))
-    with pytest.raises(TooLittleDataError, match="0 periods before the tests.*keep the default settings"):
+    with pytest.raises(TooLittleDataError, match=r"0 periods before the tests.*keep the default settings"):
         tune_folds(short, 2)
 
 
