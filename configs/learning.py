@@ -147,8 +147,9 @@ class Gates(Strict):
         description="slope of the outcome on the log-odds, 1 is right; refused where its whole interval lies outside",
     )
     calibration_level: Range = Field(
-        default=Range(min=0.8, max=1.25),
-        description="sum p / sum y, 1 is right; refused where its whole interval lies outside",
+        default=Range(min=0.75, max=1.33),
+        description="sum p / sum y, 1 is right; refused where its whole interval lies outside; wider than the slope's, "
+        "since the deals of a period share its shock, which no interval over deals counts",
     )
     segments: SegmentGates | None = Field(
         default_factory=SegmentGates, description="what must hold in each segment; null: not looked at"
