@@ -36,7 +36,7 @@ from training.tune_trial import EMBARGO, Arena, TuneFold, tune_folds
 
 ROOT = Path(__file__).parents[2]
 FEW = ("tuning.trials=3", "tuning.periods=2", "tuning.keep=2", "model.max_rounds=30")
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(600)  # seconds where nobody else works
 
 
 @dataclass(frozen=True)
@@ -363,11 +363,15 @@ def test_ctrl_c_keeps_what_there_is_and_says_how_to_go_on(once: Once, tmp_path: 
     errors = tmp_path / "stderr"
     command = forecastle(tmp_path / "state", "tuning.trials=500")
     with errors.open("w") as out, subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=out) as process:
-        until = monotonic() + 120
-        while "trial 2 of 500" not in errors.read_text() and monotonic() < until and process.poll() is None:
-            sleep(0.1)
-        os.kill(process.pid, signal.SIGINT)
-        said = process.communicate(timeout=120)[0].decode()
+        try:
+            until = monotonic() + 240
+            while "trial 2 of 500" not in errors.read_text() and monotonic() < until and process.poll() is None:
+                sleep(0.1)
+            assert "trial 2 of 500" in errors.read_text()
+            os.kill(process.pid, signal.SIGINT)
+            said = process.communicate(timeout=240)[0].decode()
+        finally:
+            process.kill()
     assert process.returncode == 130, errors.read_text()
     assert "To go on: forecastle tune" in errors.read_text()
     told = json.loads(said.splitlines()[-1])
