@@ -54,18 +54,16 @@ def catch_up(config: Config) -> tuple[int, int]:
     notes = sorted(pending_folder(config.state_dir).glob("*.json"))
     if not notes or not warn_if_down(config):
         return 0, len(notes)
+    said = [(note, _read(note)) for note in notes]
     done = 0
-    for kind in ("run", "live"):  # an alias needs the version that the run makes
-        for note in notes:
-            told = _read(note)
-            if told.get("kind") != kind:
-                continue
-            if kind == "run":
-                done += _tell_run(config, note, str(told.get("run"))) is not None
-            else:
-                tags = told.get("tags")
-                sha = str(told.get("bundle_sha256"))
-                done += _tell_live(config, note, sha, tags if isinstance(tags, dict) else {}) is not None
+    for note, told in said:
+        if told.get("kind") == "run":
+            done += _tell_run(config, note, str(told.get("run"))) is not None
+    for note, told in said:  # an alias needs the version that its run makes
+        if told.get("kind") == "live":
+            tags = told.get("tags")
+            sha = str(told.get("bundle_sha256"))
+            done += _tell_live(config, note, sha, tags if isinstance(tags, dict) else {}) is not None
     left = len(list(pending_folder(config.state_dir).glob("*.json")))
     say(f"tracking: {done} of {len(notes)} note(s) that had waited are logged" + (f", {left} left" if left else ""))
     return done, left
