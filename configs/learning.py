@@ -15,8 +15,11 @@ class Model(Strict):
 
     seeds: int = Field(default=5, ge=1, le=50, description="number of boosters that are averaged")
     offset: Offset = Field(default=Offset.RIDGE, description="what the trees start from: ridge, or the stage table")
-    ridge_penalty: float = Field(
-        default=1.0, gt=0, le=1e6, description="L2 penalty of the logistic offset on standardised inputs, in rows"
+    ridge_penalty: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e6,
+        description="L2 penalty of the logistic offset on standardised inputs, in rows; null: chosen on later periods",
     )
     num_leaves: int = Field(default=8, ge=2, le=1024, description="leaves a tree")
     min_data_in_leaf: int = Field(default=200, ge=1, le=1_000_000, description="rows a leaf must hold")

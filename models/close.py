@@ -9,7 +9,7 @@ the test period is ever used to choose anything.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,10 +18,12 @@ from models.base import Bool, Examples, Float, Frame, clipped_logit, sigmoid
 from models.calibrate import IDENTITY, Affine, calibrate
 from models.ladder import TABLE_RUNG, TREES_RUNG, Doubt, doubt_of
 from models.linear import TABLE, Linear, fit_linear
+from models.penalty import best_penalty, path_losses
 from models.rounds import Trial, Trust, trials, trust
 from models.tables import RateTable, fit_cold_start, fit_stage_time
 from models.trees import Member, Trees, TreeSettings, fit_members
 
+RIDGE = "ridge"
 UNKNOWN_STAGE = "the stage is not known: scored from the table of rates by time alone"
 
 
@@ -46,17 +48,22 @@ class Judged:
 class Shared:
     """Fits that a walk through time would otherwise repeat: the offset of each cut, the trials of each inner fold.
 
+    Both by cut and penalty of the ridge; paths: what each inner fold says of every penalty.
+
     Valid only for one set of rows, one frame and one set of settings; the caller makes a new one for each. Trials may
     be grown further by each fit that takes them up; what they told before stays.
     """
 
-    offsets: dict[int, Linear | RateTable] = field(default_factory=dict)
-    judged: dict[int, Judged] = field(default_factory=dict)
+    offsets: dict[tuple[int, float], Linear | RateTable] = field(default_factory=dict)
+    judged: dict[tuple[int, float], Judged] = field(default_factory=dict)
+    paths: dict[int, Float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class CloseSettings:
     """How a close model is fitted. offset: "ridge" or "table". calibrate: "auto" or "none".
+
+    penalty: of the ridge, in rows; None: chosen on the inner folds, see `models.penalty`.
 
     members: configurations of trees; the model is the mean of them, each with its own number of trees. Seeds are dealt
     out to them in turn; where there are fewer seeds than members, those after the last one are used too.
@@ -67,6 +74,12 @@ class CloseSettings:
     calibrate: str
     max_rounds: int
     seeds: tuple[int, ...]
+    penalty: float | None = None
+
+    @property
+    def ridge(self) -> float:
+        """The penalty of the ridge; 0 where there is none or it is not chosen yet."""
+        return self.penalty or 0.0
 
     def seeds_of(self, member: int) -> tuple[int, ...]:
         """Return the seeds of a member: i, i + m, i + 2m, ... of all."""
@@ -81,7 +94,7 @@ class FitNotes:
 
     rounds: trees a seed, the most of any member. trust: number of trees and share of each member, see `models.rounds`.
     inner_loss: log loss of each inner fold with the trees that were chosen, inner_offset_loss: without any.
-    rung: see `models.ladder`.
+    rung: see `models.ladder`. penalty: of the ridge, in rows; 0 where there is no ridge.
     """
 
     rounds: int
@@ -91,6 +104,7 @@ class FitNotes:
     trust: tuple[Trust, ...] = ()
     rung: str = TREES_RUNG
     doubt: Doubt | None = None
+    penalty: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -181,6 +195,7 @@ def fit_close(
     shared = shared or Shared()
     if rung != TREES_RUNG:
         return _fit_low(examples, frame, settings, inner, key, shared, rung)
+    settings = _with_penalty(examples, frame, settings, inner, shared)
     judged = [_judge(examples, frame, settings, fold, shared) for fold in inner]
     news = [examples.take(fold.judge) for fold in inner]
     best = _trust(judged, news, settings)
@@ -212,6 +227,7 @@ def fit_close(
         trust=best,
         rung=rung,
         doubt=doubt,
+        penalty=settings.ridge,
     )
     return model, notes
 
@@ -232,6 +248,7 @@ def _fit_low(
         model = CloseModel(names, fit_cold_start(examples, frame), None, IDENTITY, rung, doubt)
         return model, FitNotes(0, (), (), IDENTITY, (), rung, doubt)
     news, raws = [], []
+    settings = _with_penalty(examples, frame, settings, inner, shared)
     for fold in inner:
         news.append(examples.take(fold.judge))
         older = _fit_offset(examples.take(fold.fit), frame, settings, fold.key, shared)
@@ -239,7 +256,7 @@ def _fit_low(
     doubt = _doubt(examples, news, raws)
     model = CloseModel(names, _fit_offset(examples, frame, settings, key, shared), None, IDENTITY, rung, doubt)
     losses = tuple(_loss(new.y, raw) for new, raw in zip(news, raws, strict=True))
-    return model, FitNotes(0, losses, losses, IDENTITY, (), rung, doubt)
+    return model, FitNotes(0, losses, losses, IDENTITY, (), rung, doubt, settings.ridge)
 
 
 def _doubt(examples: Examples, news: Sequence[Examples], raws: Sequence[Float]) -> Doubt:
@@ -250,15 +267,15 @@ def _doubt(examples: Examples, news: Sequence[Examples], raws: Sequence[Float]) 
 
 def _judge(examples: Examples, frame: Frame, settings: CloseSettings, fold: InnerFold, shared: Shared) -> Judged:
     """Fit the offset on the older rows of an inner fold and set up a trial of each member's trees, with one seed."""
-    if fold.key is not None and fold.key in shared.judged:
-        return shared.judged[fold.key]
+    if fold.key is not None and (fold.key, settings.ridge) in shared.judged:
+        return shared.judged[fold.key, settings.ridge]
     old, new = examples.take(fold.fit), examples.take(fold.judge)
     offset = _fit_offset(old, frame, settings, fold.key, shared)
     before, after = offset_logit(offset, old.matrix), offset_logit(offset, new.matrix)
     members = [(own, settings.seeds_of(i)[0]) for i, own in enumerate(settings.members)]
     found = Judged(trials(old, before, new, after, members, level_free=frame.target == "in_period"), after)
     if fold.key is not None:
-        shared.judged[fold.key] = found
+        shared.judged[fold.key, settings.ridge] = found
     return found
 
 
@@ -292,16 +309,39 @@ def _later_part(new: Examples, k: int, folds: int) -> Bool:
 def _fit_offset(
     examples: Examples, frame: Frame, settings: CloseSettings, key: int | None, shared: Shared
 ) -> Linear | RateTable:
-    if key is not None and key in shared.offsets:
-        return shared.offsets[key]
-    codes = settings.members[0].categorical
-    if codes:  # a code is no number: trees alone may use it
-        names = examples.matrix.names
-        examples = examples.select(tuple(name for j, name in enumerate(names) if j not in codes))
-    fitted = fit_linear(examples, frame) if settings.offset == "ridge" else fit_stage_time(examples, frame)
+    if key is not None and (key, settings.ridge) in shared.offsets:
+        return shared.offsets[key, settings.ridge]
+    examples = _without_codes(examples, settings)
+    ridge = settings.offset == RIDGE
+    fitted = fit_linear(examples, frame, settings.ridge) if ridge else fit_stage_time(examples, frame)
     if key is not None:
-        shared.offsets[key] = fitted
+        shared.offsets[key, settings.ridge] = fitted
     return fitted
+
+
+def _with_penalty(
+    examples: Examples, frame: Frame, settings: CloseSettings, inner: Sequence[InnerFold], shared: Shared
+) -> CloseSettings:
+    """Return the settings with the penalty of the ridge that serves the inner folds best, where none is given."""
+    if settings.penalty is not None or settings.offset != RIDGE:
+        return settings
+    known = _without_codes(examples, settings)
+    losses = []
+    for fold in inner:
+        found = shared.paths.get(fold.key) if fold.key is not None else None
+        if found is None:
+            found = path_losses(known.take(fold.fit), known.take(fold.judge), frame)
+        if fold.key is not None:
+            shared.paths[fold.key] = found
+        losses.append(found)
+    return replace(settings, penalty=best_penalty(losses))
+
+
+def _without_codes(examples: Examples, settings: CloseSettings) -> Examples:
+    """Return the columns that a ridge may use: a code is no number, trees alone may use it."""
+    codes = settings.members[0].categorical
+    names = examples.matrix.names
+    return examples.select(tuple(name for j, name in enumerate(names) if j not in codes)) if codes else examples
 
 
 def _loss(y: Float, raw: Float) -> float:

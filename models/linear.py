@@ -7,10 +7,11 @@ are added column by column in a fixed order: a matrix product may differ in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.build import FeatureMatrix
 from models.base import Examples, Float, Frame, clipped_logit, sigmoid
@@ -18,6 +19,7 @@ from models.tables import RateTable, fit_stage_time
 
 TABLE = "stage_and_time"  # the name of the table's own term, in reasons too
 TAIL = 0.005  # share of the training rows clipped at either end of a column
+FREE = 30.0  # the table's column is so much larger, so that a penalty draws the ridge to the table, not to a constant
 RARE = 0.005  # a column missing less (or present less) often than this gets no weight for being missing
 
 
@@ -58,48 +60,83 @@ class Linear:
         return sigmoid(self.logit(matrix))
 
 
-def fit_linear(examples: Examples, frame: Frame) -> Linear:
-    """Fit the ridge; constant columns get weight 0, and all of them where the rows have one outcome only."""
+@dataclass(frozen=True)
+class Design:
+    """What a ridge is fitted on. x: float64[n, 1 + k + flags]: the table's log-odds, the standardised columns, flags.
+
+    shape: the columns' range, mean and scale with all weights 0; flagged: bool[k], columns with a flag for missing.
+    """
+
+    x: Float
+    shape: Linear
+    flagged: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, examples: Examples, frame: Frame) -> Design:
+        """Learn the table and the columns' ranges from rows of both outcomes."""
+        table, names, values = fit_stage_time(examples, frame), examples.matrix.names, examples.matrix.values
+        missing = np.isnan(values)
+        low, high = _quantiles(values, missing, (TAIL, 1 - TAIL))
+        filled = np.clip(np.where(missing, np.nan, values), low, high)
+        some = ~missing.all(axis=0)
+        mean = np.where(some, np.nansum(filled, axis=0) / np.maximum((~missing).sum(axis=0), 1), 0.0)
+        scale = (np.where(missing, mean, filled) - mean).std(axis=0)
+        scale = np.where(scale > 1e-9, scale, 1.0)
+        share = missing.mean(axis=0)
+        middle = float(clipped_logit(table.predict(examples.matrix)).mean())
+        none = np.zeros(len(names))
+        shape = Linear(names, table, 0.0, 0.0, middle, none, none, low, high, mean, scale)
+        flagged = (share > RARE) & (share < 1 - RARE)
+        return cls(_columns(examples.matrix, shape, flagged), shape, flagged)
+
+    def of_others(self, matrix: FeatureMatrix) -> Float:
+        """Return the columns of other rows."""
+        return _columns(matrix, self.shape, self.flagged)
+
+    def weighted(self, intercept: float, weights: Float) -> Linear:
+        """Return the ridge with these weights of the columns of `x`."""
+        k = len(self.shape.names)
+        missing = np.zeros(k)
+        missing[self.flagged] = weights[1 + k :]
+        return replace(
+            self.shape,
+            intercept=intercept,
+            table_weight=float(weights[0]) * FREE,
+            weights=weights[1 : 1 + k],
+            missing_weights=missing,
+        )
+
+
+def fit_linear(examples: Examples, frame: Frame, penalty: float | None = None) -> Linear:
+    """Fit the ridge; constant columns get weight 0, and all of them where the rows have one outcome only.
+
+    penalty: in units of one standardised row; the frame's own where None. See `models.penalty` for how it is chosen.
+    """
+    if not 0 < examples.y.sum() < len(examples):
+        return _flat(examples.matrix.names, fit_stage_time(examples, frame))
+    design = Design.of(examples, frame)
+    ((intercept, weights),) = solve(design.x, examples.y, [frame.penalty if penalty is None else penalty])
+    return design.weighted(intercept, weights)
+
+
+def solve(x: Float, y: Float, penalties: Sequence[float], tol: float = 1e-8) -> Iterator[tuple[float, Float]]:
+    """Yield (intercept, weights) for each penalty, each begun at the one before."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
-    table = fit_stage_time(examples, frame)
-    names = examples.matrix.names
-    if not 0 < examples.y.sum() < len(examples):
-        return _flat(names, table)
-    values = examples.matrix.values
-    missing = np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        some = ~missing.all(axis=0)
-        low, high = _quantiles(values, missing, (TAIL, 1 - TAIL))
-    filled = np.clip(np.where(missing, np.nan, values), low, high)
-    mean = np.where(some, np.nansum(filled, axis=0) / np.maximum((~missing).sum(axis=0), 1), 0.0)
-    z = np.where(missing, mean, filled) - mean
-    scale = z.std(axis=0)
-    scale = np.where(scale > 1e-9, scale, 1.0)
-    share = missing.mean(axis=0)
-    flagged = (share > RARE) & (share < 1 - RARE)
-    prior = clipped_logit(table.predict(examples.matrix))
-    design = np.column_stack([prior - prior.mean(), z / scale, missing[:, flagged]])
-    model = LogisticRegression(C=1.0 / frame.penalty, solver="newton-cholesky", max_iter=100, tol=1e-8)
-    with threadpool_limits(1):  # more BLAS threads are slower on a busy machine, and need not add up in the same order
-        ridge = model.fit(design, examples.y)
-    weights = ridge.coef_[0]
-    missing_weights = np.zeros(len(names))
-    missing_weights[flagged] = weights[1 + len(names) :]
-    return Linear(
-        names,
-        table,
-        float(ridge.intercept_[0]),
-        float(weights[0]),
-        float(prior.mean()),
-        weights[1 : 1 + len(names)],
-        missing_weights,
-        low,
-        high,
-        mean,
-        scale,
-    )
+    model = LogisticRegression(solver="newton-cholesky", max_iter=100, tol=tol, warm_start=True)
+    for penalty in penalties:
+        # More BLAS threads are slower on a busy machine, and need not add up in the same order.
+        with threadpool_limits(1):
+            model.set_params(C=1.0 / penalty).fit(x, y)
+        yield float(model.intercept_[0]), model.coef_[0].copy()
+
+
+def _columns(matrix: FeatureMatrix, shape: Linear, flagged: NDArray[np.bool_]) -> Float:
+    missing = np.isnan(matrix.values)
+    z = np.clip(np.where(missing, shape.mean, matrix.values), shape.low, shape.high) - shape.mean
+    told = clipped_logit(shape.table.predict(matrix)) - shape.table_mean
+    return np.column_stack([FREE * told, z / shape.scale, missing[:, flagged]])
 
 
 def _flat(names: tuple[str, ...], table: RateTable) -> Linear:

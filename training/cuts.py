@@ -42,7 +42,7 @@ def close_settings(
     """Translate the config's model section; tuned: the settings of `model.tuned`, which stand in for its own."""
     members = tuple(tree_settings(each, model.num_threads, plan_signs) for each in tuned or (model,))
     seeds = tuple(seed + k for k in range(model.seeds))
-    return CloseSettings(members, str(model.offset), str(model.calibrate), model.max_rounds, seeds)
+    return CloseSettings(members, str(model.offset), str(model.calibrate), model.max_rounds, seeds, model.ridge_penalty)
 
 
 def tree_settings(told: Model | Member, threads: int, plan_signs: tuple[int, ...]) -> TreeSettings:

@@ -26,6 +26,7 @@ from features.registry import Context, Plan, Schema
 from features.schema import schema_of
 from features.tables import NAT, CrmTables
 from models.base import Bool, Examples, Float, Frame, Int
+from models.penalty import USUAL
 from training.audit_facts import quarantined_facts, without
 from training.facts import facts_of
 from training.labels import NEVER, labels_of, outcomes, resolved
@@ -106,7 +107,7 @@ def frame_of(config: Config, stage_count: int) -> Frame:
     ages = [age.total_seconds() * MICRO / DAY for age in config.snapshots.ages]
     edges = tuple((a + b) / 2 for a, b in pairwise(ages))
     length = float(np.median(np.diff(calendar_of(config).starts))) / DAY
-    return Frame(config.target, stage_count, edges, config.model.ridge_penalty, length)
+    return Frame(config.target, stage_count, edges, config.model.ridge_penalty or USUAL, length)
 
 
 def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepared:

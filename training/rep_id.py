@@ -54,8 +54,13 @@ def rep_ids(prepared: Prepared, shared: Shared) -> RepIds | None:
     owner = prepared.record.view(Requests(examples.deal, examples.as_of)).of("history").last("owner")
     if not names or not (owner >= 0).any():
         return None
-    walks = {kind: Shared(shared.offsets if kind == Ablation.REP_ID else {}) for kind in names}
+    walks = {kind: _shared(shared, kind) for kind in names}
     return RepIds(np.where(owner >= 0, owner.astype(np.float64), np.nan), names, walks)
+
+
+def _shared(shared: Shared, kind: Ablation) -> Shared:
+    """Return what the walk with the id takes from the close model's: its offsets, where the columns are the same."""
+    return Shared(shared.offsets, paths=shared.paths) if kind == Ablation.REP_ID else Shared()
 
 
 def predict_references(

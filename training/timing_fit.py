@@ -130,7 +130,7 @@ def _plan(prepared: Prepared) -> Plan:
         prepared.frame.stage_count,
         longest,
         float(np.median(periods)),
-        config.model.ridge_penalty,
+        config.model.ridge_penalty or 1.0,
         config.timing.max_pairs,
         config.seed,
         Boosting(trees, seeds),

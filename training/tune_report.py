@@ -36,7 +36,7 @@ def confirm(prepared: Prepared, fold: TuneFold, chosen: Sequence[Member]) -> tup
     """
     shared = Shared()
     default = _loss_at(prepared, fold, (), shared)
-    tuned = _loss_at(prepared, fold, tuple(chosen), Shared(offsets=shared.offsets))
+    tuned = _loss_at(prepared, fold, tuple(chosen), Shared(offsets=shared.offsets, paths=shared.paths))
     every = _confirmed(prepared.config, fold.every.deal, default, tuned)
     new = fold.new
     if not new.any():
