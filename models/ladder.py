@@ -78,7 +78,8 @@ def rung_text(rung: str, doubt: Doubt | None) -> str:
     """Say in a sentence or two which rung a model stands on and how wide the doubt is."""
     said = {
         TABLE_RUNG: f"cold start: fewer than {RIDGE_FROM} closed deals (or {FEWEST_OF_EACH} won and {FEWEST_OF_EACH} "
-        "lost), so the model is a table of stage and time left that leans on a prior; no reason says more than that",
+        "lost), or no period to test on, so the model is a table of stage and time left that leans on a prior; no "
+        "reason says more than that",
         RIDGE_RUNG: f"fewer than {TREES_FROM} closed deals: the model is the ridge logistic alone",
         TREES_RUNG: f"at least {TREES_FROM} closed deals: ridge logistic and trees, as far as later periods trust them",
     }[rung]

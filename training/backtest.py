@@ -82,6 +82,19 @@ def folds_of(prepared: Prepared) -> list[Fold]:
     return [replace(fold, train=fold.train & before_embargo(as_of, fold.cut, days)) for fold in _purged(prepared)]
 
 
+def untestable(prepared: Prepared) -> str:
+    """Return why no fold of the config can tell anything, "" where one can."""
+    tests = [fold.test for fold in folds_of(prepared)]
+    rows = np.any(tests, axis=0) if tests else np.zeros(len(prepared.examples), dtype=bool)
+    if not rows.any():
+        return "no test fold: expected at least one complete period after the first told rows"
+    won = int(prepared.told_y[rows].sum())
+    if won in (0, rows.sum()):
+        what = "none is of a deal that was won" if not won else "all are of deals that were won"
+        return f"nothing to tell apart: of {int(rows.sum()):,} test rows {what} in time"
+    return ""
+
+
 def _purged(prepared: Prepared) -> list[Fold]:
     config, rows = prepared.config, prepared.examples
     if config.target == Target.IN_PERIOD:
@@ -137,11 +150,8 @@ def run_backtest(
     has no facts for.
     """
     folds = folds_of(prepared)
-    if not folds or not any(fold.test.any() for fold in folds):
-        raise TooLittleDataError(
-            "no test fold: expected at least one complete period after the first told rows; "
-            "use a longer history, or set backtest"
-        )
+    if why := untestable(prepared):
+        raise TooLittleDataError(f"{why}; use a longer history, or set backtest")
     step = _Step(prepared, shared or Shared(), _present(prepared, baselines), extras)
     clock = _Clock([int(fold.train.sum()) for fold in folds])
     parts: list[Tested] = []

@@ -18,7 +18,7 @@ FORMAT = 1
 RUNGS = {
     "trees": "ridge logistic regression with small boosted trees on top: more than 400 closed deals",
     "ridge": "ridge logistic regression: too few closed deals for trees",
-    "table": "a shrunken table of rates by stage and time left: fewer than 80 closed deals",
+    "table": "a shrunken table of rates by stage and time left: fewer than 80 closed deals, or no period to test on",
 }
 IN_PERIOD = "the probability that an open deal is won by the end of the fiscal period that holds the as-of instant"
 EVENTUAL = "the probability that an open deal is won in the end"
@@ -65,7 +65,7 @@ def card_of(
             "contact": config.card.contact,
         },
         "data": _data(about, ingest),
-        "rung": {"name": rung, "is": RUNGS.get(rung, rung), "doubt": _doubt(report)},
+        "rung": {"name": rung, "is": RUNGS.get(rung, rung), "doubt": _doubt(report), "level": _level(bundle)},
         "metrics": [_metrics(row) for row in report["table"]],
         "parts": report["slices"],
         "segments": [dict(segment) for segment in segments],
@@ -98,6 +98,12 @@ def _data(about: About, ingest: IngestReport) -> dict[str, Any]:
         ],
         "tables": {table.table: table.rows_kept for table in ingest.tables},
     }
+
+
+def _level(bundle: Bundle) -> str:
+    """Say how far wins may lie from what the scores add up to, "" where that was not told."""
+    doubt = bundle.model.doubt
+    return doubt.text() if doubt is not None else ""
 
 
 def _doubt(report: Mapping[str, Any]) -> str:
@@ -159,7 +165,8 @@ def markdown(card: Mapping[str, Any]) -> str:
         "",
         "## Rung and doubt",
         "",
-        f"**{rung['name']}**: {rung['is']}. Doubt: {rung['doubt']}.",
+        f"**{rung['name']}**: {rung['is']}. Doubt: {rung['doubt']}."
+        + (f" Its level: {rung['level']}." if rung["level"] else ""),
         "",
         "## How right it was",
         "",
@@ -237,10 +244,9 @@ def _part_cells(part: Mapping[str, Any]) -> tuple[str, ...]:
     return (str(part["name"]), f"{part['rows']:,}", _pct(part.get("won_rate")), _n(part.get("log_loss")), _n(value))
 
 
-def _bins(bins: Sequence[Any]) -> Iterator[tuple[int, float, float]]:
+def _bins(bins: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, float, float]]:
     for each in bins:
-        rows, said, came = tuple(each)[:3] if not isinstance(each, Mapping) else tuple(each.values())[:3]
-        yield rows, said, came
+        yield each["rows"], each["said"], each["came"]["value"]
 
 
 def _table(head: Sequence[str], rows: Iterator[Sequence[str]] | Any) -> list[str]:

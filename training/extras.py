@@ -30,9 +30,10 @@ NO_HEADS: Heads = MappingProxyType({})
 
 def heads_of(config: Config) -> Heads:
     """Return the heads that a config's backtest walks along with the close model."""
-    from training import timing_section
+    from training import amount_section, timing_section
 
     heads: dict[str, Head] = {}
     if config.timing.enabled:
         heads[timing_section.NAME] = Head(timing_section.fit_and_foretell, timing_section.sections)
+    heads[amount_section.NAME] = Head(amount_section.fit_and_expect, amount_section.sections)
     return heads

@@ -15,6 +15,7 @@ from models.amount import AmountModel
 from models.base import Examples, Int
 from models.bundle import GOLDEN_ROWS, About, Bundle
 from models.close import CloseModel, FitNotes, Shared
+from models.ladder import TABLE_RUNG
 from models.profile import profile_of
 from models.timing import TimingModel
 from training.amount_fit import try_amount
@@ -29,12 +30,16 @@ def fit_bundle(
     data_fingerprint: str,
     shared: Shared | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    untested: bool = False,
 ) -> tuple[Bundle, FitNotes]:
     """Fit every head at the end of what was prepared and pack the bundle; its sha is known once it is saved.
 
-    tell: gets a line for each head that there is not, with the reason.
+    tell: gets a line for each head that there is not, with the reason. untested: no period of the record can be tested,
+    so that the close head is the shrunken table, however many deals have closed.
     """
     ground = ground_at(prepared, prepared.until)
+    if untested:
+        ground = replace(ground, rung=TABLE_RUNG)
     model, notes = fit_on(prepared, ground, shared)
     timing, why = try_timing(prepared, prepared.until)
     if timing is None:
@@ -78,7 +83,8 @@ def make_bundle(
     profile = profile_of(rows.matrix, rows.y, len(record.stages.order))
     if not len(rows):  # a company without a past has no rate of its own, only the prior's
         profile = replace(profile, rate=model.table.overall)
-    golden = rows.take(_golden(len(rows), config))
+    probed = rows if len(rows) else prepared.examples  # open deals can be probed, too: no label is looked at
+    golden = probed.take(_golden(len(probed), config))
     told = told_at(record, Requests(golden.deal, golden.as_of))
     reference = record.reference.before(prepared.until)  # not what a period that still runs has yielded so far
     return Bundle(about, prepared.plan, model, reference, profile, record.calendar, golden.matrix, timing, amount, told)

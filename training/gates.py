@@ -23,15 +23,16 @@ import numpy as np
 from configs.learning import Gates, Range, SegmentGates
 from models.base import Float, Int
 from models.baselines import STAGE_TIME
+from models.ladder import RUNGS, TABLE_RUNG
 from training.backtest import CLOSE, Comparison
 from training.clustered import Estimate, level, mean, slope
 from training.evaluate import DealBootstrap, row_loss
 from training.segments import Segment
 
 EVEN = 1e-9  # log loss; a model that is the baseline itself is no worse than it
-TABLE_RUNG = "table"
 CONSTANT = "constant"
 COLD = "cold start: nothing to judge on"
+COLD_INSTEAD = "cold start: rungs below the live model"
 
 Rule = Literal["above", "at_most", "not_below", "within", "reported"]
 
@@ -106,9 +107,16 @@ def reported(gate: str, value: float | None, note: str = "") -> Verdict:
     return Verdict(gate, value, None, True, "reported", note=note)
 
 
-def cold_start() -> Verdict:
+def cold_start(why: str = "no period of the record can be tested") -> Verdict:
     """The verdict where the record has no period to test on: passed, and it says so."""
-    return reported(COLD, None, "no period of the record can be tested; the shrunken table is all that it supports")
+    return reported(COLD, None, f"{why}; the shrunken table is all that it supports")
+
+
+def cold_instead(candidate: str, live: str) -> Verdict:
+    """Refuse a candidate that nothing could test in the place of a live model on a higher rung; both: rungs."""
+    steps = RUNGS.index(live) - RUNGS.index(candidate)
+    note = f"the candidate, which nothing could test, stands on {candidate}, the live model on {live}"
+    return at_most(COLD_INSTEAD, float(max(steps, 0)), 0.0, note)
 
 
 def judge(

@@ -19,6 +19,8 @@ def explained_ms(bundle: Bundle) -> float:
     Features are not built here: they cost what the deal's history costs.
     """
     rows = bundle.golden.values
+    if not len(rows):
+        rows = np.full((1, len(bundle.golden.names)), np.nan)
     took = []
     for k in range(WARM_UPS + RUNS):
         row = FeatureMatrix(bundle.golden.names, np.ascontiguousarray(rows[k % len(rows)][None, :]))

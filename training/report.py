@@ -30,6 +30,7 @@ from training.report_data import (
     weights_of,
 )
 from training.report_parts import parts_of, periods_or_ages, shown
+from training.report_text import chosen_text
 from training.report_text import group_table as group_table
 from training.report_text import markdown as markdown
 from training.report_text import text_table as text_table
@@ -96,11 +97,8 @@ def _notes(prepared: Prepared, tested: Tested) -> list[str]:
         ),
     ]
     for fold, chosen in zip(tested.folds, tested.notes, strict=True):
-        rows = int(fold.train.sum())
-        calibration = f"intercept {chosen.calibration.intercept:+.3f}, slope {chosen.calibration.slope:.3f}"
         notes.append(
-            f"{fold.name}: trained on {rows:,} rows told before the cut, {chosen.rounds} trees a seed, "
-            f"calibration {calibration}"
+            f"{fold.name}: trained on {int(fold.train.sum()):,} rows told before the cut; {chosen_text(chosen)}"
         )
     for name, fact in lacking(prepared.facts, BASELINES).items():
         notes.append(f"{name} is not in the table: no row of the record has a {fact}")

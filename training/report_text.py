@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from models.baselines import STAGE_TIME
+from models.close import FitNotes
+from models.ladder import TREES_RUNG
 from training.backtest import CLOSE, Comparison
 from training.evaluate import Interval
 from training.gates import Verdict
@@ -62,6 +64,20 @@ def interval(figure: Interval | None, style: str = "+.4f") -> str:
     if np.isnan(figure.low):
         return value
     return f"{value} [{number(figure.low, style)}, {number(figure.high, style)}]"
+
+
+def chosen_text(chosen: FitNotes) -> str:
+    """Say which rung of the ladder a fit stands on, what was chosen for it, and how wide the doubt is."""
+    said = [f"rung {chosen.rung}"]
+    if chosen.penalty:
+        said.append(f"penalty of the ridge {chosen.penalty:g} rows")
+    if chosen.rung == TREES_RUNG:
+        members = ", ".join(f"{each.rounds} trees a seed at a share of {each.share:.2f}" for each in chosen.trust)
+        calibration = f"intercept {chosen.calibration.intercept:+.3f}, slope {chosen.calibration.slope:.3f}"
+        said += [members or "no trees", f"calibration {calibration}"]
+    if chosen.doubt is not None:
+        said.append(chosen.doubt.text())
+    return "; ".join(said)
 
 
 def text_table(report: Report) -> str:

@@ -18,6 +18,7 @@ from features.asof import known_before
 from features.sources.base import open_source
 from models.bundle import save
 from models.store import MANIFEST, read_verified, sha256
+from training.backtest import untestable
 from training.fingerprint import fingerprint
 from training.fit import fit_bundle
 from training.prepare import prepare
@@ -48,7 +49,8 @@ def reproduce(state_dir: Path, run: str, config: Config | None = None) -> dict[s
     say(f"training as run {kept.name} did")
     ingest = open_source(recorded).read()
     prepared = prepare(recorded, ingest, int(made_by["trained_as_of"]))
-    bundle, _ = fit_bundle(prepared, fingerprint(known_before(ingest.tables, prepared.until)))
+    data = fingerprint(known_before(ingest.tables, prepared.until))
+    bundle, _ = fit_bundle(prepared, data, untested=bool(untestable(prepared)))
     with tempfile.TemporaryDirectory() as half:
         folder = Path(half) / "bundle"
         save(bundle, folder)

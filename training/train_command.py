@@ -27,16 +27,15 @@ from training import commands
 from training.audit import audit, audit_verdicts
 from training.audit_report import to_json as audit_json
 from training.audit_rules import Audit
-from training.backtest import CLOSE, Tested, folds_of
+from training.backtest import CLOSE, Tested, untestable
 from training.card import card_of
 from training.card import markdown as card_page
 from training.clustered import level
 from training.commands import evaluate, rung_of, title_of
-from training.cuts import ground_at
 from training.evaluate import scores
 from training.fingerprint import fingerprint, rows_by_table
 from training.fit import fit_bundle
-from training.gates import TABLE_RUNG, Verdict, at_most, cold_start, passed, verdict_table
+from training.gates import Verdict, at_most, cold_instead, cold_start, passed, verdict_table
 from training.groups import group_figures, metrics_of
 from training.history import current
 from training.latency import explained_ms
@@ -125,13 +124,18 @@ def train(config: Config, as_of: int | None, overrides: Sequence[str] = ()) -> d
 def judge_candidate(prepared: Prepared, ingest: Ingest) -> Judged:
     """Backtest, fit on every row told by the cut and hold the candidate against all its gates."""
     config, shared, tested = prepared.config, Shared(), None
-    if _cold(prepared):
-        report = cold_report(title_of(config, config.training.eligibility))
+    if why := untestable(prepared):
+        report = cold_report(title_of(config, config.training.eligibility), why)
     else:
         title = f"{config.name}: close model against baselines"
         report, tested = evaluate(prepared, title, shared)
     say("fitting the candidate on every row told by the cut")
-    bundle, notes = fit_bundle(prepared, fingerprint(known_before(ingest.tables, prepared.until)), shared, say)
+    data = fingerprint(known_before(ingest.tables, prepared.until))
+    absent: list[str] = []
+    bundle, notes = fit_bundle(prepared, data, shared, absent.append, untested=tested is None)
+    for line in absent:
+        say(line)
+    report = replace(report, notes=[*report.notes, *absent])
     leaks = audit(prepared, ingest)
     if prepared.left_out:
         say(f"left out by the leak audit: {', '.join(prepared.left_out)}; `forecastle audit` says why")
@@ -140,34 +144,31 @@ def judge_candidate(prepared: Prepared, ingest: Ingest) -> Judged:
     if tested is not None:
         lost = {row.name: row.lost for row in report.groups}
         report = replace(report, groups=group_figures(prepared, tested, bundle.model, lost))  # of what ships
-        if live:
-            verdicts += _against(live, bundle, prepared, tested, ingest)
+    if live:
+        verdicts += _against(live, bundle, prepared, tested, ingest)
     gate = "CPU time of one explained prediction, ms"
     verdicts.append(at_most(gate, explained_ms(bundle), config.gates.max_latency_ms))
     return Judged(bundle, replace(report, verdicts=verdicts), tested, notes.rounds, live, leaks)
 
 
-def _against(live: str, bundle: Bundle, prepared: Prepared, tested: Tested, ingest: Ingest) -> list[Verdict]:
-    """Return the verdicts against the model that is live."""
+def _against(live: str, bundle: Bundle, prepared: Prepared, tested: Tested | None, ingest: Ingest) -> list[Verdict]:
+    """Return the verdicts against the model that is live; untested, the candidate may only not be of a lower rung."""
     store, gates = prepared.config.state_dir / "bundles", prepared.config.gates
     found = find_live(store / live, store / f"{live}.json")
     if not isinstance(found, Live):
         say(f"warning: {found}; the candidate is not compared with it")
         return []
+    if tested is None:
+        rungs = rung_of(bundle.model), rung_of(found.bundle.model)
+        return [cold_instead(*rungs)] if gates.not_worse_than_live is not None else []
     ranks = rank_verdict(gates, bundle, found, prepared, tested)
     return [*against_live(gates, found, prepared, tested, ingest, say), *ranks]
 
 
-def _cold(prepared: Prepared) -> bool:
-    """Whether there is no period to test on and so few deals that the ladder's lowest rung is all there can be."""
-    if any(fold.test.any() for fold in folds_of(prepared)):
-        return False
-    return getattr(ground_at(prepared, prepared.until), "rung", "") == TABLE_RUNG
-
-
-def cold_report(title: str) -> Report:
-    """Return the report of a record in which no period can be tested."""
-    return Report(title, [], float("nan"), [], [], [cold_start().note], [cold_start()])
+def cold_report(title: str, why: str) -> Report:
+    """Return the report of a record in which no period can be tested, and why."""
+    verdict = cold_start(why)
+    return Report(title, [], float("nan"), [], [], [verdict.note], [verdict])
 
 
 def _segments(prepared: Prepared, judged: Judged) -> list[dict[str, Any]]:
@@ -213,7 +214,7 @@ def _print(judged: Judged, run_id: str, card: Path) -> None:
         typer.echo("\n".join(report.notes))
         typer.echo(group_table(report))
     else:
-        typer.echo(f"{report.title}\n*** {cold_start().line()} ***")
+        typer.echo(f"{report.title}\n*** {report.verdicts[0].line()} ***")
     typer.echo(shortened(report.verdicts))
     typer.echo(f"model card: {card}")
     model, version = judged.bundle.model, judged.bundle.version

@@ -76,7 +76,7 @@ def test_refused_rows_are_counted_by_reason(trained: Trained, card: dict[str, An
 def test_a_cold_start_is_said_out_loud(trained: Trained) -> None:
     from features.sources.base import open_source
 
-    report = cold_report("demo: cold").to_json()
+    report = cold_report("demo: cold", "no period of the record can be tested").to_json()
     ingest = open_source(trained.config).read().report
     tags = {"run.local": "run-1"}
     card = card_of(trained.config, trained.candidate, "table", report, ingest, tags, [])

@@ -331,6 +331,15 @@ def without(prepared: Prepared, fact: str) -> Prepared:
     return replace(prepared, facts=FeatureMatrix(prepared.facts.names, values))
 
 
+def test_notes_tell_what_each_fold_stands_on(report: Report, tested: Rows) -> None:
+    for fold, chosen in zip(tested.folds, tested.notes, strict=True):
+        (line,) = (note for note in report.notes if note.startswith(f"{fold.name}: trained on"))
+        assert chosen.doubt is not None
+        assert f"rung {chosen.rung}; penalty of the ridge {chosen.penalty:g} rows; " in line
+        assert f"{chosen.trust[0].rounds} trees a seed at a share of {chosen.trust[0].share:.2f}; calibration" in line
+        assert line.endswith(chosen.doubt.text())
+
+
 def test_a_baseline_without_facts_is_left_out_and_said(prepared: Prepared) -> None:
     bare = without(prepared, PROBABILITY)
     tested = run_backtest(bare)
