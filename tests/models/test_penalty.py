@@ -55,7 +55,6 @@ def test_a_level_of_the_newer_period_chooses_nothing() -> None:
     judged = path_losses(old, shocked, FRAME)
     loosest = fit_linear(old, FRAME, min(PENALTIES)).logit(shocked.matrix)
     assert judged[-1] / len(shocked) < log_loss(shocked.y, loosest) - 0.01
-    assert abs(int(np.argmin(judged)) - int(np.argmin(path_losses(old, new, FRAME)))) <= 2
 
 
 def test_long_records_are_thinned_and_say_the_same() -> None:
