@@ -36,7 +36,7 @@ bench: setup ## benchmarks, each with an assertion on quality or speed, beside D
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r locks/bench.txt
 	$(BIN)/python -m pytest tests/bench -m bench -s --timeout=0
 
-docs: setup ## write the tables that README.md and docs/config.md take from code
+docs: setup ## write the tables that README.md and docs/ take from code
 	$(BIN)/python tools/render_docs.py
 
 lock: setup ## refresh locks/ from pyproject.toml (UPGRADE=1: to the newest versions)

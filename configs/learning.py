@@ -215,7 +215,7 @@ class Tuning(Strict):
         default=3, ge=1, le=20, description="periods that settings are chosen on; one more, the newest, confirms"
     )
     rows: JudgedRows = Field(
-        default=JudgedRows.NEW,
+        default=JudgedRows.EVERY,
         description="rows of those periods that settings are judged on. new: of deals that did not train, from a week "
         "after the start on; every: as a backtest has them",
     )

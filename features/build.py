@@ -50,7 +50,7 @@ def plan_features(context: Context, groups: Sequence[str] = GROUP_MODULES, drop:
     features = [f for fs in group_features(chosen, context).values() for f in fs]
     missing = [name for name in drop if name not in {f.name for f in features}]
     if missing:
-        raise ConfigError(f"features.drop names {missing[0]!r}, which no chosen group has; see the table in README.md")
+        raise ConfigError(f"features.drop names {missing[0]!r}, which no chosen group has; see docs/features.md")
     kept = tuple(f for f in features if f.name not in drop)
     needed = [name for name in ALWAYS[context.schema.target] if name not in {f.name for f in kept}]
     if needed:

@@ -221,7 +221,7 @@ def _about(told: Any, folder: Path) -> About:
                 "stages": StageMap.from_json(told["stages"]),
                 "groups": tuple(told["groups"]),
                 "drop": tuple(told["drop"]),
-                "left_out": tuple(told["left_out"]),
+                "left_out": tuple(told.get("left_out", ())),
             }
         )
     except (KeyError, TypeError, ConfigError) as error:
@@ -233,7 +233,13 @@ def _about(told: Any, folder: Path) -> About:
 def _check_types(told: Any) -> None:
     """Raise TypeError or KeyError where `About` can't be made of what a manifest says."""
     words = ("name", "target", "time_zone", "config_hash", "data_fingerprint", "plan_fingerprint")
-    lists = (told["groups"], told["drop"], told["left_out"], told["schema"]["dimensions"], told["schema"]["numbers"])
+    lists = (
+        told["groups"],
+        told["drop"],
+        told.get("left_out", []),
+        told["schema"]["dimensions"],
+        told["schema"]["numbers"],
+    )
     stages = [told["stages"][part] for part in ("order", "won", "lost")]
     right = {
         **{name: isinstance(told[name], str) for name in words},

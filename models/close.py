@@ -24,6 +24,7 @@ from models.tables import RateTable, fit_cold_start, fit_stage_time
 from models.trees import Member, Trees, TreeSettings, fit_members
 
 RIDGE = "ridge"
+PARTS = 5  # of the deals, where no period can judge the penalty
 UNKNOWN_STAGE = "the stage is not known: scored from the table of rates by time alone"
 
 
@@ -322,12 +323,15 @@ def _fit_offset(
 def _with_penalty(
     examples: Examples, frame: Frame, settings: CloseSettings, inner: Sequence[InnerFold], shared: Shared
 ) -> CloseSettings:
-    """Return the settings with the penalty of the ridge that serves the inner folds best, where none is given."""
+    """Return the settings with the penalty of the ridge that serves the inner folds best, where none is given.
+
+    Without an inner fold, parts of the deals stand in: they tell how much is noise, if not how much drifts.
+    """
     if settings.penalty is not None or settings.offset != RIDGE:
         return settings
     known = _without_codes(examples, settings)
     losses = []
-    for fold in inner:
+    for fold in inner or by_deal(examples):
         found = shared.paths.get(fold.key) if fold.key is not None else None
         if found is None:
             found = path_losses(known.take(fold.fit), known.take(fold.judge), frame)
@@ -335,6 +339,14 @@ def _with_penalty(
             shared.paths[fold.key] = found
         losses.append(found)
     return replace(settings, penalty=best_penalty(losses))
+
+
+def by_deal(examples: Examples) -> list[InnerFold]:
+    """Return folds that judge a part of the deals by all others; none where a side would lack an outcome."""
+    part = np.unique(examples.deal, return_inverse=True)[1] % PARTS
+    folds = [InnerFold(part != k, part == k) for k in range(PARTS)]
+    sides = [examples.y[side] for fold in folds for side in (fold.fit, fold.judge)]
+    return folds if all(0 < y.sum() < len(y) for y in sides) else []
 
 
 def _without_codes(examples: Examples, settings: CloseSettings) -> Examples:

@@ -26,7 +26,9 @@ from training.catalogue import BLOCKS, blocks_of, feature_table, rendered
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ("README.md", "docs/config.md")
+LONGER = sorted((ROOT / "docs").glob("*.md"))
+SAYING = "\n".join([README, *(path.read_text(encoding="utf-8") for path in LONGER)])
+PAGES = ("README.md", "docs/config.md", "docs/features.md", "docs/salesforce.md")
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
@@ -80,9 +82,10 @@ def test_every_error_and_config_key_is_listed() -> None:
 
 
 def said() -> list[str]:
-    """Return every command line of the README, and every option that stands alone."""
-    prose = [code for code in CODE.findall(FENCE.sub("", README)) if code.startswith(("forecastle ", "--"))]
-    return prose + [line for body in fenced("sh") for line in body.splitlines() if line.startswith("forecastle ")]
+    """Return every command line of the README and the pages of docs/, and every option that stands alone."""
+    prose = [code for code in CODE.findall(FENCE.sub("", SAYING)) if code.startswith(("forecastle ", "--"))]
+    blocks = [match["body"] for match in FENCE.finditer(SAYING) if match["kind"] == "sh"]
+    return prose + [line for body in blocks for line in body.splitlines() if line.startswith("forecastle ")]
 
 
 def test_commands_exist() -> None:
@@ -154,7 +157,7 @@ def test_routes_are_listed() -> None:
     assert [path for route in routes if f"`{(path := getattr(route, 'path', ''))}`" not in README] == []
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "docs" / "config.md", *DECISIONS], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [ROOT / "README.md", *LONGER, *DECISIONS], ids=lambda p: p.name)
 def test_links_lead_somewhere(path: Path) -> None:
     targets = LINK.findall(path.read_text(encoding="utf-8"))
     assert [target for target in targets if not (path.parent / target).exists()] == []

@@ -24,9 +24,10 @@ from configs.vocab import JudgedRows, Offset, Target
 from features.periods import DAY
 from models.base import Bool, Examples, Float
 from models.close import offset_logit
-from models.linear import fit_linear
+from models.linear import Linear, fit_linear
+from models.penalty import best_penalty, path_losses
 from models.rounds import Trial, Trust, trust
-from models.tables import fit_stage_time
+from models.tables import RateTable, fit_stage_time
 from models.trees import ONE_THREAD, TreeSettings, dataset
 from training.cuts import signs_of, tree_settings
 from training.prepare import Prepared, trainable
@@ -104,7 +105,10 @@ class Arena:
         self._model, self._seed, self._signs = config.model, config.seed, signs_of(prepared)
         self._level_free = config.target == Target.IN_PERIOD
         self._folds = tuple(folds)
-        self._ready = [_Ready.of(fold, prepared, self._settings(config.model)) for fold in folds]
+        penalty = config.model.ridge_penalty
+        if penalty is None:
+            penalty = best_penalty([path_losses(f.train, f.every.take(f.judged), prepared.frame) for f in folds])
+        self._ready = [_Ready.of(fold, prepared, self._settings(config.model), penalty) for fold in folds]
 
     def judge(self, member: Member) -> Outcome:
         """Fit a setting on every period and say how right it was."""
@@ -138,9 +142,11 @@ class _Ready:
     data: lightgbm.Dataset
 
     @classmethod
-    def of(cls, fold: TuneFold, prepared: Prepared, settings: TreeSettings) -> _Ready:
-        fit = fit_linear if prepared.config.model.offset == Offset.RIDGE else fit_stage_time
-        model = fit(fold.train, prepared.frame)
+    def of(cls, fold: TuneFold, prepared: Prepared, settings: TreeSettings, penalty: float) -> _Ready:
+        if prepared.config.model.offset == Offset.RIDGE:
+            model: Linear | RateTable = fit_linear(fold.train, prepared.frame, penalty)
+        else:
+            model = fit_stage_time(fold.train, prepared.frame)
         offset, newer = offset_logit(model, fold.every.matrix), fold.every.take(fold.judged)
         data = dataset(fold.train, offset_logit(model, fold.train.matrix), settings)
         return cls(fold, offset, newer, data)

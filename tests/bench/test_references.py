@@ -18,10 +18,10 @@ import pytest
 from configs.learning import Model
 from configs.load import load_config
 from features.sources.base import open_source
-from models.base import Float, Frame, Int
+from models.base import Examples, Float, Frame, Int, sigmoid
 from models.baselines import BASELINES, RIDGE, STAGE_TIME
 from models.close import fit_close
-from models.linear import fit_linear
+from models.linear import Linear, fit_linear
 from tests.bench.flat import SETS
 from tests.bench.planted import SEEDS, SETTINGS
 from tests.bench.references import fit_catboost, fit_frequencies, odoo_probability
@@ -37,7 +37,7 @@ pytest.importorskip("catboost", reason="installed by `make bench` alone")
 pytestmark = [pytest.mark.timeout(6 * 3600)]
 
 ROOT = Path(__file__).parents[2]
-CATBOOST, BAYES = "catboost", "naive_bayes"
+CATBOOST, BAYES, LOOSE = "catboost", "naive_bayes", "ridge_penalty_1"
 WORLDS = ("W0", "W1", "W2", "W3", "W4", "W5", "W6B")
 FEW = 5  # seeds of each world
 WORSE = 0.005  # share of ridge's log loss
@@ -77,10 +77,15 @@ def told(name: str, y: Float, p: dict[str, Float]) -> None:
 
 
 def with_references(prepared: Prepared) -> backtest.Tested:
-    """A backtest with CatBoost among the baselines and naive Bayes beside them."""
-    tested = run_backtest(prepared, baselines=BASELINES | {CATBOOST: fit_catboost})
+    """A backtest with CatBoost and a ridge of penalty 1 among the baselines and naive Bayes beside them."""
+    tested = run_backtest(prepared, baselines=BASELINES | {CATBOOST: fit_catboost, LOOSE: fit_loose})
     tested.p[BAYES] = odoo_probability(prepared, tested)
     return tested
+
+
+def fit_loose(rows: Examples, frame: Frame) -> Linear:
+    """The ridge as libraries have it by default; the baseline's own penalty is chosen on later rows."""
+    return fit_linear(rows, frame, 1.0)
 
 
 @pytest.mark.parametrize("name", WORLDS)
@@ -103,10 +108,10 @@ def test_not_behind_catboost(name: str) -> None:
 
 
 def beside_ridge(name: str, y: Float, p: dict[str, Float]) -> None:
-    """Hold the close model's log loss against ridge logistic's."""
+    """Hold the close model's log loss against the better one of two ridge logistics."""
     told(name, y, p)
-    ours, theirs = (float(row_loss(y, p[model]).mean()) for model in (CLOSE, RIDGE))
-    worse = ours / theirs - 1.0
+    ours, *theirs = (float(row_loss(y, p[model]).mean()) for model in (CLOSE, RIDGE, LOOSE))
+    worse = ours / min(theirs) - 1.0
     met = worse <= WORSE
     line = f"{name}  log loss above ridge logistic's, share: {worse:.4f} (target at most {WORSE})"
     say(f"{'met   ' if met else 'MISSED'}  {line}")
@@ -118,7 +123,9 @@ def test_never_much_worse_than_ridge_by_config(name: str, data: str, third_party
     settings = [f"source.path={third_party_data / data}", f"state_dir={tmp_path}", "backtest.ablations=[]"]
     told_by = load_config(ROOT / "configs" / f"{name}.yaml", settings)
     tested = with_references(prepare(told_by, open_source(told_by).read()))
-    beside_ridge(name, tested.y, {model: tested.p[model] for model in (CLOSE, CATBOOST, RIDGE, STAGE_TIME, BAYES)})
+    beside_ridge(
+        name, tested.y, {model: tested.p[model] for model in (CLOSE, CATBOOST, RIDGE, LOOSE, STAGE_TIME, BAYES)}
+    )
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -133,7 +140,8 @@ def flat(name: str, folder: Path) -> tuple[Float, dict[str, Float]]:
     frame = Frame("eventual", 1)
     settings = close_settings(Model(), (0,) * len(train.matrix.names), 7)
     close, _ = fit_close(train, frame, settings, inner_created_folds(train, train.as_of))
-    p = {CLOSE: close.predict(test.matrix), RIDGE: fit_linear(train, frame).predict(test.matrix)}
+    p = {CLOSE: close.predict(test.matrix), RIDGE: sigmoid(close.raw_offset(test.matrix))}
+    p[LOOSE] = fit_loose(train, frame).predict(test.matrix)
     p[BAYES] = fit_frequencies(made.codes[made.train], train.y > 0).predict(made.codes[made.test])
     p[CATBOOST] = fit_catboost(train, frame).predict(test.matrix)
     return test.y, p

@@ -121,7 +121,7 @@ def test_trees_count_as_far_as_the_inner_folds_trust_them() -> None:
     rows, _ = planted(6000)
     shared = Shared()
     model, notes = fit_close(rows, FRAME, settings(), halves(len(rows)), 3, shared)
-    folds = [shared.judged[key].trials[0] for key in (1, 2)]
+    folds = [shared.judged[key, notes.penalty].trials[0] for key in (1, 2)]
     newer = [rows.take(fold.judge).matrix for fold in halves(len(rows))]
     told = trust(folds, newer, TREES.learning_rate, 150, 1)
     assert notes.trust == (told,)
@@ -176,9 +176,10 @@ def test_shared_fits_are_the_fits() -> None:
     """A walk through time reuses what it has: the same model, bit for bit."""
     rows, _ = planted(4000)
     shared = Shared()
-    first, _ = fit_close(rows, FRAME, settings(), halves(4000), 3, shared)
-    assert set(shared.offsets) == {1, 2, 3}
-    assert set(shared.judged) == {1, 2}
+    first, told = fit_close(rows, FRAME, settings(), halves(4000), 3, shared)
+    assert set(shared.offsets) == {(key, told.penalty) for key in (1, 2, 3)}
+    assert set(shared.judged) == {(key, told.penalty) for key in (1, 2)}
+    assert set(shared.paths) == {1, 2}
     second, notes = fit_close(rows, FRAME, settings(), halves(4000), 3, shared)
     alone, expected = fit_close(rows, FRAME, settings(), halves(4000))
     assert notes == expected

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from features.build import FeatureMatrix
 from models.base import Frame, clipped_logit, sigmoid
-from models.linear import RARE, TABLE, fit_linear
+from models.linear import FREE, RARE, TABLE, fit_linear
 from tests.models.planted import NAMES, STAGES, examples, matrix, planted
 
 FRAME = Frame("in_period", STAGES, penalty=1.0)
@@ -34,7 +34,7 @@ def test_applying_it_equals_scikit_learn() -> None:
     model = fit_linear(seen, FRAME)
     x = np.clip(seen.matrix.values, model.low, model.high)
     prior = clipped_logit(model.table.predict(seen.matrix))
-    design = np.column_stack([prior - prior.mean(), (x - x.mean(axis=0)) / x.std(axis=0)])
+    design = np.column_stack([FREE * (prior - prior.mean()), (x - x.mean(axis=0)) / x.std(axis=0)])
     ridge = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-8).fit(design, seen.y)
     np.testing.assert_allclose(model.logit(seen.matrix), ridge.decision_function(design), atol=1e-9)
 

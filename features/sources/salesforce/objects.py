@@ -1,6 +1,6 @@
 """The objects of a Salesforce export and the columns that are read of each: everything else is left alone.
 
-The README's table of objects is made from here. A column is looked for under its API name, whatever the case and
+The table in docs/salesforce.md is made from here. A column is looked for under its API name, whatever the case and
 underscores; where Salesforce has no such field (team, size ...), under the first of ``names`` that is there.
 """
 
