@@ -77,17 +77,26 @@ class Comparison:
 
 
 def folds_of(prepared: Prepared) -> list[Fold]:
-    """Return the test folds of the config, each purged, and with the embargo that the config asks for."""
+    """Return the test folds of the config, each purged, and with the embargo that the config asks for.
+
+    A fold that has nothing to train on or nothing to test tells nothing and is left out.
+    """
     days, as_of = prepared.config.backtest.embargo_days, prepared.examples.as_of
-    return [replace(fold, train=fold.train & before_embargo(as_of, fold.cut, days)) for fold in _purged(prepared)]
+    folds = [replace(fold, train=fold.train & before_embargo(as_of, fold.cut, days)) for fold in _purged(prepared)]
+    return [fold for fold in folds if fold.train.any() and fold.test.any()]
 
 
 def untestable(prepared: Prepared) -> str:
     """Return why no fold of the config can tell anything, "" where one can."""
-    tests = [fold.test for fold in folds_of(prepared)]
-    rows = np.any(tests, axis=0) if tests else np.zeros(len(prepared.examples), dtype=bool)
-    if not rows.any():
-        return "no test fold: expected at least one complete period after the first told rows"
+    folds = folds_of(prepared)
+    if not folds:
+        expected = (
+            "at least one complete period after the first told rows"
+            if prepared.config.target == Target.IN_PERIOD
+            else "rows told before the cut, and deals begun after it whose outcome is told"
+        )
+        return f"no test fold: expected {expected}"
+    rows = np.any([fold.test for fold in folds], axis=0)
     won = int(prepared.told_y[rows].sum())
     if won in (0, rows.sum()):
         what = "none is of a deal that was won" if not won else "all are of deals that were won"

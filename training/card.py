@@ -232,7 +232,7 @@ def _excluded(excluded: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _metric_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     gain = row["close_gains"]
-    told = f"{gain['value']:+.4f} [{_n(gain['low'])}, {_n(gain['high'])}]" if gain else ""
+    told = f"{_n(gain['value'], '+.4f')} [{_n(gain['low'])}, {_n(gain['high'])}]" if gain else ""
     name = f"{row['model']} (reference)" if row["reference"] else row["model"]
     figures = (_n(row[key]) for key in ("log_loss", "brier", "auc", "ece", "ratio"))
     return (name, f"{row['rows']:,}", f"{row['deals']:,}", *figures, told)
@@ -254,8 +254,8 @@ def _table(head: Sequence[str], rows: Iterator[Sequence[str]] | Any) -> list[str
     return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *body] if body else ["None."]
 
 
-def _n(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def _n(value: float | None, style: str = ".4f") -> str:
+    return "" if value is None else format(value, style)
 
 
 def _pct(value: float | None) -> str:

@@ -118,6 +118,26 @@ def test_where_nothing_can_be_tested(
     assert not (tmp_path / "report" / "backtest.json").exists()
 
 
+def test_a_head_without_periods_gets_scores_too(tmp_path: Path) -> None:
+    """Its one fold would train on nothing: no row of a year's window was told before the cut."""
+    more = ("target=eventual", "snapshots={ages: [1d, 7d, 28d]}")
+    config = load_config(DEMO, [*few(tmp_path, 15, 45, 30, *OLD), *more])
+    told = train(config, None)
+    assert told["rung"] == "table"
+    (cold,) = [verdict for verdict in told["report"]["verdicts"] if verdict["gate"] == COLD]
+    assert "expected rows told before the cut, and deals begun after it" in cold["note"]
+    promote(config)
+    out = tmp_path / "scores.csv"
+    score_file(config, [parse_as_of(OVER, config.time_zone)], out, "live", False, lambda _: None)
+    with out.open(newline="", encoding="utf-8") as file:
+        scores = list(csv.DictReader(file))
+    p = np.array([float(row["p_eventual"]) for row in scores])
+    assert len(p) == 30
+    assert ((p > 0) & (p < 0.96)).all()
+    assert p.std() > 0.01
+    assert all(row["p_won"] for row in scores)
+
+
 @pytest.mark.parametrize(("won", "lost", "timed"), [(5, 15, False), (15, 45, True)])
 def test_the_table_must_be_no_worse_than_the_constant(won: int, lost: int, timed: bool, tmp_path: Path) -> None:
     found = company(tmp_path, won, lost, *OLD)
