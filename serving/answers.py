@@ -15,7 +15,7 @@ from models.bundle import Bundle
 from serving.intake import Loaded, take_in
 from serving.problems import problem
 from serving.schemas import NOW, ScoreRequest, read_request
-from serving.scoring import Ahead, DealScore, reason_json, score
+from serving.scoring import Ahead, DealScore, reason_json, score, with_left_out
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -51,7 +51,8 @@ def answer(body: bytes, now: int, request_id: str, loaded: Loaded, limits: Servi
     scores: dict[int, DealScore] = {}
     if intake.record is not None:
         listed = score(intake.record, intake.requests, loaded.bundle, request.explain, loaded.facts.as_of)
-        scores = dict(zip(intake.positions, listed, strict=True))
+        placed = zip(intake.positions, listed, strict=True)
+        scores = {place: with_left_out(one, intake.ignored.get(place, ())) for place, one in placed}
     results = [
         _result(deal, scores.get(place), intake.problems.get(place), about.target, request.explain)
         for place, deal in enumerate(request.deals)
@@ -61,13 +62,16 @@ def answer(body: bytes, now: int, request_id: str, loaded: Loaded, limits: Servi
 
 
 def identity(loaded: Loaded) -> dict[str, Any]:
-    """Return what every answer says of the model and of how fresh its facts are."""
+    """Return what every answer says of the model, of how sure its level is, and of how fresh its facts are."""
+    doubt = loaded.bundle.model.doubt
     return {
         "model_version": loaded.bundle.version,
         "bundle_sha256": loaded.bundle.sha,
         "feature_hash": loaded.bundle.about.plan_fingerprint,
         "reference_as_of": iso(loaded.facts.as_of),
         "horizon_days": loaded.bundle.about.horizon_days,
+        "rung": loaded.bundle.model.rung,
+        "doubt": None if doubt is None else doubt.text(),
     }
 
 

@@ -79,7 +79,7 @@ class Api:
         """What is served, and how fresh it is."""
         self._authorize(request)
         loaded = self._model()
-        about, facts, model = loaded.bundle.about, loaded.facts, loaded.bundle.model
+        about, facts = loaded.bundle.about, loaded.facts
         return _json(
             identity(loaded)
             | {
@@ -90,8 +90,6 @@ class Api:
                 "trained_on": {"rows": about.rows, "deals": about.deals, "since": iso(about.first_as_of)},
                 "features": len(loaded.bundle.plan.names),
                 "heads": loaded.bundle.heads.names(),
-                "rung": model.rung,
-                "doubt": None if model.doubt is None else model.doubt.text(),
                 "stages": list(about.stages.order),
                 "reference": {
                     "origin": facts.origin,

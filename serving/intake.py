@@ -43,13 +43,15 @@ class Loaded:
 class Intake:
     """What of a request can be scored. positions: the place in the request of each row of `requests`.
 
-    problems: place -> why a deal can't be scored. Every place is in one of the two.
+    problems: place -> why a deal can't be scored. Every place is in one of the two. ignored: place -> the attributes it
+    sends that the leak audit left out of the model.
     """
 
     record: Record | None
     requests: Requests
     positions: tuple[int, ...]
     problems: Mapping[int, ForecastleError]
+    ignored: Mapping[int, tuple[str, ...]]
 
 
 def ready(bundle: Bundle, facts: Facts, mapping: MappingFile) -> Loaded:
@@ -73,11 +75,11 @@ def take_in(deals: Sequence[object], as_of: int, loaded: Loaded, limits: Serving
     another.
     """
     problems: dict[int, ForecastleError] = {}
-    attributes = attributes_of(loaded.bundle.about.schema)
+    attributes, left_out = attributes_of(loaded.bundle.about.schema), loaded.bundle.about.left_out
     good: list[int] = []
     records: list[dict[str, Any]] = []
     for place, deal in enumerate(deals):
-        error = _shape_error(deal, f"/deals/{place}", attributes, limits)
+        error = _shape_error(deal, f"/deals/{place}", attributes, left_out, limits)
         if error is not None:
             problems[place] = error
         elif isinstance(deal, dict):
@@ -104,11 +106,21 @@ def take_in(deals: Sequence[object], as_of: int, loaded: Loaded, limits: Serving
     for row in np.flatnonzero(~is_open).tolist():
         problems[places[row]] = _not_open(f"/deals/{places[row]}", bool(known[row]))
     kept = asked.take(is_open)
-    return Intake(record, kept, tuple(places[row] for row in kept.deal.tolist()), problems)
+    positions = tuple(places[row] for row in kept.deal.tolist())
+    ignored = {place: names for place in positions if (names := _ignored(deals[place], left_out))}
+    return Intake(record, kept, positions, problems, ignored)
+
+
+def _ignored(deal: object, left_out: Sequence[str]) -> tuple[str, ...]:
+    """Return the facts with a value that the model was kept from, in whichever part of the deal they stand."""
+    if not isinstance(deal, dict):
+        return ()
+    given = {**deal, **(deal.get("account") or {}), **(deal.get("attributes") or {})}
+    return tuple(name for name in left_out if given.get(name) is not None)
 
 
 def _shape_error(
-    deal: object, pointer: str, attributes: Mapping[str, AttributeKind], limits: Serving
+    deal: object, pointer: str, attributes: Mapping[str, AttributeKind], left_out: Sequence[str], limits: Serving
 ) -> ForecastleError | None:
     """Return why a deal can't even be encoded, or None."""
     if isinstance(deal, dict):
@@ -124,7 +136,7 @@ def _shape_error(
     if faults:
         return InvalidRequestError(faults=faults)
     given = deal.get("attributes") if isinstance(deal, dict) else None
-    unknown = [name for name in given or () if name not in attributes]
+    unknown = [name for name in given or () if name not in attributes and name not in left_out]
     if unknown:
         expected = f"some of {', '.join(attributes)}" if attributes else "no attributes: the model uses none"
         return InvalidRequestError(

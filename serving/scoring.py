@@ -5,8 +5,8 @@ The endpoint and the batch file both call `score`; a deal has the same bits alon
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from math import floor
 
@@ -42,6 +42,8 @@ NOTES = {
 NO_START = ("no_history", "no_amount", "zero_amount")
 STANDS_IN = "; amount_expected is what won deals of its segments and stage are usually worth"
 """Said after the notes of `NO_START` where the model has an amount head."""
+
+LEFT_OUT = "was not looked at: the leak audit found that it knows the outcome, so the model was trained without it"
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,14 @@ def _day(instant: int, zone: str) -> str:
     if instant == NAT:
         return "no day"
     return (EPOCH + timedelta(days=int(local_days(np.array([instant]), zone)[0]))).isoformat()
+
+
+def with_left_out(scored: DealScore, names: Sequence[str]) -> DealScore:
+    """Return an answer that says which facts of the request were not looked at; names: of the model's own mapping."""
+    if not names:
+        return scored
+    note = f"left_out: {', '.join(names)} {LEFT_OUT}"
+    return replace(scored, data_notes=(*scored.data_notes, note))
 
 
 def reason_json(reasons: tuple[Reason, ...]) -> Iterator[dict[str, object]]:

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -140,11 +141,16 @@ def code_version() -> str:
 
 
 def revived(kind: type[Told], value: Any) -> Told:
-    """Return plain values as the dataclass they were made of by `asdict`; tuples are tuples again."""
+    """Return plain values as the dataclass they were made of by `asdict`; tuples are tuples again.
+
+    A union may only be of something and None.
+    """
     if is_dataclass(kind):
         hints = get_type_hints(kind)
         return kind(**{each.name: revived(hints[each.name], value[each.name]) for each in fields(kind)})
     if get_origin(kind) is tuple:
         inner = get_args(kind)[0]
         return tuple(revived(inner, each) for each in value)  # type: ignore[return-value]
+    if get_origin(kind) is UnionType and value is not None:
+        return revived(get_args(kind)[0], value)  # type: ignore[no-any-return]
     return value  # type: ignore[no-any-return]

@@ -11,11 +11,12 @@ from configs.schema import Config
 from configs.vocab import Ablation, Eligibility
 from features.sources.base import open_source
 from models.baselines import STAGE_TIME
-from training.backtest import CLOSE, run_backtest
-from training.gates import judge, passed
+from training.backtest import CLOSE
+from training.commands import evaluate
+from training.gates import passed
 from training.prepare import Prepared, prepare, relabelled
 from training.rep_id import NAMES
-from training.report import Report, markdown, report_of
+from training.report import Report, markdown
 
 ROOT = Path(__file__).parents[2]
 SEED = 7  # the simulated company that the demo shows a smaller sister of; fresh ones: test_salesforce.py
@@ -37,13 +38,9 @@ def config_of(name: str, data: Path | None, *more: str) -> Config:
 
 
 def told(prepared: Prepared, title: str) -> tuple[Report, bool]:
-    tested = run_backtest(prepared)
-    report = report_of(prepared, tested, title, [])
-    gates = prepared.config.gates
-    draws, seed = prepared.config.backtest.bootstrap, prepared.config.seed
-    verdicts = judge(gates, report.table, tested.y, tested.p, tested.deal, draws, seed)
+    report, _ = evaluate(prepared, title)
     say("\n" + markdown([report]))
-    return report, passed(verdicts)
+    return report, passed(report.verdicts)
 
 
 def row(report: Report, name: str):  # type: ignore[no-untyped-def]

@@ -30,7 +30,7 @@ PLAN = plan_features(Context(SCHEMA, SHRINK))
 
 def model_of(calendar: Calendar, reference: Reference) -> Loaded:
     """As much of a model as it takes to read a request."""
-    about = SimpleNamespace(schema=SCHEMA, time_zone=calendar.zone, stages=STAGES)
+    about = SimpleNamespace(schema=SCHEMA, time_zone=calendar.zone, stages=STAGES, left_out=())
     bundle = cast(Bundle, SimpleNamespace(about=about, calendar=calendar))
     return Loaded(bundle, Facts(reference, 0, SOURCE), Dictionary(), keep_unknown=True)
 

@@ -42,7 +42,9 @@ def test_an_answer_names_model_and_facts(served: Served, world: World, ids: list
     assert "2025-05-05" <= result["close_date"]["p10"] <= result["close_date"]["p50"] <= result["close_date"]["p90"]
     assert result["amount_expected"] > 0
     assert 0 <= result["slip_risk"] <= 1
-    assert result["rung"] == world.bundle.model.rung
+    assert answer["rung"] == result["rung"] == world.bundle.model.rung
+    assert world.bundle.model.doubt is not None
+    assert answer["doubt"] == world.bundle.model.doubt.text()
 
 
 def test_an_answer_of_a_model_without_the_other_heads_has_nulls(serve: Serve, world: World, ids: list[str]) -> None:

@@ -278,7 +278,8 @@ def test_a_bad_file_says_where(tmp_path: Path, text: str, says: str) -> None:
 
 
 def test_a_missing_file_stops_training_before_it_reads_anything(tmp_path: Path) -> None:
-    from training.commands import backtest, train
+    from training.commands import backtest
+    from training.train_command import train
 
     config = demo_config(tmp_path / "state", f"model.tuned={tmp_path / 'none.yaml'}")
     for command in (lambda: train(config, None), lambda: backtest(config, tmp_path / "out")):

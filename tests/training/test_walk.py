@@ -20,6 +20,8 @@ from features.periods import DAY
 from features.sources.base import open_source
 from models.calibrate import Affine
 from models.close import FitNotes
+from models.ladder import Doubt
+from models.rounds import Trust
 from tests.companies import ROOT, demo_config
 from training.backtest import Keep, folds_of, run_backtest
 from training.backtest import Tested as Rows
@@ -199,8 +201,10 @@ def test_a_key_names_all_of_its_parts() -> None:
 
 
 def test_notes_survive() -> None:
-    notes = FitNotes(12, (3, 4), (0.1, 1 / 3), (0.2, 2 / 3), Affine(0.1, 1.05))
-    assert revived(FitNotes, loads(dumps(asdict(notes)))) == notes
+    trust = (Trust(300, 1 / 3), Trust(12, 0.85))
+    notes = FitNotes(12, (0.1, 1 / 3), (0.2, 2 / 3), Affine(0.1, 1.05), trust, "trees", Doubt(2 / 3, 1.5, "wins"), 30.0)
+    for each in (notes, replace(notes, doubt=None)):
+        assert revived(FitNotes, loads(dumps(asdict(each)))) == each
 
 
 def test_an_embargo_leaves_out_the_last_rows_and_nothing_else(prepared: Prepared) -> None:
