@@ -30,8 +30,8 @@ from features.sources.salesforce.objects import NOT_STANDARD, OBJECTS, TRACKED, 
 from features.tables import TABLES, Column
 
 NAME = "NAME"  # stands for what a company declares: a dimension, an attribute, a key of a mapping
-ANY_COMPANY = Schema("in_period", dimensions=(NAME,), numbers=(NAME,))
-"""A schema with one dimension and one number attribute; the head `in_period` has every feature."""
+ANY_COMPANY = Schema("in_period", dimensions=("type", NAME), numbers=(NAME,))
+"""A schema with types of deals, one dimension more and one number attribute; the head `in_period` has every feature."""
 
 _BLOCK = re.compile(r"<!-- generated:(?P<name>[a-z-]+) -->\n.*?<!-- /generated:(?P=name) -->", re.DOTALL)
 LIFT = "_lift"  # ends the name of a dimension's rate
