@@ -18,7 +18,7 @@ from typing import Any
 import typer
 
 from configs.console import say
-from configs.errors import TrackingError
+from configs.errors import TooLittleDataError, TrackingError
 from configs.learning import Backtest
 from configs.load import config_hash, mapping_of
 from configs.schema import Config
@@ -27,7 +27,7 @@ from configs.vocab import Target
 from features.asof import known_before
 from features.ingest import Ingest
 from models.store import writable_folder
-from training.backtest import folds_of
+from training.backtest import folds_of, untestable
 from training.commands import ingest_of
 from training.fit import fingerprint
 from training.prepare import calendar_of, end_of, prepare
@@ -84,11 +84,18 @@ def tune(config: Config, as_of: int | None, again: str) -> dict[str, Any]:
 
 
 def tuning_cut(config: Config, ingest: Ingest, as_of: int | None) -> int:
-    """Return when the backtest's tests begin: tuning sees nothing known at or after it."""
+    """Return when the backtest's tests begin: tuning sees nothing known at or after it.
+
+    Raises TooLittleDataError where a head without periods has nothing to test.
+    """
     if config.target == Target.IN_PERIOD:
         end = end_of(ingest.tables, config.time_zone) if as_of is None else as_of
         return first_test(calendar_of(config), end, config.backtest.test_periods)
-    return folds_of(prepare(config, ingest, as_of))[0].cut
+    prepared = prepare(config, ingest, as_of)
+    folds = folds_of(prepared)
+    if not folds:
+        raise TooLittleDataError(f"{untestable(prepared)}; use a longer history, or set backtest")
+    return folds[0].cut
 
 
 def study_name(config: Config, cut: int, data_fingerprint: str) -> str:

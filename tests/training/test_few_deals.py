@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from configs.errors import GateRefused
+from configs.errors import GateRefused, TooLittleDataError
 from configs.load import load_config
 from configs.schema import Config
 from features.periods import parse_as_of
@@ -28,6 +28,7 @@ from training.prepare import prepare
 from training.promote_command import promote
 from training.reproduce import reproduce
 from training.train_command import train
+from training.tune_command import tuning_cut
 
 pytestmark = pytest.mark.timeout(180)
 TIMES = ("p_won", "p_lost", "p_open", "close_date_p50", "slip_risk")
@@ -122,6 +123,8 @@ def test_a_head_without_periods_gets_scores_too(tmp_path: Path) -> None:
     """Its one fold would train on nothing: no row of a year's window was told before the cut."""
     more = ("target=eventual", "snapshots={ages: [1d, 7d, 28d]}")
     config = load_config(DEMO, [*few(tmp_path, 15, 45, 30, *OLD), *more])
+    with pytest.raises(TooLittleDataError, match="no test fold"):
+        tuning_cut(config, open_source(config).read(), None)
     told = train(config, None)
     assert told["rung"] == "table"
     (cold,) = [verdict for verdict in told["report"]["verdicts"] if verdict["gate"] == COLD]
