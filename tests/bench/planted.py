@@ -134,9 +134,9 @@ def close_dates(made: World, prepared: Prepared, tested: backtest.Tested) -> Rec
 
     first = tested.take(tested.fold == 0)
     at = made.truth.rows(first.deal, first.as_of)
-    won = made.truth.won[at]
     rows = prepared.examples.take(first.rows)
     due = rows.matrix.column("days_to_close_date")
+    won = made.truth.won[at] & ~np.isnan(due)  # a deal without a date has no other answer to be held against
     end = (rows.label_end - rows.as_of) / DAY
     model = fit_timing(prepared, tested.folds[0].cut)
     told = model.outlook(rows.matrix, first.p[CLOSE], end, due + 1.0, OUTLOOK_DAYS)

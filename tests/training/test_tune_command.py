@@ -131,7 +131,8 @@ def test_periods_are_purged_and_lie_before_the_tests(prepared: Prepared, folds: 
         assert fold.train.label_end.max() <= fold.cut
         assert fold.every.as_of.min() >= fold.cut
         assert fold.every.label_end.max() <= prepared.until
-        new = fold.every.take(fold.judged)
+        assert fold.judged.all(), "tuning.rows is every, as a backtest judges"
+        new = fold.every.take(fold.new)
         assert not set(new.deal) & set(fold.train.deal)
         assert new.as_of.min() >= fold.cut + EMBARGO
         assert set(fold.every.deal) & set(fold.train.deal), "nothing to purge: the test shows nothing"
@@ -242,7 +243,7 @@ def test_members_are_what_a_fit_averages(once: Once, prepared: Prepared, tmp_pat
     assert [member.num_leaves for member in ground.settings.members] == [4, 5, 6]
     assert {member.min_data_in_leaf for member in ground.settings.members} == {60}
     model, notes = fit_on(prepared, ground, Shared())
-    assert len(notes.member_rounds) == 3
+    assert len(notes.trust) == 3
     assert np.isfinite(model.predict(prepared.examples.matrix)).all()
 
 
@@ -309,7 +310,7 @@ def test_the_name_of_a_study_follows_what_its_losses_depend_on(tmp_path: Path) -
         name("seed=8"),
         name("model.num_leaves=9"),
         name("tuning.periods=4"),
-        name("tuning.rows=every"),
+        name("tuning.rows=new"),
         name(cut=2),
         name(data="e"),
     }
