@@ -34,6 +34,7 @@ def by_alias(trained: Trained, alias: str) -> Any:
     import mlflow
 
     mlflow.set_tracking_uri(trained.tracker.uri)
+    mlflow.set_registry_uri(trained.tracker.uri)
     return mlflow.pyfunc.load_model(f"models:/{trained.tracker.name}@{alias}")
 
 
