@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.base import Float, Int, clipped_logit, sigmoid
+from training.evaluate import calibration_line
 
 Z95 = 1.959963984540054
-STEPS = 50
-TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -50,32 +49,20 @@ def level(y: Float, p: Float, deal: Int) -> Estimate:
 def slope(y: Float, p: Float, deal: Int) -> Estimate:
     """Return the slope of a logistic regression of y on the log-odds of p; 1 is right, below 1 is overconfident.
 
-    Unknown with one class, or where p is the same everywhere.
+    Unknown where `training.evaluate.calibration_line` knows none.
     """
+    value, intercept = calibration_line(y, p)
+    if np.isnan(value):
+        return UNKNOWN
     x = clipped_logit(p)
-    spread = float(x.std())
-    if not 0 < y.sum() < len(y) or spread < 1e-9:
-        return UNKNOWN
-    design = np.stack([np.ones(len(x)), (x - x.mean()) / spread], axis=1)
-    at = np.array([float(clipped_logit(np.array([y.mean()]))[0]), spread])
-    for _ in range(STEPS):
-        step = np.linalg.solve(_curvature(design, at), design.T @ (y - sigmoid(design @ at)))
-        at = at + np.clip(step, -2.0, 2.0)  # Newton may leap where classes are nearly apart
-        if np.abs(step).max() < 1e-10:
-            break
-    else:
-        return UNKNOWN
-    scores = design * (y - sigmoid(design @ at))[:, None]
+    middle = x - x.mean()  # moves the intercept alone, and keeps the curvature well conditioned
+    q = sigmoid(intercept + value * x)
+    design = np.stack([np.ones(len(x)), middle], axis=1)
+    scores = design * (y - q)[:, None]
     sums = np.stack([_sums(scores[:, j], deal) for j in range(2)], axis=1)
-    inverse = np.linalg.inv(_curvature(design, at))
-    error = float(np.sqrt((inverse @ (sums.T @ sums) @ inverse)[1, 1])) / spread
-    value = float(at[1]) / spread
+    inverse = np.linalg.inv(design.T @ (design * (q * (1 - q))[:, None]))
+    error = float(np.sqrt((inverse @ (sums.T @ sums) @ inverse)[1, 1]))
     return Estimate(value, error, value - Z95 * error, value + Z95 * error)
-
-
-def _curvature(design: Float, at: Float) -> Float:
-    p = sigmoid(design @ at)
-    return np.asarray(design.T @ (design * (p * (1 - p))[:, None]) + TINY * np.eye(2), dtype=np.float64)
 
 
 def _sums(values: Float, deal: Int) -> Float:

@@ -19,6 +19,7 @@ from features.ingest import Ingest
 from features.sources.base import open_source
 from features.stages import LOST, WON
 from models.close import Shared
+from models.ladder import TREES_RUNG
 from models.store import writable_folder
 from training.backtest import Keep, Tested, run_backtest
 from training.extras import NO_HEADS, Heads, heads_of
@@ -66,11 +67,6 @@ def readiness(config: Config) -> dict[str, Any]:
     return {"report": ingest.report.to_json(), "deals": tables.deals.n, **closed}
 
 
-def rung_of(model: object) -> str:
-    """Return the rung of the cold-start ladder that a close model stands on; trees where it says nothing."""
-    return str(getattr(model, "rung", "trees"))
-
-
 def evaluate(
     prepared: Prepared, title: str, shared: Shared | None = None, heads: Heads = NO_HEADS, keep: Keep | None = None
 ) -> tuple[Report, Tested]:
@@ -91,7 +87,7 @@ def evaluate(
         tested.deal,
         config.backtest.bootstrap,
         config.seed,
-        rung=rung_of(tested.newest),
+        rung=tested.newest.rung if tested.newest is not None else TREES_RUNG,
         segments=segments_of(prepared, tested, config.gates.segments.min_deals) if config.gates.segments else (),
     )
     lost = without_groups(prepared, tested, say, keep) if Ablation.GROUPS in config.backtest.ablations else {}

@@ -16,6 +16,7 @@ from features.tables import NAT
 from models.base import Bool, Float, Int
 from models.baselines import STAGE_TIME
 from training.backtest import CLOSE, Comparison, Tested
+from training.clustered import mean
 from training.evaluate import DealBootstrap, Interval, calibration_parts, row_loss, scores
 from training.gates import Verdict
 from training.groups import GroupFigures, newest_rows
@@ -227,10 +228,8 @@ def clustered_p_value(gain: Float, deal: Int) -> float:
 
     The bootstrap's own share of draws can't be small where draws are few; this can.
     """
-    _, code = np.unique(deal, return_inverse=True)
-    sums = np.bincount(code, weights=gain - gain.mean())
-    error = float(np.sqrt((sums**2).sum())) / len(gain)
-    return float(erfc(abs(float(gain.mean())) / error / np.sqrt(2))) if error > 0 else 1.0
+    told = mean(gain, deal)
+    return float(erfc(abs(told.value) / told.error / np.sqrt(2))) if told.error > 0 else 1.0
 
 
 def headline(prepared: Prepared, tested: Tested, stands: list[Standing], draws: int, seed: int) -> Headline:

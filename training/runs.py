@@ -95,7 +95,7 @@ def keep(
 
 def _named_files(config: Config) -> dict[str, str]:
     """Return copies of the files that a config names and that change the model."""
-    named = {"mapping.yaml": config.source.mapping, "tuned.yaml": getattr(config.model, "tuned", None)}
+    named = {"mapping.yaml": config.source.mapping, "tuned.yaml": config.model.tuned}
     return {name: Path(path).read_text(encoding="utf-8") for name, path in named.items() if path is not None}
 
 

@@ -31,7 +31,7 @@ from training.backtest import CLOSE, Tested, untestable
 from training.card import card_of
 from training.card import markdown as card_page
 from training.clustered import level
-from training.commands import evaluate, rung_of, title_of
+from training.commands import evaluate, title_of
 from training.evaluate import scores
 from training.fingerprint import fingerprint, rows_by_table
 from training.fit import fit_bundle
@@ -80,7 +80,7 @@ def train(config: Config, as_of: int | None, overrides: Sequence[str] = ()) -> d
     name = new_name(config.state_dir, run_name(bundle.about.config_hash, tags))
     tags |= {LOCAL_RUN: name}
     report = judged.report.to_json()
-    card = card_of(config, bundle, rung_of(bundle.model), report, ingest.report, tags, _segments(prepared, judged))
+    card = card_of(config, bundle, bundle.model.rung, report, ingest.report, tags, _segments(prepared, judged))
     told = {
         "run_id": name,
         "run_name": name,
@@ -88,7 +88,7 @@ def train(config: Config, as_of: int | None, overrides: Sequence[str] = ()) -> d
         "bundle_sha256": bundle.sha,
         "gates_passed": passed(judged.report.verdicts),
         "trained_as_of": _iso(bundle.about.trained_as_of),
-        "rung": rung_of(bundle.model),
+        "rung": bundle.model.rung,
         "compared_with": judged.live,
         "config": config.model_dump(mode="json"),
         "report": report,
@@ -159,7 +159,7 @@ def _against(live: str, bundle: Bundle, prepared: Prepared, tested: Tested | Non
         say(f"warning: {found}; the candidate is not compared with it")
         return []
     if tested is None:
-        rungs = rung_of(bundle.model), rung_of(found.bundle.model)
+        rungs = bundle.model.rung, found.bundle.model.rung
         return [cold_instead(*rungs)] if gates.not_worse_than_live is not None else []
     ranks = rank_verdict(gates, bundle, found, prepared, tested)
     return [*against_live(gates, found, prepared, tested, ingest, say), *ranks]
@@ -276,7 +276,7 @@ def _tags(bundle: Bundle) -> dict[str, str]:
         "config.sha256": bundle.about.config_hash,
         "data.fingerprint": bundle.about.data_fingerprint,
         "as_of": _iso(bundle.about.trained_as_of),
-        "rung": rung_of(bundle.model),
+        "rung": bundle.model.rung,
     }
 
 

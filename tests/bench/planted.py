@@ -12,22 +12,22 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from features.periods import DAY
-from models.base import Float, clipped_logit, sigmoid
+from models.base import Float
 from models.baselines import RIDGE, STAGE_TIME
 from tests.bench.observer import observed
 from tests.worlds.world import World, config, world
 from training import backtest
 from training.backtest import CLOSE, compare, run_backtest
-from training.evaluate import auc, calibration_bins, row_loss
+from training.evaluate import auc, calibration_bins, calibration_line, row_loss
 from training.gates import judge, passed
 from training.prepare import Prepared, prepare
+from training.timing_fit import fit_timing
 
 OUT, SEEDS = "FORECASTLE_BENCH_OUT", "FORECASTLE_SEEDS"
 WINS, FOLDS = 30, 4  # a quarter: 1,752 deals in 16 quarters, the last four of which are tested
@@ -92,27 +92,9 @@ def _scores(y: Float, p: Float) -> Record:
         "log_loss": float(row_loss(y, p).mean()),
         "auc": auc(y, p),
         "ratio": float(p.sum() / y.sum()),
-        "slope": slope(y, p),
+        "slope": calibration_line(y, p)[0],
         "bins": calibration_bins(y, p),
     }
-
-
-def slope(y: Float, p: Float) -> float:
-    """The slope b of the best a + b * logit(p), by Newton's method; NaN where p is one number."""
-    x = clipped_logit(p)
-    if np.ptp(x) < 1e-9:
-        return float("nan")
-    a, b = 0.0, 1.0
-    for _ in range(25):
-        q = sigmoid(a + b * x)
-        w = np.maximum(q * (1 - q), 1e-12)
-        gradient = np.array([(y - q).sum(), ((y - q) * x).sum()])
-        information = np.array([[w.sum(), (w * x).sum()], [(w * x).sum(), (w * x * x).sum()]])
-        step = np.linalg.solve(information, gradient)
-        a, b = a + step[0], b + step[1]
-        if np.abs(step).max() < 1e-9:
-            break
-    return float(b)
 
 
 def promoted(prepared: Prepared, tested: backtest.Tested) -> bool:
@@ -122,16 +104,11 @@ def promoted(prepared: Prepared, tested: backtest.Tested) -> bool:
     return passed(judge(prepared.config.gates, table, tested.y, tested.p, tested.deal, draws, seed))
 
 
-def close_dates(made: World, prepared: Prepared, tested: backtest.Tested) -> Record | None:
+def close_dates(made: World, prepared: Prepared, tested: backtest.Tested) -> Record:
     """How far close dates lie off, in days, on deals won later: the timing head's and the CRM's own.
 
-    Rows of the first test quarter, since three more follow it in which those deals can be won. None where this code
-    has no timing head.
+    Rows of the first test quarter, since three more follow it in which those deals can be won.
     """
-    if find_spec("training.timing_fit") is None:
-        return None
-    from training.timing_fit import fit_timing
-
     first = tested.take(tested.fold == 0)
     at = made.truth.rows(first.deal, first.as_of)
     rows = prepared.examples.take(first.rows)
