@@ -23,6 +23,7 @@ COMPANY = (
     "source.simulate.periods=14",
     "source.simulate.wins_per_period=60",
     "source.simulate.seed=11",
+    "model.seeds=5",
     "backtest.test_periods=8",
     "backtest.ablations=[]",  # fits for comparison are asked for apart, and cost what they cost
 )

@@ -72,7 +72,8 @@ def test_null_control(third_party_data: Path) -> None:
 
 def test_simulated_company(tmp_path: Path) -> None:
     company = ("source.simulate.periods=12", "source.simulate.wins_per_period=300", f"source.simulate.seed={SEED}")
-    config = config_of("demo", None, f"state_dir={tmp_path}", *company)
+    whole = ("model.seeds=5", "backtest.test_periods=4", "backtest.ablations=[rep_id]")  # the demo asks for less
+    config = config_of("demo", None, f"state_dir={tmp_path}", *company, *whole)
     report, _ = told(prepare(config, open_source(config).read()), f"simulated company, seed {SEED}, 300 wins a quarter")
     close = row(report, CLOSE).scores
     held("log loss below stage x time-left by", report.skill, "at least 0.08", report.skill >= 0.08)

@@ -14,6 +14,7 @@ from training.evaluate import (
     auc,
     calibration_bins,
     calibration_error,
+    calibration_line,
     row_loss,
     scores,
 )
@@ -166,3 +167,12 @@ def test_equal_probabilities_share_a_bin_in_any_order() -> None:
     assert calibration_error(y, p) == pytest.approx(abs(0.25 - y.mean()), abs=1e-12)
     shuffled = np.random.default_rng(1).permutation(1000)
     assert calibration_error(y[shuffled], p) == pytest.approx(calibration_error(y, p), abs=1e-12)
+
+
+def test_slope_of_probabilities_that_are_too_sure() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=20_000)
+    y = (rng.random(20_000) < 1 / (1 + np.exp(-x))).astype(np.float64)
+    assert calibration_line(y, 1 / (1 + np.exp(-x)))[0] == pytest.approx(1.0, abs=0.05)
+    assert calibration_line(y, 1 / (1 + np.exp(-2 * x)))[0] == pytest.approx(0.5, abs=0.03)
+    assert np.isnan(calibration_line(y, np.full(len(y), 0.3))[0])

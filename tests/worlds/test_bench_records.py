@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.bench.planted import CLOSE, OUT, covered, ece, gap_closed, lower, nearer, pooled, ratio, records, slope
+from tests.bench.planted import CLOSE, OUT, covered, ece, gap_closed, lower, nearer, pooled, ratio, records
 
 
 def record(seed: int, close: float, rows: int = 100) -> dict[str, object]:
@@ -43,12 +42,3 @@ def test_pooled_figures() -> None:
     assert covered(some) == 0.8
     found = pooled(some, gap_closed(CLOSE))
     assert found.low < found.value < found.high
-
-
-def test_slope_of_probabilities_that_are_too_sure() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=20_000)
-    y = (rng.random(20_000) < 1 / (1 + np.exp(-x))).astype(np.float64)
-    assert slope(y, 1 / (1 + np.exp(-x))) == pytest.approx(1.0, abs=0.05)
-    assert slope(y, 1 / (1 + np.exp(-2 * x))) == pytest.approx(0.5, abs=0.03)
-    assert np.isnan(slope(y, np.full(len(y), 0.3)))
