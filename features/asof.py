@@ -299,6 +299,11 @@ def look(timeline: Timeline, entity: Int, as_of: Int) -> Seen:
     return Seen(timeline, entity, as_of, low, _position(timeline, entity, as_of, order), order)
 
 
+def before(known_at: Int, as_of: int) -> int:
+    """Return how many of these instants, in order of time, lie strictly before an as-of."""
+    return int(np.searchsorted(known_at, as_of, side="left"))
+
+
 def known_before(tables: CrmTables, cut: int) -> CrmTables:
     """Return the tables without any fact known at or after `cut`: what a model trained as of that instant may see.
 

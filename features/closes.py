@@ -20,7 +20,7 @@ from features.timeline import Int, Timeline
 
 
 @dataclass(frozen=True)
-class _Ends:
+class Ends:
     """Closing rows of the history: end, and the rows ``first:stop`` that tell its episode before the close.
 
     start: first row of the deal. deal: its code. known_at: of the close. All int64[c].
@@ -41,7 +41,7 @@ def closes_of(
 
     deal_codes: int64[d] per deal: account, created_at, and one column per dimension.
     """
-    ends = _ends(history)
+    ends = ends_of(history)
     deal, known_at = ends.deal, ends.known_at
     logged = look(activities, deal, known_at)
     begun, over = calendar.bounds(known_at)
@@ -73,7 +73,7 @@ def closes_of(
     return {"closes": events(closes), "visits": events({n: c for n, c in visits.items() if n != "close"})}
 
 
-def _ends(history: Timeline) -> _Ends:
+def ends_of(history: Timeline) -> Ends:
     """Find the closes; an episode that was born closed has no rows before its end."""
     closed = history.mask("closed")
     ended = closed & ~history.mask("merged")
@@ -85,7 +85,7 @@ def _ends(history: Timeline) -> _Ends:
     stop = look(history, deal, known_at).high
     before = history.previous("closed")[stop]
     first = np.minimum(np.where(before >= start, before + 1, start), stop)
-    return _Ends(end, first, stop, start, deal, known_at)
+    return Ends(end, first, stop, start, deal, known_at)
 
 
 def _buyer_gaps(logged: Seen) -> dict[str, Int]:
@@ -97,7 +97,7 @@ def _buyer_gaps(logged: Seen) -> dict[str, Int]:
     return {"buyer_s": np.maximum(span, 0), "buyer_gaps": np.where(some, acts - 1, 0)}
 
 
-def _bits(history: Timeline, column: str, ends: _Ends, width: int) -> Int:
+def _bits(history: Timeline, column: str, ends: Ends, width: int) -> Int:
     """Set bit v where any open row of a deal up to its close holds value v of a column."""
     values = np.where(history.mask("closed"), NAT, history.values(column))
     bits = np.zeros(len(ends.end), dtype=np.int64)
@@ -107,7 +107,7 @@ def _bits(history: Timeline, column: str, ends: _Ends, width: int) -> Int:
     return bits
 
 
-def _visits(history: Timeline, ends: _Ends, stage_count: int) -> dict[str, Int]:
+def _visits(history: Timeline, ends: Ends, stage_count: int) -> dict[str, Int]:
     """Return a row per (close, stage that the episode was in): seconds in it, and from first entering it to the end."""
     size = ends.stop - ends.first
     close = np.repeat(np.arange(len(size)), size)
