@@ -304,6 +304,11 @@ def before(known_at: Int, as_of: int) -> int:
     return int(np.searchsorted(known_at, as_of, side="left"))
 
 
+def known(known_at: Int, as_of: int) -> Bool:
+    """Return bool[n]: which of these instants lie strictly before an as-of."""
+    return known_at < as_of
+
+
 def known_before(tables: CrmTables, cut: int) -> CrmTables:
     """Return the tables without any fact known at or after `cut`: what a model trained as of that instant may see.
 

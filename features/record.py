@@ -110,7 +110,7 @@ def vocabulary_of(tables: CrmTables, schema: Schema) -> Vocabulary:
     owners = tables.deal_history.coded("owner_id")
     named = (table.coded("rep_id").values for table in (tables.reps, tables.quotas, tables.calls))
     reps = tuple(sorted({*owners.values, *(rep for values in named for rep in values)}))
-    teams = _rep_teams(tables.reps)
+    teams = rep_teams(tables.reps)
     team_names = sorted(set(teams.values()))
     rep_team = np.array([team_names.index(teams[rep]) if rep in teams else -1 for rep in reps], dtype=np.int64)
     values = {"rep": reps, "account": tuple(sorted(tables.deals.coded("account_id").values))}
@@ -118,7 +118,7 @@ def vocabulary_of(tables: CrmTables, schema: Schema) -> Vocabulary:
     return Vocabulary(values | words, rep_team, tuple(team_names))
 
 
-def _rep_teams(reps: Table) -> dict[str, str]:
+def rep_teams(reps: Table) -> dict[str, str]:
     """Team of each rep: the named team, else the manager."""
     named = zip(
         reps.coded("rep_id").strings(), reps.coded("team").strings(), reps.coded("manager_id").strings(), strict=True

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from configs.errors import InSampleError, StateError, UsageError
+from configs.errors import InSampleError, UsageError
 from configs.schema import Config
+from configs.writing import Cell, atomically, write_csv
 from features.asof import Requests, known_before
 from features.record import Record
 from models.bundle import Bundle
@@ -30,7 +28,6 @@ SCHEMA_VERSION = 2
 
 SUFFIXES = (".csv", ".parquet")
 Progress = Callable[[str], None]
-Cell = str | int | float | None
 CLOSE_DATES = ("close_date_p10", "close_date_p50", "close_date_p90")
 FLOATS = (*PROBABILITY.values(), "p_won", "p_lost", "p_open", "amount_expected", "slip_risk")
 
@@ -134,40 +131,9 @@ def cells(one: DealScore, zone: str) -> tuple[Cell, ...]:
     return (*first, *shares, *dates, one.amount_expected, *told, notes, one.model_version, SCHEMA_VERSION)
 
 
-def guarded(cell: Cell) -> Cell:
-    """Keep a text from being a formula in a spreadsheet: ``'`` before = + - @ and control characters. Numbers stay."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else cell
-
-
-def write_text(out: Path, text: str) -> None:
-    """Write a text file, atomically. Raises StateError."""
-    _atomically(out, lambda half: half.write_text(text, encoding="utf-8"))
-
-
 def _write(out: Path, names: Sequence[str], rows: Iterable[tuple[Cell, ...]]) -> None:
-    write = _write_csv if out.suffix == ".csv" else _write_parquet
-    _atomically(out, lambda half: write(half, names, rows))
-
-
-def _atomically(out: Path, write: Callable[[Path], object]) -> None:
-    half = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write(half)
-        half.replace(out)
-    except OSError as error:
-        said = str(error.strerror or error).replace(half.name, out.name)
-        raise StateError.at(str(out), f"cannot be written ({said})", remedy="check rights and space") from error
-    finally:
-        with suppress(OSError):  # it would name the half-written file, and hide what went wrong
-            half.unlink(missing_ok=True)
-
-
-def _write_csv(path: Path, names: Sequence[str], rows: Iterable[tuple[Cell, ...]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([guarded(cell) for cell in row] for row in rows)
+    write = write_csv if out.suffix == ".csv" else _write_parquet
+    atomically(out, lambda half: write(half, names, rows))
 
 
 def _write_parquet(path: Path, names: Sequence[str], rows: Iterable[tuple[Cell, ...]]) -> None:

@@ -119,8 +119,9 @@ def example_request(
 
     def work() -> dict[str, Any]:
         from configs.console import say
+        from configs.writing import write_text
         from features.periods import parse_as_of
-        from serving.batch import check_as_of, check_out, write_text
+        from serving.batch import check_as_of, check_out
         from serving.example import example_request as example
         from serving.fits import load_fitting
         from serving.refresh import sourced

@@ -35,7 +35,20 @@ def register(app: typer.Typer) -> None:
     config.command("show")(show)
     config.command("schema")(schema)
     app.add_typer(config, name="config")
-    for command in (features, simulate, readiness, audit, train, tune, backtest, promote, rollback, reproduce, sync):
+    for command in (
+        features,
+        simulate,
+        readiness,
+        metrics,
+        audit,
+        train,
+        tune,
+        backtest,
+        promote,
+        rollback,
+        reproduce,
+        sync,
+    ):
         app.command()(command)
     app.command("audit-table")(audit_table)
 
@@ -130,6 +143,44 @@ def readiness(config: ConfigPath, overrides: Overrides = None, as_json: Json = F
         from training.commands import readiness as ready
 
         return ready(read_config(config, overrides))
+
+    run(work, as_json, debug)
+
+
+def metrics(
+    config: ConfigPath,
+    as_of: Annotated[str, typer.Option("--as-of", help="Nothing known at or after it is seen.", show_default=False)],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write every node to FILE.csv, .parquet or .json.")] = None,
+    level: Annotated[str | None, typer.Option("--level", help="Only company, team or rep.")] = None,
+    periods: Annotated[
+        int, typer.Option("--periods", min=1, max=40, help="Complete periods that rates are taken from.")
+    ] = 4,
+    goal: Annotated[
+        str | None, typer.Option("--goal", metavar="AMOUNT", help="Plan for these bookings in a period.")
+    ] = None,
+    quota_per_rep: Annotated[
+        str | None, typer.Option("--quota-per-rep", metavar="AMOUNT", help="Of the plan; else the mean one now.")
+    ] = None,
+    attainment: Annotated[
+        str | None, typer.Option("--attainment", metavar="SHARE", help="Of quota, that reps bring; else as before.")
+    ] = None,
+    coverage: Annotated[
+        str | None, typer.Option("--coverage", metavar="RATIO", help="Open at the start per booked; else as before.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Work out pipeline metrics as of a day. Funnel, win rates, velocity, coverage, health, linearity, goal planner."""
+
+    def work() -> dict[str, Any]:
+        read = read_config(config, overrides)
+        from features.periods import parse_as_of
+        from training.metrics_command import Wanted
+        from training.metrics_command import metrics as worked_out
+
+        wanted = Wanted(out, level, periods, goal, quota_per_rep, attainment, coverage)
+        return worked_out(read, parse_as_of(as_of, read.time_zone), wanted)
 
     run(work, as_json, debug)
 

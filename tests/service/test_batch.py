@@ -15,9 +15,10 @@ import typer
 from typer.testing import CliRunner, Result
 
 from configs.errors import InSampleError, StateError
+from configs.writing import guarded, write_text
 from features.periods import DAY, parse_as_of
 from models.store import write_pointer
-from serving.batch import CLOSE_DATES, cells, columns, guarded, open_deals, score_file, write_text
+from serving.batch import CLOSE_DATES, cells, columns, open_deals, score_file
 from serving.cli import register
 from serving.scoring import score
 from tests.served import AS_OF, World
@@ -175,7 +176,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("serving.batch._write_csv", full)
+    monkeypatch.setattr("serving.batch.write_csv", full)
     with pytest.raises(StateError, match="No space left"):
         score_file(world.config, [world.as_of], out, "live", False, lambda _: None)
     assert (out.read_text(), list(tmp_path.iterdir())) == ("old", [out])
