@@ -16,7 +16,7 @@ from features.periods import DAY
 from features.rates import standing
 from features.record import Record
 from features.wins import Wins, wins_of
-from models.arrivals import Window, arrivals_of, created_lately, past_arrivals
+from models.arrivals import Arrivals, Window, arrivals_of, created_lately, past_arrivals
 from models.base import Bool, Float, Int
 from models.bookings import LEVELS, PATHS, Book, BookingsModel, Paths, Tree, simulate
 
@@ -46,6 +46,12 @@ class AsOf:
     asked: Requests
     rep: Int
     active: Float
+
+    @property
+    def deals(self) -> tuple[str, ...]:
+        """Ids of the open deals, in the order asked."""
+        ids = self.record.deal_ids.strings()
+        return tuple(str(ids[deal]) for deal in self.asked.deal.tolist())
 
 
 @dataclass(frozen=True)
@@ -94,15 +100,29 @@ def _tree(record: Record, codes: Int, names: Sequence[str]) -> Tree:
 
 
 def forecast(
-    ground: AsOf, window: Window, p: Float, amount: Float, model: BookingsModel, seed: int, paths: int = PATHS
+    ground: AsOf,
+    window: Window,
+    p: Float,
+    amount: Float,
+    model: BookingsModel,
+    seed: int,
+    paths: int = PATHS,
+    arrivals: Arrivals | None = None,
 ) -> Paths:
-    """Simulate a window. p: float64[n], P(won in it) of each open deal; amount: float64[n], E[amount | won]."""
-    ids = ground.record.deal_ids.strings()
-    names = tuple(str(ids[deal]) for deal in ground.asked.deal.tolist())
-    book = Book(names, ground.rep, p, amount, model.ratios)
+    """Simulate a window. p: float64[n], P(won in it) of each open deal; amount: float64[n], E[amount | won].
+
+    arrivals: those of the window, `arrivals_in` if not given.
+    """
+    book = Book(ground.deals, ground.rep, p, amount, model.ratios)
+    coming = arrivals_in(ground, window) if arrivals is None else arrivals
+    return simulate(book, coming, model.shocks, ground.tree, booked_in(ground, window), seed, paths)
+
+
+def arrivals_in(ground: AsOf, window: Window) -> Arrivals:
+    """Return what is to come in a window from deals that are not there yet."""
     past = past_arrivals(ground.wins, ground.created, ground.record.calendar, window)
-    arrivals = arrivals_of(past, created_lately(ground.created, ground.as_of), ground.wins, ground.place, ground.active)
-    return simulate(book, arrivals, model.shocks, ground.tree, booked_in(ground, window), seed, paths)
+    lately = created_lately(ground.created, ground.as_of)
+    return arrivals_of(past, lately, ground.wins, ground.place, ground.active)
 
 
 def booked_in(ground: AsOf, window: Window) -> Int:
