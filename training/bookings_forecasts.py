@@ -1,12 +1,13 @@
 """Baselines of bookings as whole forecasts: each with an interval by one recipe, and which of them to be held against.
 
-**Interval.** A baseline's past errors |actual - said|, at the look's week and its neighbours, of periods that were over
-by then, of nodes of the same level, each divided by the larger of what was said and the node's usual period (so that a
-forecast of 0 has an error too); the last `RECENT` periods count. A central band of confidence c reaches as far as the
+**Interval.** A baseline's past errors |actual - said|, at the look's week and its neighbours, of the last `RECENT`
+periods that were over by then, of nodes of the same level, each divided by the larger of what was said and the node's
+usual period (so that a forecast of 0 has an error too). A central band of confidence c reaches as far as the
 ``ceil(k (n + 1) c / n)``-th of the k errors: the split-conformal rule, where n counts periods, since rows of one period
 are not independent. It needs ``n >= c / (1 - c)`` periods, 4 for 80 %, 9 for 90 %; with fewer, the largest error is
 widened by the ratio of normal quantiles at c and at ``n / (n + 1)``, all that n periods can bear. A baseline without a
-past error of its own takes those of `FALLBACK`. No quantile lies below what is booked. The mean is taken to be the point: the recipe knows no skew.
+past error of its own takes those of `FALLBACK`. No quantile lies below what is booked. The mean is taken to be the
+point: the recipe knows no skew.
 
 **Comparator.** `best_before` names the baseline with the least pooled error on earlier periods. A baseline chosen on
 the period it is then compared on would be a bar that nobody could have known.
