@@ -48,7 +48,8 @@ def looks_of(
     An as-of is the first of the weekly grid (Mondays and the period's start) at or after the period's start + 7 (week -
     1) days; weeks that begin after the period's end are left out. tested: where rates of rows come from; looks without
     its rows (periods before the first fold) have no ``p``. periods: calendar indices, default `whole_periods`.
-    Open deals are the rows that `prepare` kept: without those that were later merged into another deal.
+    Open deals are the rows that `prepare` kept: without those that were later merged into another deal, and with those
+    that have no row of a history yet, which have neither amount nor rep.
     Raises ConfigError for a head without periods or without the weekly grid.
     """
     config = prepared.config
