@@ -9,7 +9,7 @@ import numpy as np
 from configs.errors import ConfigError
 from configs.vocab import Grid, Target
 from features.asof import Requests, before
-from features.periods import DAY, HOUR
+from features.periods import DAY, HOUR, Calendar
 from features.tables import NAT
 from features.told import told_at
 from features.wins import wins_of
@@ -65,16 +65,19 @@ def looks_of(
     looks = tuple(
         _look(prepared, nodes, rates, period, week, as_of)
         for period in chosen
-        for week, as_of in _instants(prepared, period, weeks)
+        for week, as_of in instants(calendar, period, weeks)
     )
     per_year = max(round(YEAR / float(np.median(np.diff(calendar.starts)))), 1)
     return Past(nodes, calendar.starts, wins_of(prepared.record), looks, per_year)
 
 
-def _instants(prepared: Prepared, period: int, weeks: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield (week, as-of); a Monday after the clocks changed is an hour early and still begins its week."""
-    start, end = (int(prepared.calendar.starts[period + k]) for k in (0, 1))
-    grid = weekly_grid(prepared.calendar, start, end)
+def instants(calendar: Calendar, period: int, weeks: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield (week, as-of) of a period, see `looks_of`.
+
+    A Monday after the clocks went forward is an hour early and still begins its week.
+    """
+    start, end = (int(calendar.starts[period + k]) for k in (0, 1))
+    grid = weekly_grid(calendar, start, end)
     for week in weeks:
         at = before(grid, start + 7 * (week - 1) * DAY - HOUR)
         if at < len(grid):

@@ -5,20 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
 from configs.errors import ConfigError
 from configs.vocab import Grid
-from features.periods import DAY, EPOCH
+from features.periods import DAY, EPOCH, day_number, fiscal_calendar, local_midnight
 from features.tables import NAT
 from models.baselines import PAST_PERIOD
 from tests.worlds.world import config, world
 from training.backtest import Tested as Rows
 from training.bookings_baselines import CRM
 from training.bookings_forecasts import forecasts
-from training.bookings_looks import looks_of, nodes_of, whole_periods
+from training.bookings_looks import instants, looks_of, nodes_of, whole_periods
 from training.bookings_past import NO_CALL, Look, Past
 from training.prepare import Prepared, prepare
 from training.snapshots import weekly_grid
@@ -61,6 +62,25 @@ def test_weeks_are_the_grids_instants(prepared: Prepared, past: Past) -> None:
         assert 0 <= after < 7 * DAY
         assert each.as_of == start or each.week > 1
     assert {each.week for each in past.looks} == {1, 4, 7, 10, 12}
+
+
+def test_a_monday_begins_its_week_whatever_the_clocks_do() -> None:
+    """Both quarters begin on a Monday; New York's clocks go forward on 2018-03-11 and back on 2018-11-04."""
+    zone = ZoneInfo("America/New_York")
+    calendar = fiscal_calendar("quarter", 1, zone.key)
+    for start, days in (
+        (date(2018, 1, 1), ["2018-01-01", "2018-01-22", "2018-03-05", "2018-03-12", "2018-03-19"]),
+        (date(2018, 10, 1), ["2018-10-01", "2018-10-22", "2018-12-03", "2018-12-10", "2018-12-17"]),
+    ):
+        period = calendar.days.tolist().index(day_number(start))
+        found = list(instants(calendar, period, (1, 4, 10, 11, 12)))
+        assert [week for week, _ in found] == [1, 4, 10, 11, 12]
+        assert [instant for _, instant in found] == [local_midnight(date.fromisoformat(day), zone) for day in days]
+
+
+def test_weeks_beyond_a_month_are_left_out() -> None:
+    calendar = fiscal_calendar("month", 1, "UTC")
+    assert [week for week, _ in instants(calendar, 400, (1, 4, 7, 10))] == [1, 4]
 
 
 def test_periods_are_those_the_record_covers(prepared: Prepared) -> None:
