@@ -29,7 +29,9 @@ def nodes_of(prepared: Prepared, teams: Sequence[str] | None = None) -> Nodes:
     """Return the hierarchy of a record. teams: names in order of code; the codes themselves where there are none."""
     vocabulary = prepared.record.reference.vocabulary
     count = int(vocabulary.rep_team.max(initial=-1)) + 1
-    return Nodes(vocabulary.rep_team, vocabulary.values["rep"], tuple(teams or vocabulary.teams or map(str, range(count))))
+    return Nodes(
+        vocabulary.rep_team, vocabulary.values["rep"], tuple(teams or vocabulary.teams or map(str, range(count)))
+    )
 
 
 def whole_periods(prepared: Prepared) -> range:
