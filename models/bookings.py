@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrivals import Arrivals
-from models.base import Float, Int, clipped_logit
+from models.base import Bool, Float, Int, clipped_logit
 from models.exact import from_hex, to_hex
 from models.reference_io import plain_json
 
@@ -47,10 +47,9 @@ class Shocks:
     team: float
     rep: float
 
-    @property
-    def variance(self) -> float:
-        """The variance of all three together."""
-        return self.period**2 + self.team**2 + self.rep**2
+    def variance(self, in_team: Bool) -> Float:
+        """Return the variance of all that a deal shares, float64[n]. in_team: bool[n], its rep has a team."""
+        return self.period**2 + self.rep**2 + np.where(in_team, self.team**2, 0.0)
 
 
 @dataclass(frozen=True)
@@ -125,9 +124,13 @@ class Paths:
 def simulate(
     book: Book, arrivals: Arrivals, shocks: Shocks, tree: Tree, booked: Int, seed: int, paths: int = PATHS
 ) -> Paths:
-    """Draw `paths` ways for a window to end. booked: int64[reps], cents won in it before the as-of."""
-    stretched = np.sqrt(1.0 + np.pi * shocks.variance / 8.0) * clipped_logit(book.p)
-    odds_against = np.exp(-stretched).astype(np.float32)
+    """Draw `paths` ways for a window to end. booked: int64[reps], cents won in it before the as-of.
+
+    A deal with p = 0 brings nothing on any path, one with p = 1 is won on all.
+    """
+    variance = shocks.variance(tree.team[book.rep] != NO_TEAM)
+    stretched = np.sqrt(1.0 + np.pi * variance / 8.0) * clipped_logit(book.p)
+    odds_against = np.where(book.p < 1.0, np.exp(-stretched), 0.0).astype(np.float32)
     worth = _worth(book)
     common = _normal(seed, PERIOD, "", paths) * shocks.period
     of_team = [common + shocks.team * _normal(seed, TEAM, team, paths) for team in tree.teams]
@@ -137,7 +140,7 @@ def simulate(
         team = int(tree.team[rep])
         shared = of_team[team] if team != NO_TEAM else common
         against = np.exp(-(shared + shocks.rep * _normal(seed, REP, tree.reps[rep], paths))).astype(np.float32)
-        for row in rows.tolist():
+        for row in rows[book.p[rows] > 0].tolist():
             stream(seed, DEAL, book.ids[row]).random(out=draw, dtype=np.float32)
             won[rep] += worth[row].take(_outcome(draw, odds_against[row], against))
     return Paths(
@@ -213,6 +216,9 @@ def read_bookings(files: Mapping[str, bytes]) -> BookingsModel:
     told = json.loads(files[BOOKINGS])
     sds = [float(from_hex(sd)) for sd in told["shocks"]]
     ratios, scale = np.asarray(from_hex(told["ratios"]), dtype=np.float64), float(from_hex(told["scale"]))
-    if len(sds) != len(SHOCKS) or not all(np.isfinite([*sds, scale, *ratios])) or min(*sds, scale) < 0:
+    if len(sds) != len(SHOCKS) or not all(np.isfinite([*sds, scale, *ratios])) or min(*sds, scale, *ratios) < 0:
         raise ValueError(f"{BOOKINGS} holds no spreads")
-    return BookingsModel(Shocks(*sds), ratios, int(told["periods"]), scale, int(told["residuals"]))
+    periods, residuals = told["periods"], told["residuals"]
+    if type(periods) is not int or type(residuals) is not int or min(periods, residuals) < 0:
+        raise ValueError(f"{BOOKINGS} does not say what it was learnt from")
+    return BookingsModel(Shocks(*sds), ratios, periods, scale, residuals)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from configs.vocab import Grid
 from features.asof import Requests
-from features.periods import DAY
+from features.periods import DAY, HOUR
 from features.rates import standing
 from features.told import told_at
 from features.wins import Wins, wins_of
@@ -71,12 +72,18 @@ def look_weeks(length: int) -> tuple[int, ...]:
 
 
 def looks_at(prepared: Prepared, rows: Int, p: Float) -> Looks:
-    """Return those of the prepared rows that stand at a look of their period: the first as-of in that week."""
+    """Return those of the prepared rows that stand at a look of their period: the first as-of in that week.
+
+    A Monday after the clocks went forward is an hour early and still begins its week. Without the weekly grid deals are
+    not looked at together, and there is no look.
+    """
+    if prepared.config.snapshots.grid != Grid.WEEKLY:
+        rows, p = rows[:0], p[:0]
     examples, calendar = prepared.examples, prepared.calendar
     as_of = examples.as_of[rows]
     period = calendar.index(as_of)
     start, end = calendar.starts[period], calendar.starts[period + 1]
-    week = (as_of - start) // (7 * DAY) + 1
+    week = (as_of - start + HOUR) // (7 * DAY) + 1
     grid = np.unique(np.stack([period, week, as_of]), axis=1)
     _, first = np.unique(grid[:2], axis=1, return_index=True)
     at_look = np.isin(as_of, grid[2, first])
@@ -112,8 +119,10 @@ def shocks_of(looks: Looks) -> tuple[Shocks, int]:
     company, n_company = _moment(looks, np.zeros(len(looks), dtype=np.int64))
     team, n_team = _moment(looks, looks.team)
     rep, n_rep = _moment(looks, looks.rep)
-    seen = (company, team - company, rep - team)
-    counts = (n_company, n_team - n_company, n_rep - n_team)
+    # Where no rep has a team, what reps share lies above the company's.
+    above, n_above = (team, n_team) if n_team else (company, n_company)
+    seen = (company, team - company, rep - above)
+    counts = (n_company, n_team - n_company, n_rep - n_above)
     usual = (USUAL.period, USUAL.team, USUAL.rep)
     sds = [
         float(np.sqrt(max((n * found + m * sd**2) / (n + m), 0.0)))
