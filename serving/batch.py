@@ -90,10 +90,10 @@ def stale_source(seen: Sourced, as_of: int, zone: str) -> str | None:
         return "the source holds no fact at all"
     if as_of - seen.as_of <= QUIET:
         return None
-    days = (as_of - seen.as_of) // DAY
+    days, last = (as_of - seen.as_of) // DAY, local_iso(seen.as_of, zone)
     return (
-        f"warning: {local_iso(as_of, zone)} is {days} days after the source's last fact ({local_iso(seen.as_of, zone)}): "
-        "what happened since then is not known; read a newer export"
+        f"warning: {local_iso(as_of, zone)} is {days} days after the source's last fact ({last}): what happened since "
+        "then is not known; read a newer export"
     )
 
 
