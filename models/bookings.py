@@ -33,7 +33,9 @@ SHOCKS = ("period", "team", "rep")
 PATHS = 10_000
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 """Of the quantiles that a forecast keeps; P10, P50 and P90 are what is shown."""
-RATIOS = 256  # quantiles of amount at the close / E[amount | won]
+RATIOS = 256  # quantiles of amount at the close / E[amount | won]: as many as the bits below say
+RATIO_BITS = 8  # of the 32 that a deal draws a path; the others tell whether it is won
+SURE = np.float32(2 ** (32 - RATIO_BITS))
 CENTS = 100.0
 PERIOD, TEAM, REP, DEAL, ARRIVALS = range(5)  # kinds of random streams
 NO_TEAM = -1
@@ -135,14 +137,14 @@ def simulate(
     common = _normal(seed, PERIOD, "", paths) * shocks.period
     of_team = [common + shocks.team * _normal(seed, TEAM, team, paths) for team in tree.teams]
     won = np.zeros((len(tree.reps), paths), dtype=np.int64)
-    draw, order = np.empty(paths, dtype=np.float32), np.argsort(book.rep, kind="stable")
+    order = np.argsort(book.rep, kind="stable")
     for rep, rows in _by_rep(book.rep[order], order, len(tree.reps)):
         team = int(tree.team[rep])
         shared = of_team[team] if team != NO_TEAM else common
         against = np.exp(-(shared + shocks.rep * _normal(seed, REP, tree.reps[rep], paths))).astype(np.float32)
         for row in rows[book.p[rows] > 0].tolist():
-            stream(seed, DEAL, book.ids[row]).random(out=draw, dtype=np.float32)
-            won[rep] += worth[row].take(_outcome(draw, odds_against[row], against))
+            bits = _bits(stream(seed, DEAL, book.ids[row]), paths)
+            won[rep] += worth[row].take(_outcome(bits, odds_against[row], against))
     return Paths(
         tree,
         booked,
@@ -153,15 +155,15 @@ def simulate(
     )
 
 
-def _outcome(draw: NDArray[np.float32], odds_against: np.float32, against: NDArray[np.float32]) -> Int:
-    """Return the quantile of the ratio where a path wins, else one past the last; int64[paths]. draw is spent.
+def _outcome(bits: NDArray[np.uint32], odds_against: np.float32, against: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Return the quantile of the ratio where a path wins, else one past the last; uint32[paths].
 
-    A uniform u wins where u < 1 / (1 + odds against), that is where u (1 + odds against) < 1. What that product is on a
-    path that wins is uniform again, so it draws the ratio, too.
+    A uniform u wins where u < 1 / (1 + odds against), that is where u (1 + odds against) < 1. The ratio has bits of its
+    own: another chance changes whether a path is won, not what it then brings.
     """
-    draw *= against * odds_against + np.float32(1.0)
-    draw *= np.float32(RATIOS)
-    return np.minimum(draw, np.float32(RATIOS), out=draw).astype(np.int64)
+    uniform = (bits >> RATIO_BITS).astype(np.float32)
+    uniform *= against * odds_against + np.float32(1.0)
+    return np.where(uniform < SURE, bits & np.uint32(RATIOS - 1), np.uint32(RATIOS))
 
 
 def _worth(book: Book) -> Int:
@@ -193,6 +195,11 @@ def stream(seed: int, kind: int, name: str) -> np.random.Generator:
     """Return the random stream of one thing, told by its kind and stable id; the same for any company around it."""
     key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence([seed, kind, key])))
+
+
+def _bits(stream: np.random.Generator, paths: int) -> NDArray[np.uint32]:
+    """Return 32 random bits a path, the same on every machine."""
+    return stream.bit_generator.random_raw((paths + 1) // 2).astype("<u8").view("<u4")[:paths]
 
 
 def _normal(seed: int, kind: int, name: str, paths: int) -> Float:
