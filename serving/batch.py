@@ -87,7 +87,7 @@ def stale_source(seen: Sourced, as_of: int, zone: str) -> str | None:
     as_of: UTC microseconds.
     """
     if seen.as_of == NAT:
-        return "the source holds no fact at all"
+        return "warning: the source holds no fact at all"
     if as_of - seen.as_of <= QUIET:
         return None
     days, last = (as_of - seen.as_of) // DAY, local_iso(seen.as_of, zone)

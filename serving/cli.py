@@ -101,10 +101,11 @@ def forecast(
     def work() -> dict[str, Any]:
         from configs.console import say
         from features.periods import parse_as_of
-        from serving.forecast import Asked, checked_level, forecast_file, read_scenario, told_json, told_lines
+        from models.scenarios import Scenario
+        from serving.forecast import Asked, checked_level, forecast_file, read_leaving, told_json, told_lines
 
         settings = read_config(config, override)
-        scenario = read_scenario(win_rate, arrivals, lose or (), leaves or ())
+        scenario = Scenario(win_rate, arrivals, frozenset(lose or ()), read_leaving(leaves or ()))
         asked = Asked(checked_level(level), periods, months, scenario)
         instants = [parse_as_of(text, settings.time_zone) for text in as_of]
         written, outcomes = forecast_file(settings, instants, out, asked, model, in_sample, say)

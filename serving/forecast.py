@@ -275,14 +275,6 @@ def checked_level(level: str | None) -> str | None:
     return level
 
 
-def read_scenario(win_rate: float, arrivals: float, lose: Sequence[str], leaves: Sequence[str]) -> Scenario:
-    """Read what is changed from the options of a scenario. Raises UsageError."""
-    for option, factor in (("--win-rate", win_rate), ("--arrivals", arrivals)):
-        if not np.isfinite(factor) or factor < 0:
-            raise UsageError.at(option, repr(factor), expected="a factor of 0 or more, such as 0.9")
-    return Scenario(win_rate, arrivals, frozenset(lose), read_leaving(leaves))
-
-
 def read_leaving(texts: Sequence[str]) -> dict[str, float]:
     """Read ``REP=SHARE`` options. Raises UsageError."""
     found = {}

@@ -75,22 +75,24 @@ class Past:
         return Looks(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def moment(looks: Looks, group: Int) -> float:
-    """Variance of what a group shares in a quarter, look by look: (R^2 - V) / G^2, weighted by G^2."""
-    above = below = 0.0
-    for as_of in np.unique(looks.as_of):
-        for one in np.unique(group):
-            own = (looks.as_of == as_of) & (group == one)
-            chance = float((looks.p[own] * (1 - looks.p[own])).sum())
-            above += float((looks.y[own] - looks.p[own]).sum()) ** 2 - chance
-            below += chance**2
-    return above / below
-
-
 def seen_of(looks: Looks) -> tuple[float, float, float]:
-    """Variance of the period, of the team beyond it, of the rep beyond both, before any is shrunken."""
-    company, team, rep = (moment(looks, group) for group in (np.zeros(len(looks)), looks.team, looks.rep))
-    return company, team - company, rep - team
+    """Variance of the period, of the team beyond it, of the rep beyond both, before any is shrunken: pair by pair.
+
+    Two deals' misses (y - p) have the mean p(1-p) p'(1-p') times the variance of what the two share.
+    """
+    above, below = np.zeros(3), np.zeros(3)  # pairs of a rep, of a team but not of a rep, of different teams
+    for as_of in np.unique(looks.as_of):
+        own = looks.take(looks.as_of == as_of)
+        miss, chance = own.y - own.p, own.p * (1 - own.p)
+        kind = np.where(own.rep[:, None] == own.rep, 0, np.where(own.team[:, None] == own.team, 1, 2))
+        for k in range(3):
+            pairs = kind == k
+            # A deal with itself: its squared miss less what chance makes of it.
+            itself = np.eye(len(miss)) * chance if k == 0 else 0.0
+            above[k] += ((miss[:, None] * miss - itself) * pairs).sum()
+            below[k] += (chance[:, None] * chance * pairs).sum()
+    rep, team, period = above / below
+    return period, team - period, rep - team
 
 
 PLANTED = {
@@ -126,7 +128,7 @@ def test_planted_shocks_are_found(name: str) -> None:
     error = np.std(seen, axis=0) / np.sqrt(len(seen))
     off = np.abs(np.mean(seen, axis=0) - [planted.period**2, planted.team**2, planted.rep**2])
     assert (off < 4 * error + 0.15 * shared).all(), (off, error)
-    assert error.max() < 0.012  # with more it could not be told
+    assert error.max() < 0.013  # with more it could not be told
 
 
 def test_without_teams_what_reps_share_is_beyond_the_company() -> None:
@@ -147,7 +149,7 @@ def test_without_a_past_the_usual_is_said() -> None:
 
 @pytest.mark.parametrize(("sd", "low", "high"), [(0.3, 0.70, 0.88), (0.0, 0.75, 0.88)])
 def test_intervals_hold_what_they_promise(
-    sd: float, low: float, high: float, record_property: Callable[[str, object], None]
+    sd: float, low: float, high: float, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     """Shocks learnt from 8 quarters, then the next 4: how often the company's bookings lie in the 80 % interval."""
     past, inside, ratios = (
@@ -169,7 +171,7 @@ def test_intervals_hold_what_they_promise(
             p10, p90 = np.quantile(paths.total().sum(axis=0), (0.1, 0.9))
             inside.append(p10 <= actual <= p90)
     share = float(np.mean(inside))
-    record_property("coverage", f"shock {sd}: {share:.1%} of {len(inside)} quarters inside the 80 % interval")
+    record_testsuite_property("coverage", f"shock {sd}: {share:.1%} of {len(inside)} quarters inside the 80 % interval")
     assert low <= share <= high
 
 
