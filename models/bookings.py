@@ -132,14 +132,13 @@ def simulate(
     common = _normal(seed, PERIOD, "", paths) * shocks.period
     of_team = [common + shocks.team * _normal(seed, TEAM, team, paths) for team in tree.teams]
     won = np.zeros((len(tree.reps), paths), dtype=np.int64)
-    draw, order = np.empty(paths, dtype=np.float32), np.argsort(book.rep, kind="stable")
+    luck, order = _Luck(seed, paths), np.argsort(book.rep, kind="stable")
     for rep, rows in _by_rep(book.rep[order], order, len(tree.reps)):
         team = int(tree.team[rep])
         shared = of_team[team] if team != NO_TEAM else common
         against = np.exp(-(shared + shocks.rep * _normal(seed, REP, tree.reps[rep], paths))).astype(np.float32)
         for row in rows.tolist():
-            stream(seed, DEAL, book.ids[row]).random(out=draw, dtype=np.float32)
-            won[rep] += worth[row].take(_outcome(draw, odds_against[row], against))
+            won[rep] += worth[row].take(luck.outcomes(book.ids[row], odds_against[row], against), mode="clip")
     return Paths(
         tree,
         booked,
@@ -150,15 +149,30 @@ def simulate(
     )
 
 
-def _outcome(draw: NDArray[np.float32], odds_against: np.float32, against: NDArray[np.float32]) -> Int:
-    """Return the quantile of the ratio where a path wins, else one past the last; int64[paths]. draw is spent.
+class _Luck:
+    """What becomes of one deal after another, in buffers that are used again: this is where the time goes."""
 
-    A uniform u wins where u < 1 / (1 + odds against), that is where u (1 + odds against) < 1. What that product is on a
-    path that wins is uniform again, so it draws the ratio, too.
-    """
-    draw *= against * odds_against + np.float32(1.0)
-    draw *= np.float32(RATIOS)
-    return np.minimum(draw, np.float32(RATIOS), out=draw).astype(np.int64)
+    def __init__(self, seed: int, paths: int) -> None:
+        self._seed = seed
+        self._bits = np.random.PCG64DXSM(seed)
+        self._state = self._bits.state
+        self._draw = np.random.Generator(self._bits)
+        self._u, self._odds = np.empty(paths, dtype=np.float32), np.empty(paths, dtype=np.float32)
+
+    def outcomes(self, name: str, odds_against: np.float32, against: NDArray[np.float32]) -> Int:
+        """Return the quantile of the ratio on each path where the deal wins, `RATIOS` or more where not, int64[paths].
+
+        A uniform u wins where u < 1 / (1 + odds against), that is where u (1 + odds against) < 1. What that product is
+        on a path that wins is uniform again, so it draws the ratio, too.
+        """
+        self._state["state"]["state"] = _key(self._seed, DEAL, name)  # a stream of its own, without making one
+        self._state["has_uint32"] = 0
+        self._bits.state = self._state
+        self._draw.random(out=self._u, dtype=np.float32)
+        np.multiply(against, odds_against * np.float32(RATIOS), out=self._odds)
+        self._odds += np.float32(RATIOS)
+        self._u *= self._odds
+        return self._u.astype(np.int64)
 
 
 def _worth(book: Book) -> Int:
@@ -188,8 +202,12 @@ def _summed(cents: Int, rep: Int, reps: int) -> Int:
 
 def stream(seed: int, kind: int, name: str) -> np.random.Generator:
     """Return the random stream of one thing, told by its kind and stable id; the same for any company around it."""
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-    return np.random.Generator(np.random.SFC64(np.random.SeedSequence([seed, kind, key])))
+    return np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence(_key(seed, kind, name))))
+
+
+def _key(seed: int, kind: int, name: str) -> int:
+    """Return 128 bits that name a thing's stream."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{kind}/{name}".encode()).digest()[:16], "big")
 
 
 def _normal(seed: int, kind: int, name: str, paths: int) -> Float:
