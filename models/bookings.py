@@ -34,6 +34,7 @@ PATHS = 10_000
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 """Of the quantiles that a forecast keeps; P10, P50 and P90 are what is shown."""
 RATIOS = 256  # quantiles of amount at the close / E[amount | won]
+UNIT = np.float32(RATIOS / 2**16)  # what one of 16 bits counts, in ratios
 CENTS = 100.0
 PERIOD, TEAM, REP, DEAL, ARRIVALS = range(5)  # kinds of random streams
 NO_TEAM = -1
@@ -137,8 +138,9 @@ def simulate(
         team = int(tree.team[rep])
         shared = of_team[team] if team != NO_TEAM else common
         against = np.exp(-(shared + shocks.rep * _normal(seed, REP, tree.reps[rep], paths))).astype(np.float32)
+        own = won[rep]
         for row in rows.tolist():
-            won[rep] += worth[row].take(luck.outcomes(book.ids[row], odds_against[row], against), mode="clip")
+            own += worth[row].take(luck.outcomes(book.ids[row], odds_against[row], against), mode="clip")
     return Paths(
         tree,
         booked,
@@ -156,21 +158,21 @@ class _Luck:
         self._seed = seed
         self._bits = np.random.PCG64DXSM(seed)
         self._state = self._bits.state
-        self._draw = np.random.Generator(self._bits)
+        self._paths = paths
         self._u, self._odds = np.empty(paths, dtype=np.float32), np.empty(paths, dtype=np.float32)
 
     def outcomes(self, name: str, odds_against: np.float32, against: NDArray[np.float32]) -> Int:
         """Return the quantile of the ratio on each path where the deal wins, `RATIOS` or more where not, int64[paths].
 
         A uniform u wins where u < 1 / (1 + odds against), that is where u (1 + odds against) < 1. What that product is
-        on a path that wins is uniform again, so it draws the ratio, too.
+        on a path that wins is uniform again, so it draws the ratio, too. u has 16 bits: a chance is met to 1e-5.
         """
         self._state["state"]["state"] = _key(self._seed, DEAL, name)  # a stream of its own, without making one
-        self._state["has_uint32"] = 0
         self._bits.state = self._state
-        self._draw.random(out=self._u, dtype=np.float32)
-        np.multiply(against, odds_against * np.float32(RATIOS), out=self._odds)
-        self._odds += np.float32(RATIOS)
+        self._u[:] = self._bits.random_raw(self._paths // 4 + 1).view(np.uint16)[: self._paths]
+        self._u += np.float32(0.5)
+        np.multiply(against, odds_against * UNIT, out=self._odds)
+        self._odds += UNIT
         self._u *= self._odds
         return self._u.astype(np.int64)
 
