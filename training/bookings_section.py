@@ -34,6 +34,7 @@ from training.bookings_looks import looks_of
 from training.bookings_scores import BookingsScores, Forecasts, less_error, score, score_each
 from training.evaluate import Interval
 from training.prepare import Prepared
+from training.report_data import floor_of
 from training.report_text import interval, number
 from training.sections import Section
 
@@ -42,6 +43,7 @@ TITLE = "What the period brings"
 HEAD = (
     "level, week",
     "error / booked [95 %]",
+    "an oracle's error",
     "bias",
     "WIS / booked",
     "in the 80 % band",
@@ -151,8 +153,10 @@ def sections(prepared: Prepared, tested: Tested) -> list[Section]:
     rivals = forecasts(looks_of(prepared, tested))
     periods = np.unique(ours.period).tolist()
     best = {level: held_against(rivals, periods, level) for level in NODE_LEVELS}
+    floor = {(COMPANY, week.week): week.money for week in floor_of(prepared, tested).weeks}
     rows = tuple(
-        _cells(each, _less(ours, best[each.level], each, draws, seed)) for each in score_each(ours, draws, seed)
+        _cells(each, floor.get((each.level, each.week)), _less(ours, best[each.level], each, draws, seed))
+        for each in score_each(ours, draws, seed)
     )
     return [
         Section(NAME, TITLE, HEAD, rows, _notes(tested, len(periods))),
@@ -169,9 +173,10 @@ def _less(ours: Forecasts, best: Forecasts, at: BookingsScores, draws: int, seed
     return less_error(mine.take(shared), theirs, draws, seed).error
 
 
-def _cells(each: BookingsScores, less: Interval | None) -> tuple[str, ...]:
-    name = f"{each.level}, week {each.week}"
-    return (*_figures(name, each), "" if less is None else interval(less, "+.0%"))
+def _cells(each: BookingsScores, floor: float | None, less: Interval | None) -> tuple[str, ...]:
+    name, error, *rest = _figures(f"{each.level}, week {each.week}", each)
+    missed = "" if floor is None else number(floor, ".1%")
+    return (name, error, missed, *rest, "" if less is None else interval(less, "+.0%"))
 
 
 def _figures(name: str, each: BookingsScores) -> tuple[str, ...]:
@@ -205,5 +210,7 @@ def _notes(tested: Tested, periods: int) -> tuple[str, ...]:
         f"{learnt['sd_rep']:.2f} (rep) in log-odds, from {learnt['periods']:.0f} past periods and shrunken; intervals "
         f"stretched by {learnt['scale']:.2f}.",
         "The best baseline is the one that erred least on earlier periods, chosen anew before each.",
+        "An oracle's error is that of one who knows every open deal's chance and amount, and how many deals are still to "
+        "come (docs/noise-floor.md).",
         "P10, P50 and P90 are each node's own and do not add up; means do.",
     )
