@@ -106,7 +106,7 @@ class Outcome:
 class Company:
     """Open deals as of an instant with what the heads say of them.
 
-    amount: float64[n], E[amount | won]. dated: int64[n], end of the CRM's close date, UTC microseconds, NAT without one.
+    amount: float64[n], E[amount | won]. dated: int64[n], end of the CRM's close date, UTC microseconds, NAT: none.
     chance: P(won in a window), float64[n]; of windows that `windows_of` has let pass.
     """
 

@@ -210,7 +210,7 @@ def _notes(tested: Tested, periods: int) -> tuple[str, ...]:
         f"{learnt['sd_rep']:.2f} (rep) in log-odds, from {learnt['periods']:.0f} past periods and shrunken; intervals "
         f"stretched by {learnt['scale']:.2f}.",
         "The best baseline is the one that erred least on earlier periods, chosen anew before each.",
-        "An oracle's error is that of one who knows every open deal's chance and amount, and how many deals are still to "
-        "come (docs/noise-floor.md).",
+        "An oracle's error is that of one who knows every open deal's chance and amount, and how many deals are "
+        "still to come (docs/noise-floor.md).",
         "P10, P50 and P90 are each node's own and do not add up; means do.",
     )

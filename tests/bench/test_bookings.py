@@ -72,9 +72,7 @@ def test_bookings_of_planted_worlds() -> None:
     missed = []
     pools = {wins: Pool(records(WORLD, range(seeds), wins)) for wins, seeds in sizes().items()}
     for wins, pool in pools.items():
-        say(
-            f"\n{WORLD}, {wins} wins, {len(pool.actual)} looks: error / booked; WIS, 80 % band: held, width"
-        )
+        say(f"\n{WORLD}, {wins} wins, {len(pool.actual)} looks: error / booked; WIS, 80 % band: held, width")
         for name in pool.quantiles:
             if not np.isnan(pool.quantiles[name]).any():
                 by_week = " ".join(f"{pool.error(name, (week,)):6.1%}" for week in WEEKS)
