@@ -165,6 +165,17 @@ def figures(company: Company, reps: set[str | None], periods: int) -> dict[str, 
     quota = [cents for rep, day, cents in company.quotas if rep in reps and days[running] <= day < days[running + 1]]
     stakes = sum(e.stake for e in won), sum(e.stake for e in lost)
     due = [deal for deal in standing if deal[4] is not None and days[running] <= deal[4] < days[running + 1]]
+    since = starts[max(running - 1, first)]
+    recent = [
+        (e.end.outcome == WON, e.end.outcome == LOST)
+        for e in mine
+        if e.end and e.end.outcome in (WON, LOST) and e.end.at >= since
+    ]
+    begun = [max(start for start in starts if start <= e.end.at) for e in won if e.end]
+    later = [min(start for start in starts if start > e.end.at) for e in won if e.end]
+    gone_at = [e.end.at - start for e, start in zip(won, begun, strict=True) if e.end]
+    shares = [gone / (stop - start) for gone, start, stop in zip(gone_at, begun, later, strict=True)]
+    by_now = sum(cents for gone, cents in zip(gone_at, booked, strict=True) if gone < company.cut - starts[running])
     today = (
         datetime.fromtimestamp(company.cut // 1_000_000, UTC).date() - datetime(1970, 1, 1, tzinfo=UTC).date()
     ).days
@@ -179,6 +190,12 @@ def figures(company: Company, reps: set[str | None], periods: int) -> dict[str, 
         "cycle": (fmean(cycles), median(cycles)) if cycles else (None, None),
         "quota": sum(quota) if quota else None,
         "booked": sum(now),
+        "recent": (sum(k for k, _ in recent), sum(k for _, k in recent)),
+        "unpriced": sum(1 for deal in standing if deal[3] == 0),
+        "usual_share": by_now / sum(booked) if sum(booked) else None,
+        "centre": sum(gone * cents for gone, cents in zip(shares, booked, strict=True)) / sum(booked)
+        if sum(booked)
+        else None,
         "yield": past_yield(company, reps, periods, due=False),
         "yield_due": past_yield(company, reps, periods, due=True),
     }
