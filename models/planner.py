@@ -118,13 +118,12 @@ def _coverage(facts: PipelineFacts, view: PipelineView) -> tuple[int, int]:
 
     A period in which the record begins tells nothing of what was open at its start.
     """
-    starts, wins, standing, brought = view.window.calendar.starts.tolist(), view.wins, 0, 0
+    won_at, cents, standing, brought = view.wins.won_at, view.wins.cents, 0, 0
     for period in view.window.periods:
-        if known(facts.record.deals.known_at, starts[period]).any():
-            standing += int(open_deals(facts.record, starts[period]).cents.sum())
-            brought += int(
-                wins.cents[before(wins.won_at, starts[period]) : before(wins.won_at, starts[period + 1])].sum()
-            )
+        start, end = view.window.calendar.starts[period : period + 2].tolist()
+        if known(facts.record.deals.known_at, start).any():
+            standing += int(open_deals(facts.record, start).cents.sum())
+            brought += int(cents[before(won_at, start) : before(won_at, end)].sum())
     return standing, brought
 
 

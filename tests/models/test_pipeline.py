@@ -178,8 +178,9 @@ def test_a_fact_at_the_as_of_itself_is_not_known() -> None:
 # --- curves, velocity, coverage, health ------------------------------------------------------------------------------
 
 
-def test_curves_are_those_of_a_plain_loop(tables: CrmTables, facts: PipelineFacts) -> None:
-    as_of = at(DAYS[0])
+@pytest.mark.parametrize("day_of", ["2021-02-17", "2021-01-29", "2021-01-01"])  # a week's end, a period's end
+def test_curves_are_those_of_a_plain_loop(tables: CrmTables, facts: PipelineFacts, day_of: str) -> None:
+    as_of = at(day_of)
     node = pipeline_metrics(facts, as_of, 3).nodes[0]
     plain = company_of(tables, STAGE_MAP, quarters(), as_of)
     wins = [(win.end.at, max(win.end.amount, 0)) for win in plain.wins() if win.end]
@@ -190,7 +191,9 @@ def test_curves_are_those_of_a_plain_loop(tables: CrmTables, facts: PipelineFact
         ends = ends[: ends.index(min(end, as_of)) + 1]
         booked = [sum(cents for when, cents in wins if begin <= when < stop) for stop in ends]
         assert list(curve.cents) == booked
-        assert curve.total == booked[-1] > 0
+        assert len(curve.ends) == len(booked)
+        assert curve.total == booked[-1]
+        assert (curve.total > 0) is (begin < as_of)
         assert curve.complete is (end <= as_of)
         if curve.complete:
             steps = 20_000
@@ -244,6 +247,16 @@ def test_yields_are_shrunken_towards_the_node_above(tables: CrmTables, facts: Pi
 
 
 # --- odd companies ---------------------------------------------------------------------------------------------------
+
+
+def test_a_win_without_a_past_has_no_cycle() -> None:
+    rows = [("A", "2024-01-01", "Demo"), ("A", "2024-01-11", "Won"), ("B", "2024-02-01", "Won")]
+    made = company(
+        deals=[{"deal_id": "A", "created_at": "2024-01-01"}, {"deal_id": "B", "created_at": "2024-02-01"}],
+        deal_history=[{"deal_id": d, "known_at": day, "stage": stage, "amount": 100} for d, day, stage in rows],
+    )
+    won = found(made, "2024-05-01").nodes[0].won
+    assert (won.count, won.cents, won.mean_days, won.median_days) == (2, 20000, 10, 10)
 
 
 def test_an_empty_company_says_none() -> None:

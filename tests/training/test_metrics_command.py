@@ -99,11 +99,17 @@ def test_the_terminal_says_it_in_words(shop: Path) -> None:
     done = run(shop, "--as-of", "2024-05-15", "--goal", "5000")
     assert done.exit_code == 0, done.output
     for words in (
-        "rates from the 1 complete periods since 2024-01-01", "73 days old", "sales velocity 2 a day", "Propose",
+        "rates from 1 complete period since 2024-01-01", "73 days old", "sales velocity 2 a day", "Propose",
         "health 50 of 100", "team north", "rep u1", "quota per rep 750: 7 reps", "2 have a quota now",
     ):  # fmt: skip
         assert words in done.stdout, words
     assert "Example" not in done.stdout  # names are for people; nodes are ids
+
+
+def test_the_terminal_says_what_is_missing(shop: Path) -> None:
+    assert "no quota of the running period is known by then" in run(shop, "--as-of", "2024-04-01").stdout
+    assert "no quota" not in run(shop, "--as-of", "2024-04-02").stdout
+    assert "no deal was known by then" in run(shop, "--as-of", "2023-04-02").stdout
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json"])
