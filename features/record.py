@@ -114,7 +114,8 @@ def vocabulary_of(tables: CrmTables, schema: Schema) -> Vocabulary:
     team_names = sorted(set(teams.values()))
     rep_team = np.array([team_names.index(teams[rep]) if rep in teams else -1 for rep in reps], dtype=np.int64)
     values = {"rep": reps, "account": tuple(sorted(tables.deals.coded("account_id").values))}
-    return Vocabulary(values | {n: tuple(sorted(dimension_of(tables, n).values)) for n in schema.dimensions}, rep_team)
+    words = {n: tuple(sorted(dimension_of(tables, n).values)) for n in schema.dimensions}
+    return Vocabulary(values | words, rep_team, tuple(team_names))
 
 
 def rep_teams(reps: Table) -> dict[str, str]:

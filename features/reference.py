@@ -47,10 +47,14 @@ MASKS = ("won", "timely")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Codes of the entities that reference facts are about: dimension -> values, a value's code is its position."""
+    """Codes of the entities that reference facts are about: dimension -> values, a value's code is its position.
+
+    rep_team: int64[reps], each rep's team code, -1: none. teams: their names, in order of code.
+    """
 
     values: Mapping[str, tuple[str, ...]]
     rep_team: Int = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    teams: tuple[str, ...] = ()
 
     def size(self, dimension: str) -> int:
         """Number of known values of a dimension."""

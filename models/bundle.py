@@ -6,6 +6,7 @@
 ``close.json``          offset, stage x time table and calibration, floats written exactly
 ``timing.json``         the timing head, with ``timing_won.txt`` and ``timing_lost.txt`` (each may be absent)
 ``amount.json``         the amount head, with ``amount_trees.txt`` (each may be absent)
+``bookings.json``       how far periods come out beside what was expected (may be absent)
 ``reference.npz``       closed deals known before ``trained_as_of`` (`models.reference_io`)
 ``vocabulary.json``     the entities they are about
 ``calendar.json``       the fiscal periods
@@ -35,6 +36,7 @@ from features.registry import Context, Plan, Schema
 from features.stages import StageMap
 from features.told import Told
 from models.amount import AMOUNT, AMOUNT_TREES, AmountModel
+from models.bookings import BOOKINGS, BookingsModel, bookings_files, read_bookings
 from models.bundle_files import (
     CALENDAR,
     CLOSE,
@@ -63,7 +65,15 @@ from models.timing import TIMING, TIMING_LOST, TIMING_WON, TimingModel
 GOLDEN_ROWS = 20
 REQUIRED = (CLOSE, REFERENCE, VOCABULARY, CALENDAR, PROFILE, GOLDEN)
 """Files without which nothing can be answered; the manifest must list them."""
-OPTIONAL = {TREES: CLOSE, TIMING: "", TIMING_WON: TIMING, TIMING_LOST: TIMING, AMOUNT: "", AMOUNT_TREES: AMOUNT}
+OPTIONAL = {
+    TREES: CLOSE,
+    TIMING: "",
+    TIMING_WON: TIMING,
+    TIMING_LOST: TIMING,
+    AMOUNT: "",
+    AMOUNT_TREES: AMOUNT,
+    BOOKINGS: AMOUNT,
+}
 """Files that may be absent, each with the file that it means nothing without."""
 
 
@@ -98,6 +108,7 @@ class Bundle:
     """A loaded model with all it needs; sha names it.
 
     timing, amount: None where the data had too little for that head, it was switched off, or the bundle is of format 1.
+    bookings: None without an amount head, and in a bundle of an earlier version.
     golden: the rows that every load probes. told: what the CRM told of them, None in a bundle of format 1.
     """
 
@@ -111,6 +122,7 @@ class Bundle:
     timing: TimingModel | None = None
     amount: AmountModel | None = None
     told: Told | None = None
+    bookings: BookingsModel | None = None
     sha: str = ""
 
     @property
@@ -134,6 +146,8 @@ def save(bundle: Bundle, folder: Path) -> str:
         PROFILE: profile_json(bundle.profile),
         GOLDEN: golden_json(Golden(bundle.golden, bundle.told), bundle.heads),
     }
+    if bundle.bookings is not None:
+        files |= bookings_files(bundle.bookings)
     for name, data in files.items():
         (folder / name).write_bytes(data)
     about = asdict(bundle.about) | {"stages": bundle.about.stages.to_json()}
@@ -205,6 +219,7 @@ def _assembled(about: About, plan: Plan, files: Mapping[str, bytes], sha: str) -
         heads.timing,
         heads.amount,
         golden.told,
+        read_bookings(files) if BOOKINGS in files else None,
         sha,
     )
 

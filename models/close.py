@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from features.build import FeatureMatrix
-from models.base import Bool, Examples, Float, Frame, clipped_logit, sigmoid
+from models.base import Bool, Examples, Float, Frame, Int, clipped_logit, sigmoid
 from models.calibrate import IDENTITY, Affine, calibrate
 from models.ladder import TABLE_RUNG, TREES_RUNG, Doubt, doubt_of
 from models.linear import TABLE, Linear, fit_linear
@@ -90,12 +90,21 @@ class CloseSettings:
 
 
 @dataclass(frozen=True)
+class Later:
+    """What inner folds said of rows that they had not seen. rows: int64[m], places in the examples; p: float64[m]."""
+
+    rows: Int
+    p: Float
+
+
+@dataclass(frozen=True)
 class FitNotes:
     """What was chosen, and on what evidence.
 
     rounds: trees a seed, the most of any member. trust: number of trees and share of each member, see `models.rounds`.
     inner_loss: log loss of each inner fold with the trees that were chosen, inner_offset_loss: without any.
-    rung: see `models.ladder`. penalty: of the ridge, in rows; 0 where there is no ridge.
+    rung: see `models.ladder`. penalty: of the ridge, in rows; 0 where there is no ridge. later: None on the cold-start
+    rung, and in what was read back.
     """
 
     rounds: int
@@ -106,6 +115,7 @@ class FitNotes:
     rung: str = TREES_RUNG
     doubt: Doubt | None = None
     penalty: float = 0.0
+    later: Later | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -218,7 +228,8 @@ def fit_close(
             for i, (own, each) in enumerate(zip(settings.members, best, strict=True))
         ]
         grown = fit_members(examples, offset_logit(offset, examples.matrix), members)
-    doubt = _doubt(examples, news, [calibration.apply(raw) for raw in raws])
+    told = [calibration.apply(raw) for raw in raws]
+    doubt = _doubt(examples, news, told)
     model = CloseModel(examples.matrix.names, offset, grown, calibration, rung, doubt)
     notes = FitNotes(
         rounds=max(each.rounds for each in best),
@@ -229,6 +240,7 @@ def fit_close(
         rung=rung,
         doubt=doubt,
         penalty=settings.ridge,
+        later=_later(inner, told),
     )
     return model, notes
 
@@ -257,7 +269,14 @@ def _fit_low(
     doubt = _doubt(examples, news, raws)
     model = CloseModel(names, _fit_offset(examples, frame, settings, key, shared), None, IDENTITY, rung, doubt)
     losses = tuple(_loss(new.y, raw) for new, raw in zip(news, raws, strict=True))
-    return model, FitNotes(0, losses, losses, IDENTITY, (), rung, doubt, settings.ridge)
+    return model, FitNotes(0, losses, losses, IDENTITY, (), rung, doubt, settings.ridge, _later(inner, raws))
+
+
+def _later(inner: Sequence[InnerFold], told: Sequence[Float]) -> Later:
+    """Return what was said of the newer rows of all inner folds, told: log-odds of each."""
+    rows = [np.flatnonzero(fold.judge) for fold in inner]
+    none = np.zeros(0)
+    return Later(np.concatenate([none.astype(np.int64), *rows]), sigmoid(np.concatenate([none, *told])))
 
 
 def _doubt(examples: Examples, news: Sequence[Examples], raws: Sequence[Float]) -> Doubt:

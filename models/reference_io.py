@@ -24,7 +24,7 @@ REFERENCE, VOCABULARY = "reference.npz", "vocabulary.json"
 def reference_files(reference: Reference) -> dict[str, bytes]:
     """Return file name -> content."""
     words = reference.vocabulary
-    said = {"values": words.values, "rep_team": words.rep_team.tolist()}
+    said = {"values": words.values, "rep_team": words.rep_team.tolist(), "teams": words.teams}
     columns = {f"{kind}.{name}": c for kind, facts in reference.events.items() for name, c in facts.columns.items()}
     return {REFERENCE: _npz(columns), VOCABULARY: plain_json(said)}
 
@@ -37,7 +37,8 @@ def read_reference(files: Mapping[str, bytes], dimensions: tuple[str, ...], stag
     try:
         told = json.loads(files[VOCABULARY])
         values = {name: tuple(listed) for name, listed in told["values"].items()}
-        words = Vocabulary(values, np.array(told["rep_team"], dtype=np.int64))
+        teams = tuple(map(str, told.get("teams", ())))  # absent in what earlier versions wrote
+        words = Vocabulary(values, np.array(told["rep_team"], dtype=np.int64), teams)
         arrays = _arrays(files[REFERENCE])
     except (ValueError, KeyError, TypeError, AttributeError, OSError, zipfile.BadZipFile) as error:
         raise BundleDamagedError(

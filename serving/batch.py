@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ import numpy as np
 
 from configs.errors import InSampleError, UsageError
 from configs.schema import Config
-from configs.writing import Cell, atomically, write_csv
+from configs.writing import Cell
 from features.asof import Requests, known_before
 from features.record import Record
 from models.bundle import Bundle
@@ -22,6 +22,7 @@ from serving.facts import last_fact
 from serving.fits import load_fitting
 from serving.refresh import Sourced, sourced
 from serving.scoring import DealScore, reason_json, scorable, score
+from serving.table_files import Kind, write_table
 
 SCHEMA_VERSION = 2
 """Of the columns of a file of scores; goes up when a column is added, changed or removed."""
@@ -30,6 +31,7 @@ SUFFIXES = (".csv", ".parquet")
 Progress = Callable[[str], None]
 CLOSE_DATES = ("close_date_p10", "close_date_p50", "close_date_p90")
 FLOATS = (*PROBABILITY.values(), "p_won", "p_lost", "p_open", "amount_expected", "slip_risk")
+KINDS: dict[str, Kind] = {"score": "int64", "schema_version": "int64", **dict.fromkeys(FLOATS, "float64")}
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def score_file(
         progress(f"{local_iso(as_of, config.time_zone)}: {len(listed):,} open deals")
     names = columns(bundle.about.target)
     rows = (cells(one, config.time_zone) for listed in scores for one in listed)
-    _write(out, names, rows)
+    write_table(out, names, rows, KINDS)
     return Written(out, as_ofs, tuple(map(len, scores)), bundle.version, bundle.sha)
 
 
@@ -129,27 +131,3 @@ def cells(one: DealScore, zone: str) -> tuple[Cell, ...]:
     told = (one.score, reasons, None if ahead is None else ahead.slip_risk, one.rung)
     first = (one.deal_id, local_iso(one.as_of, zone), *period, one.p)
     return (*first, *shares, *dates, one.amount_expected, *told, notes, one.model_version, SCHEMA_VERSION)
-
-
-def _write(out: Path, names: Sequence[str], rows: Iterable[tuple[Cell, ...]]) -> None:
-    write = write_csv if out.suffix == ".csv" else _write_parquet
-    atomically(out, lambda half: write(half, names, rows))
-
-
-def _write_parquet(path: Path, names: Sequence[str], rows: Iterable[tuple[Cell, ...]]) -> None:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise UsageError.at(
-            "--out", "pyarrow is not installed", remedy="name a .csv file, or install the train extra"
-        ) from None
-    listed = list(rows)
-    kinds = {
-        "score": pyarrow.int64(),
-        "schema_version": pyarrow.int64(),
-        **dict.fromkeys(FLOATS, pyarrow.float64()),
-    }
-    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in names])
-    data = {name: [row[k] for row in listed] for k, name in enumerate(names)}
-    pyarrow.parquet.write_table(pyarrow.table(data, schema=schema), path)

@@ -33,6 +33,7 @@ keys_app = typer.Typer(no_args_is_help=True, help="API keys of the service.")
 def register(app: typer.Typer) -> None:
     """Add the commands to the front door."""
     app.command("score")(score)
+    app.command("forecast")(forecast)
     app.command("serve")(serve)
     app.command("example-request")(example_request)
     app.add_typer(keys_app, name="keys")
@@ -66,6 +67,57 @@ def score(
             "as_of": [iso(instant) for instant in written.as_of],
             "model_version": written.model_version,
             "bundle_sha256": written.bundle_sha256,
+        }
+
+    run(work, as_json, debug)
+
+
+def forecast(
+    config: ConfigPath,
+    as_of: AsOfs,
+    out: Annotated[Path, typer.Option("--out", help="File to write: .csv or .parquet.", show_default=False)],
+    level: Annotated[str | None, typer.Option("--level", help="company, team or rep; all without it.")] = None,
+    periods: Annotated[int, typer.Option("--periods", min=1, max=8, help="Fiscal periods from the running one.")] = 1,
+    months: Annotated[bool, typer.Option("--months", help="The months of those periods instead.")] = False,
+    win_rate: Annotated[
+        float, typer.Option("--win-rate", min=0, max=10, help="What if: factor on every open deal's chance.")
+    ] = 1.0,
+    arrivals: Annotated[
+        float, typer.Option("--arrivals", min=0, max=10, help="What if: factor on deals to come.")
+    ] = 1.0,
+    lose: Annotated[list[str] | None, typer.Option("--lose", help="What if: this deal is lost. Repeatable.")] = None,
+    leaves: Annotated[
+        list[str] | None,
+        typer.Option("--leaves", metavar="REP=SHARE", help="What if: a rep leaves, a successor keeps so much, 0-1."),
+    ] = None,
+    override: Overrides = None,
+    model: Model = "live",
+    in_sample: InSample = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Forecast bookings by company, team and rep. Writes a row per node, window and as-of."""
+
+    def work() -> dict[str, Any]:
+        from configs.console import say
+        from features.periods import parse_as_of
+        from models.scenarios import Scenario
+        from serving.forecast import Asked, checked_level, forecast_file, read_leaving, told_json, told_lines
+
+        settings = read_config(config, override)
+        scenario = Scenario(win_rate, arrivals, frozenset(lose or ()), read_leaving(leaves or ()))
+        asked = Asked(checked_level(level), periods, months, scenario)
+        instants = [parse_as_of(text, settings.time_zone) for text in as_of]
+        written, outcomes = forecast_file(settings, instants, out, asked, model, in_sample, say)
+        for line in told_lines(outcomes, settings.time_zone):
+            typer.echo(line)
+        say(f"{sum(written.rows):,} rows in {out}")
+        return {
+            "out": str(out),
+            "rows": sum(written.rows),
+            "model_version": written.model_version,
+            "bundle_sha256": written.bundle_sha256,
+            "windows": [told_json(one, settings.time_zone) for one in outcomes],
         }
 
     run(work, as_json, debug)

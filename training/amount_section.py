@@ -10,7 +10,6 @@ from features.asof import Requests
 from features.told import told_at
 from models.amount import CENTS, has_amount
 from models.base import Bool, Float
-from training.amount_fit import try_amount
 from training.amount_scores import AmountScores, amount_scores
 from training.backtest import AtCut, Tested
 from training.labels import amounts_won
@@ -40,7 +39,7 @@ def fit_and_expect(case: AtCut) -> Mapping[str, Float]:
     asked = Requests(rows.deal, rows.as_of)
     told = told_at(case.prepared.record, asked)
     now = np.where(has_amount(told.amount_cents), told.amount_cents / CENTS, np.nan)
-    model, _ = try_amount(case.prepared, case.ground.cut)
+    model = case.amount
     if model is None:
         nothing = np.full(len(case.rows), np.nan)
         return {"expected": nothing, "now": now, "ratio": nothing}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from time import perf_counter
 from types import MappingProxyType
 from typing import Any
@@ -17,10 +18,12 @@ from configs.load import config_hash, mapping_of
 from configs.schema import Config
 from configs.vocab import Target
 from features.build import FeatureMatrix
+from models.amount import AmountModel
 from models.base import Examples, Fit, Float, Int
 from models.baselines import BASELINES, OF_FACTS, RIDGE, STAGE_TIME, lacking
 from models.close import CloseModel, FitNotes, Shared
 from models.linear import Linear
+from training.amount_fit import try_amount
 from training.cuts import Ground, fit_on, ground_at
 from training.evaluate import DealBootstrap, Interval, Scores, row_loss, scores
 from training.fit import make_bundle
@@ -41,7 +44,8 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Tested:
     """Test rows of all folds: p[name] float64[n] per model, y, deal, as_of, fold int64[n] into `folds`.
 
-    newest: the close model of the last fold. extra: float64[n] columns of other heads, see `run_backtest`.
+    newest: the close model of the last fold. extra: float64[n] columns of other heads, tables: float64
+    columns of rows of their own (forecasts of nodes), see `run_backtest`.
     """
 
     folds: tuple[Fold, ...]
@@ -54,12 +58,13 @@ class Tested:
     notes: tuple[FitNotes, ...]
     newest: CloseModel | None = None
     extra: dict[str, Float] = field(default_factory=dict)
+    tables: dict[str, Float] = field(default_factory=dict)
 
     def take(self, mask: NDArray[np.bool_]) -> Tested:
-        """Return some of the test rows."""
+        """Return some of the test rows; tables of other rows stay whole."""
         p, extra = ({name: values[mask] for name, values in part.items()} for part in (self.p, self.extra))
         rows, deal, as_of, fold = (part[mask] for part in (self.rows, self.deal, self.as_of, self.fold))
-        return Tested(self.folds, rows, self.y[mask], deal, as_of, fold, p, self.notes, self.newest, extra)
+        return Tested(self.folds, rows, self.y[mask], deal, as_of, fold, p, self.notes, self.newest, extra, self.tables)
 
 
 @dataclass(frozen=True)
@@ -136,8 +141,14 @@ class AtCut:
     prepared: Prepared
     ground: Ground
     close: CloseModel
+    notes: FitNotes
     rows: Int
     p: Float
+
+    @cached_property
+    def amount(self) -> AmountModel | None:
+        """The amount head at the cut, fitted once for all who ask; None where too few deals were won."""
+        return try_amount(self.prepared, self.ground.cut)[0]
 
 
 Extra = Callable[[AtCut], Mapping[str, Float]]
@@ -151,17 +162,19 @@ def run_backtest(
     baselines: Mapping[str, Fit] = BASELINES,
     extras: Mapping[str, Extra] = NOTHING,
     keep: Keep | None = None,
+    tables: Mapping[str, Extra] = NOTHING,
 ) -> Tested:
     """Refit at every fold's cut and predict its test rows with the close model, every baseline and every reference.
 
-    extras: other heads by name; their columns are in `Tested.extra` as ``name.column``. keep: where finished folds are
+    extras: other heads by name; their columns are in `Tested.extra` as ``name.column``. tables: heads that tell rows of
+    their own, whose columns are in `Tested.tables`. keep: where finished folds are
     kept and taken up from. Raises TooLittleDataError, and ConfigError where the gates name a baseline that this record
     has no facts for.
     """
     folds = folds_of(prepared)
     if why := untestable(prepared):
         raise TooLittleDataError(f"{why}; use a longer history, or set backtest")
-    step = _Step(prepared, shared or Shared(), _present(prepared, baselines), extras)
+    step = _Step(prepared, shared or Shared(), _present(prepared, baselines), extras, tables)
     clock = _Clock([int(fold.train.sum()) for fold in folds])
     parts: list[Tested] = []
     for k, fold in enumerate(folds):
@@ -205,6 +218,7 @@ class _Step:
     shared: Shared
     baselines: Mapping[str, Fit]
     extras: Mapping[str, Extra]
+    tables: Mapping[str, Extra]
     ids: RepIds | None = None
 
     def __post_init__(self) -> None:
@@ -224,9 +238,12 @@ class _Step:
         if self.ids is not None:
             p |= predict_references(prepared, ground, model, self.ids, fold.test)
         at = np.flatnonzero(fold.test)
-        case = AtCut(prepared, ground, model, at, p[CLOSE])
-        extra = {f"{name}.{column}": x for name, head in self.extras.items() for column, x in head(case).items()}
-        return _tested(prepared, fold, k, p, extra, notes, model)
+        case = AtCut(prepared, ground, model, notes, at, p[CLOSE])
+        extra, tables = (
+            {f"{name}.{column}": x for name, head in heads.items() for column, x in head(case).items()}
+            for heads in (self.extras, self.tables)
+        )
+        return _tested(prepared, fold, k, p, extra, tables, notes, model)
 
     def _baselines(self, ground: Ground, model: CloseModel, test: Examples, fold: Fold) -> dict[str, Float]:
         facts = self.prepared.facts
@@ -294,28 +311,30 @@ def _key(step: _Step, fold: Fold, keep: Keep) -> str:
         "test": hashlib.sha256(np.packbits(fold.test).tobytes()).hexdigest(),
         "model": keep.models,
     }
-    return key_of(parts, (*step.baselines, *step.extras))
+    return key_of(parts, (*step.baselines, *step.extras, *step.tables))
 
 
 def _piece(prepared: Prepared, part: Tested, model: bool) -> Piece:
     arrays = {"rows": part.rows, **{f"p.{name}": p for name, p in part.p.items()}}
     arrays |= {f"extra.{name}": x for name, x in part.extra.items()}
+    arrays |= {f"table.{name}": x for name, x in part.tables.items()}
     bundle = None
     if model and part.newest is not None:
         rows = prepared.examples.take(part.folds[0].train)
         bundle = make_bundle(prepared, part.newest, rows, "")
-    return Piece(arrays, {"notes": asdict(part.notes[0])}, bundle)
+    return Piece(arrays, {"notes": asdict(replace(part.notes[0], later=None))}, bundle)
 
 
-def _taken_up(prepared: Prepared, fold: Fold, k: int, piece: Piece | None, model: bool) -> Tested | None:
-    if piece is None or (model and piece.bundle is None):
+def _taken_up(prepared: Prepared, fold: Fold, k: int, piece: Piece | None, needed: bool) -> Tested | None:
+    if piece is None or (needed and piece.bundle is None):
         return None
-    p, extra = (
+    p, extra, tables = (
         {name.removeprefix(kind): x for name, x in piece.arrays.items() if name.startswith(kind)}
-        for kind in ("p.", "extra.")
+        for kind in ("p.", "extra.", "table.")
     )
     notes = revived(FitNotes, piece.told["notes"])
-    return _tested(prepared, fold, k, p, extra, notes, piece.bundle.model if piece.bundle is not None else None)
+    model = piece.bundle.model if piece.bundle is not None else None
+    return _tested(prepared, fold, k, p, extra, tables, notes, model)
 
 
 def _tested(
@@ -324,12 +343,15 @@ def _tested(
     k: int,
     p: dict[str, Float],
     extra: dict[str, Float],
+    tables: dict[str, Float],
     notes: FitNotes,
     model: CloseModel | None,
 ) -> Tested:
     at, rows = np.flatnonzero(fold.test), prepared.examples
     number = np.full(len(at), k)
-    return Tested((fold,), at, prepared.told_y[at], rows.deal[at], rows.as_of[at], number, p, (notes,), model, extra)
+    return Tested(
+        (fold,), at, prepared.told_y[at], rows.deal[at], rows.as_of[at], number, p, (notes,), model, extra, tables
+    )
 
 
 def _stack(parts: list[Tested]) -> Tested:
@@ -344,6 +366,7 @@ def _stack(parts: list[Tested]) -> Tested:
         notes=tuple(note for part in parts for note in part.notes),
         newest=parts[-1].newest,
         extra={name: np.concatenate([part.extra[name] for part in parts]) for name in parts[0].extra},
+        tables={name: np.concatenate([part.tables[name] for part in parts]) for name in parts[0].tables},
     )
 
 

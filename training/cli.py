@@ -51,6 +51,7 @@ def register(app: typer.Typer) -> None:
     ):
         app.command()(command)
     app.command("audit-table")(audit_table)
+    app.command("noise-floor")(noise_floor)
 
 
 def check(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
@@ -292,6 +293,34 @@ def backtest(
         from training.commands import backtest as tested
 
         return tested(read, out)
+
+    run(work, as_json, debug)
+
+
+def noise_floor(
+    wins: Annotated[
+        list[float] | None,
+        typer.Option("--wins", help="Deals won in a period. Repeatable.", show_default="30, 100, 300, 1000"),
+    ] = None,
+    amount_cv: Annotated[
+        float, typer.Option("--amount-cv", help="Standard deviation of amounts over their mean.")
+    ] = 1.0,
+    shock: Annotated[float, typer.Option("--shock", help="Of a whole period, in log-odds.")] = 0.15,
+    period_weeks: Annotated[int, typer.Option("--period-weeks", help="Weeks in a period.")] = 13,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 7,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say by how much even an oracle would miss a period's bookings at a company's size. Needs no data."""
+
+    def work() -> dict[str, Any]:
+        from dataclasses import asdict
+
+        from training.floor_by_size import SIZES, floor_table, text_of
+
+        table = floor_table(wins or SIZES, amount_cv, shock, period_weeks, seed)
+        typer.echo(text_of(table))
+        return asdict(table)
 
     run(work, as_json, debug)
 

@@ -75,8 +75,10 @@ def evaluate(
     heads: others that walk along, each with the sections that tell what it is worth. keep: where folds are kept.
     """
     config = prepared.config
-    extras = {name: head.extra for name, head in heads.items()}
-    tested = run_backtest(prepared, say, shared, extras=extras, keep=keep)
+    extras, tables = (
+        {name: head.extra for name, head in heads.items() if head.own_rows == own} for own in (False, True)
+    )
+    tested = run_backtest(prepared, say, shared, extras=extras, keep=keep, tables=tables)
     sections = [section for head in heads.values() for section in head.sections(prepared, tested)]
     report = report_of(prepared, tested, title, [], sections)
     verdicts = judge(

@@ -18,10 +18,14 @@ from training.sections import Section
 
 @dataclass(frozen=True)
 class Head:
-    """extra: fits at a cut and predicts columns for the test rows. sections: told of all test rows together."""
+    """extra: fits at a cut and predicts columns for the test rows. sections: told of all test rows together.
+
+    own_rows: extra's columns are of rows of its own, and are kept in `Tested.tables`.
+    """
 
     extra: Extra
     sections: Callable[[Prepared, Tested], Sequence[Section]]
+    own_rows: bool = False
 
 
 Heads = Mapping[str, Head]
@@ -30,10 +34,11 @@ NO_HEADS: Heads = MappingProxyType({})
 
 def heads_of(config: Config) -> Heads:
     """Return the heads that a config's backtest walks along with the close model."""
-    from training import amount_section, timing_section
+    from training import amount_section, bookings_section, timing_section
 
     heads: dict[str, Head] = {}
     if config.timing.enabled:
         heads[timing_section.NAME] = Head(timing_section.fit_and_foretell, timing_section.sections)
     heads[amount_section.NAME] = Head(amount_section.fit_and_expect, amount_section.sections)
+    heads[bookings_section.NAME] = Head(bookings_section.forecast_looks, bookings_section.sections, own_rows=True)
     return heads

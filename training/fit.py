@@ -13,12 +13,14 @@ from features.asof import Requests
 from features.told import told_at
 from models.amount import AmountModel
 from models.base import Examples, Int
+from models.bookings import BookingsModel
 from models.bundle import GOLDEN_ROWS, About, Bundle
 from models.close import CloseModel, FitNotes, Shared
 from models.ladder import TABLE_RUNG
 from models.profile import profile_of
 from models.timing import TimingModel
 from training.amount_fit import try_amount
+from training.bookings_fit import fit_bookings
 from training.cuts import fit_on, ground_at
 from training.fingerprint import fingerprint as fingerprint
 from training.prepare import Prepared
@@ -47,7 +49,8 @@ def fit_bundle(
     amount, why = try_amount(prepared, prepared.until)
     if amount is None:
         tell(f"no amount_expected: {why}")
-    return make_bundle(prepared, model, ground.rows, data_fingerprint, timing, amount), notes
+    bookings = fit_bookings(prepared, ground, notes, amount) if amount is not None else None
+    return make_bundle(prepared, model, ground.rows, data_fingerprint, timing, amount, bookings), notes
 
 
 def make_bundle(
@@ -57,6 +60,7 @@ def make_bundle(
     data_fingerprint: str,
     timing: TimingModel | None = None,
     amount: AmountModel | None = None,
+    bookings: BookingsModel | None = None,
 ) -> Bundle:
     """Pack fitted heads; rows are those that the close head was fitted on."""
     config, record = prepared.config, prepared.record
@@ -87,7 +91,9 @@ def make_bundle(
     golden = probed.take(_golden(len(probed), config))
     told = told_at(record, Requests(golden.deal, golden.as_of))
     reference = record.reference.before(prepared.until)  # not what a period that still runs has yielded so far
-    return Bundle(about, prepared.plan, model, reference, profile, record.calendar, golden.matrix, timing, amount, told)
+    return Bundle(
+        about, prepared.plan, model, reference, profile, record.calendar, golden.matrix, timing, amount, told, bookings
+    )
 
 
 def _golden(n: int, config: Config) -> Int:

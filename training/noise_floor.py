@@ -108,8 +108,7 @@ def _week(
 
 def oracle_misses(book: OpenDeals, shocks: Float, shock: float, rng: np.random.Generator) -> tuple[float, float]:
     """Return the mean absolute error of the expected wins and money over the drawn shocks, float64[d]."""
-    k = np.sqrt(1 + np.pi * shock**2 / 8)
-    raw = k * clipped_logit(book.p)
+    raw = unshocked(book.p, shock)
     expected = np.array([book.p.sum(), (book.p * book.amount).sum()])
     weights = np.stack([np.ones(len(raw)), book.amount], axis=1)
     size = max(CHUNK // max(len(raw), 1), 1)
@@ -119,6 +118,11 @@ def oracle_misses(book: OpenDeals, shocks: Float, shock: float, rng: np.random.G
         off += np.abs(won @ weights - expected).sum(axis=0)
     wins, money = off / len(shocks)
     return float(wins), float(money)
+
+
+def unshocked(p: Float, shock: float) -> Float:
+    """Return the log-odds which a shock of that size is added to, so that the mean chance over shocks stays p."""
+    return np.asarray(np.sqrt(1 + np.pi * shock**2 / 8) * clipped_logit(p))
 
 
 def week_of(as_of: Int, start: Int) -> Int:

@@ -1,0 +1,236 @@
+"""What a period will bring: booked + open + not yet created, simulated deal by deal and added up from the rep.
+
+An open deal is won with its own probability, moved by shocks that it shares with all deals of the period, of the team
+and of the rep: ``P(won | z) = sigmoid(k logit p + z)``, ``k = sqrt(1 + pi s^2 / 8)`` with s^2 the variance of z keeps
+the mean at p (probit approximation; Duan and Miao's one-factor credit model is the precedent). What it brings is
+E[amount | won] times a ratio drawn from how far amounts came out beside it. Deals that are not there yet come by
+`models.arrivals`.
+
+Paths are integer cents of each rep; a team and the company are sums of their reps on every path, so that all levels
+agree to the cent. Quantiles are each node's own and do not add up; means do.
+
+Every deal, rep and team draws from a stream named by its own id: to take one out, or to change its chance, changes
+nothing else on any path, so that two scenarios differ by the scenario alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.arrivals import Arrivals
+from models.base import Float, Int, clipped_logit
+from models.exact import from_hex, to_hex
+from models.reference_io import plain_json
+
+BOOKINGS = "bookings.json"
+SHOCKS = ("period", "team", "rep")
+PATHS = 10_000
+LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+"""Of the quantiles that a forecast keeps; P10, P50 and P90 are what is shown."""
+RATIOS = 256  # quantiles of amount at the close / E[amount | won]
+CENTS = 100.0
+PERIOD, TEAM, REP, DEAL, ARRIVALS = range(5)  # kinds of random streams
+NO_TEAM = -1
+
+
+@dataclass(frozen=True)
+class Shocks:
+    """Standard deviations, in log-odds, of what the deals of a period, of a team in it and of a rep in it share."""
+
+    period: float
+    team: float
+    rep: float
+
+    @property
+    def variance(self) -> float:
+        """The variance of all three together."""
+        return self.period**2 + self.team**2 + self.rep**2
+
+
+@dataclass(frozen=True)
+class BookingsModel:
+    """What past periods taught about how far bookings come out beside what was expected.
+
+    ratios: float64[k], amounts at the close beside E[amount | won], mean 1; empty: 1. periods: past periods that the
+    shocks were learnt from, before they were shrunken. scale: by how much intervals are stretched about the median
+    (conformal; 1 where there was too little). residuals: teams x periods x looks behind it.
+    """
+
+    shocks: Shocks
+    ratios: Float
+    periods: int
+    scale: float = 1.0
+    residuals: int = 0
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Who reports to whom: reps and teams by stable ids, team int64[reps] the place of each rep's team, -1: none.
+
+    A team's node is the sum of its reps, the company's the sum of all reps, those without a team included.
+    """
+
+    reps: tuple[str, ...]
+    teams: tuple[str, ...]
+    team: Int
+
+
+@dataclass(frozen=True)
+class Book:
+    """Open deals, n of them. ids name their random streams.
+
+    rep: int64[n], places in the tree. p: float64[n], P(won within the window). amount: float64[n], E[amount | won] in
+    currency. ratios: float64[k], amounts at the close beside E[amount | won], equally likely, mean 1.
+    """
+
+    ids: Sequence[str]
+    rep: Int
+    p: Float
+    amount: Float
+    ratios: Float
+
+    def __len__(self) -> int:
+        return len(self.p)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Simulated cents. open, arrivals: int64[reps, paths]; booked: int64[reps], what is won already.
+
+    open_mean, arrivals_mean: int64[reps], expected cents, worked out and not simulated, so that they add up exactly.
+    """
+
+    tree: Tree
+    booked: Int
+    open: Int
+    arrivals: Int
+    open_mean: Int
+    arrivals_mean: Int
+
+    def total(self) -> Int:
+        """Return what each rep books in all, int64[reps, paths]."""
+        return self.booked[:, None] + self.open + self.arrivals
+
+    def mean(self) -> Int:
+        """Return what each rep is expected to book in all, int64[reps]."""
+        return self.booked + self.open_mean + self.arrivals_mean
+
+
+def simulate(
+    book: Book, arrivals: Arrivals, shocks: Shocks, tree: Tree, booked: Int, seed: int, paths: int = PATHS
+) -> Paths:
+    """Draw `paths` ways for a window to end. booked: int64[reps], cents won in it before the as-of."""
+    stretched = np.sqrt(1.0 + np.pi * shocks.variance / 8.0) * clipped_logit(book.p)
+    odds_against = np.exp(-stretched).astype(np.float32)
+    worth = _worth(book)
+    common = _normal(seed, PERIOD, "", paths) * shocks.period
+    of_team = [common + shocks.team * _normal(seed, TEAM, team, paths) for team in tree.teams]
+    won = np.zeros((len(tree.reps), paths), dtype=np.int64)
+    luck, order = _Luck(seed, paths), np.argsort(book.rep, kind="stable")
+    for rep, rows in _by_rep(book.rep[order], order, len(tree.reps)):
+        team = int(tree.team[rep])
+        shared = of_team[team] if team != NO_TEAM else common
+        against = np.exp(-(shared + shocks.rep * _normal(seed, REP, tree.reps[rep], paths))).astype(np.float32)
+        for row in rows.tolist():
+            won[rep] += worth[row].take(luck.outcomes(book.ids[row], odds_against[row], against), mode="clip")
+    return Paths(
+        tree,
+        booked,
+        won,
+        arrivals.draw([stream(seed, ARRIVALS, rep) for rep in tree.reps], stream(seed, ARRIVALS, ""), paths),
+        _summed(np.rint(book.p * worth[:, :-1].mean(axis=1)).astype(np.int64), book.rep, len(tree.reps)),
+        arrivals.expected(),
+    )
+
+
+class _Luck:
+    """What becomes of one deal after another, in buffers that are used again: this is where the time goes."""
+
+    def __init__(self, seed: int, paths: int) -> None:
+        self._seed = seed
+        self._bits = np.random.PCG64DXSM(seed)
+        self._state = self._bits.state
+        self._draw = np.random.Generator(self._bits)
+        self._u, self._odds = np.empty(paths, dtype=np.float32), np.empty(paths, dtype=np.float32)
+
+    def outcomes(self, name: str, odds_against: np.float32, against: NDArray[np.float32]) -> Int:
+        """Return the quantile of the ratio on each path where the deal wins, `RATIOS` or more where not, int64[paths].
+
+        A uniform u wins where u < 1 / (1 + odds against), that is where u (1 + odds against) < 1. What that product is
+        on a path that wins is uniform again, so it draws the ratio, too.
+        """
+        self._state["state"]["state"] = _key(self._seed, DEAL, name)  # a stream of its own, without making one
+        self._state["has_uint32"] = 0
+        self._bits.state = self._state
+        self._draw.random(out=self._u, dtype=np.float32)
+        np.multiply(against, odds_against * np.float32(RATIOS), out=self._odds)
+        self._odds += np.float32(RATIOS)
+        self._u *= self._odds
+        return self._u.astype(np.int64)
+
+
+def _worth(book: Book) -> Int:
+    """Return the cents that each deal brings at each quantile of the ratio, and 0 behind the last: int64[n, k + 1]."""
+    cents = np.rint(book.amount[:, None] * CENTS * quantiles(book.ratios)).astype(np.int64)
+    return np.concatenate([cents, np.zeros((len(book), 1), dtype=np.int64)], axis=1)
+
+
+def quantiles(ratios: Float) -> Float:
+    """Return `RATIOS` ratios that stand for all of them, with mean 1; ones where there are none."""
+    if not len(ratios):
+        return np.ones(RATIOS)
+    spread = np.quantile(ratios, (np.arange(RATIOS) + 0.5) / RATIOS)
+    return np.asarray(spread / spread.mean(), dtype=np.float64)
+
+
+def _by_rep(rep: Int, order: Int, reps: int) -> list[tuple[int, Int]]:
+    edges = np.searchsorted(rep, np.arange(reps + 1))
+    return [(k, order[edges[k] : edges[k + 1]]) for k in range(reps) if edges[k + 1] > edges[k]]
+
+
+def _summed(cents: Int, rep: Int, reps: int) -> Int:
+    total = np.zeros(reps, dtype=np.int64)
+    np.add.at(total, rep, cents)
+    return total
+
+
+def stream(seed: int, kind: int, name: str) -> np.random.Generator:
+    """Return the random stream of one thing, told by its kind and stable id; the same for any company around it."""
+    return np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence(_key(seed, kind, name))))
+
+
+def _key(seed: int, kind: int, name: str) -> int:
+    """Return 128 bits that name a thing's stream."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{kind}/{name}".encode()).digest()[:16], "big")
+
+
+def _normal(seed: int, kind: int, name: str, paths: int) -> Float:
+    return stream(seed, kind, name).standard_normal(paths)
+
+
+def bookings_files(model: BookingsModel) -> dict[str, bytes]:
+    """Return the file of a bundle that holds the model."""
+    told = {
+        "shocks": [to_hex(getattr(model.shocks, name)) for name in SHOCKS],
+        "ratios": to_hex(model.ratios),
+        "scale": to_hex(model.scale),
+        "periods": model.periods,
+        "residuals": model.residuals,
+    }
+    return {BOOKINGS: plain_json(told)}
+
+
+def read_bookings(files: Mapping[str, bytes]) -> BookingsModel:
+    """Return the model that `bookings_files` wrote; raises KeyError, TypeError or ValueError where it holds none."""
+    told = json.loads(files[BOOKINGS])
+    sds = [float(from_hex(sd)) for sd in told["shocks"]]
+    ratios, scale = np.asarray(from_hex(told["ratios"]), dtype=np.float64), float(from_hex(told["scale"]))
+    if len(sds) != len(SHOCKS) or not all(np.isfinite([*sds, scale, *ratios])) or min(*sds, scale) < 0:
+        raise ValueError(f"{BOOKINGS} holds no spreads")
+    return BookingsModel(Shocks(*sds), ratios, int(told["periods"]), scale, int(told["residuals"]))

@@ -1,0 +1,223 @@
+"""What past periods teach about bookings: shared shocks, how amounts come out, how far intervals fell short.
+
+Only what was said out of time counts: the probabilities that the close head's inner folds gave to periods they had not
+seen. With R = sum(y - p), V = sum p (1 - p) and G = V over the open deals of a group at a look, ``(R^2 - V) / G^2``
+estimates the variance of what the group shares (method of moments). Company, team and rep are nested, so what a level
+adds is the difference to the one above. Few periods tell little: each variance is shrunken towards a usual one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from features.asof import Requests
+from features.periods import DAY
+from features.rates import standing
+from features.told import told_at
+from features.wins import Wins, wins_of
+from models.amount import CENTS, AmountModel, has_amount
+from models.arrivals import Window
+from models.base import Bool, Float, Int
+from models.bookings import NO_TEAM, BookingsModel, Shocks, quantiles
+from models.close import FitNotes
+from models.quarter import AsOf, forecast, ground_of
+from training.cuts import Ground
+from training.labels import amounts_won
+from training.prepare import Prepared
+
+LOOK_WEEKS = (1, 4, 7, 10, 12)  # of a quarter
+SHORT_WEEKS = (1, 2, 3, 4)  # of a month
+LONG = 60 * DAY  # from which on a period is no month
+USUAL = Shocks(0.15, 0.10, 0.15)  # before anything is seen
+PRIOR = (4.0, 12.0, 12.0)  # periods, team-periods and rep-periods that the usual ones count for
+FEWEST_RATIOS = 20
+TAIL = 0.005  # share of the ratios whose size, at either end, counts as that at the edge
+COVER = 0.8
+FEWEST_RESIDUALS, LEAST_SCALE, MOST_SCALE = 12, 0.8, 1.5
+SCALE_PERIODS = 4.0  # that count for intervals as they are
+JUDGE_PATHS = 1_000
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Out-of-time rows at the looks of past periods, n of them: places in the prepared rows, and what was said.
+
+    row, period, week, rep (code), team (code), int64; p, y float64. as_of: int64, UTC microseconds.
+    """
+
+    row: Int
+    period: Int
+    week: Int
+    as_of: Int
+    rep: Int
+    team: Int
+    p: Float
+    y: Float
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, mask: Bool) -> Looks:
+        """Return some of the rows."""
+        return Looks(*(part[mask] for part in vars(self).values()))
+
+
+def look_weeks(length: int) -> tuple[int, ...]:
+    """Return the weeks at which a period of so many microseconds is looked at."""
+    return LOOK_WEEKS if length > LONG else SHORT_WEEKS
+
+
+def looks_at(prepared: Prepared, rows: Int, p: Float) -> Looks:
+    """Return those of the prepared rows that stand at a look of their period: the first as-of in that week."""
+    examples, calendar = prepared.examples, prepared.calendar
+    as_of = examples.as_of[rows]
+    period = calendar.index(as_of)
+    start, end = calendar.starts[period], calendar.starts[period + 1]
+    week = (as_of - start) // (7 * DAY) + 1
+    grid = np.unique(np.stack([period, week, as_of]), axis=1)
+    _, first = np.unique(grid[:2], axis=1, return_index=True)
+    at_look = np.isin(as_of, grid[2, first])
+    wanted = np.where(end - start > LONG, np.isin(week, LOOK_WEEKS), np.isin(week, SHORT_WEEKS))
+    keep = at_look & wanted
+    kept = rows[keep]
+    asked = Requests(examples.deal[kept], as_of[keep])
+    owner, team = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    if len(asked):
+        now = standing(prepared.record.view(asked))
+        owner, team = now.owner, now.team
+    return Looks(kept, period[keep], week[keep], as_of[keep], owner, team, p[keep], prepared.told_y[kept])
+
+
+def fit_bookings(prepared: Prepared, ground: Ground, notes: FitNotes, amount: AmountModel | None) -> BookingsModel:
+    """Return what the past before a cut teaches; with little past it is the usual, and says so by `periods`."""
+    later = notes.later
+    rows = np.flatnonzero(ground.mask)
+    some = later is not None and prepared.config.target == "in_period"
+    place, p = (later.rows, later.p) if later is not None and some else (np.zeros(0, dtype=np.int64), np.zeros(0))
+    looks = looks_at(prepared, rows[place], p)
+    ratios = amount_ratios(prepared, looks, ground.cut, amount)
+    shocks, periods = shocks_of(looks)
+    model = BookingsModel(shocks, ratios, periods)
+    return model if amount is None else with_scale(prepared, looks, amount, model)
+
+
+def shocks_of(looks: Looks) -> tuple[Shocks, int]:
+    """Return the sd of what deals share, and how many periods told it."""
+    periods = len(np.unique(looks.period))
+    if not periods:
+        return USUAL, 0
+    company, n_company = _moment(looks, np.zeros(len(looks), dtype=np.int64))
+    team, n_team = _moment(looks, looks.team)
+    rep, n_rep = _moment(looks, looks.rep)
+    seen = (company, team - company, rep - team)
+    counts = (n_company, n_team - n_company, n_rep - n_team)
+    usual = (USUAL.period, USUAL.team, USUAL.rep)
+    sds = [
+        float(np.sqrt(max((n * found + m * sd**2) / (n + m), 0.0)))
+        for found, n, sd, m in zip(seen, (max(n, 0) for n in counts), usual, PRIOR, strict=True)
+    ]
+    return Shocks(*sds), periods
+
+
+def _moment(looks: Looks, group: Int) -> tuple[float, int]:
+    """Return (variance of what a group in a period shares, how many such groups told it); looks count alike."""
+    told = looks.take(group != NO_TEAM)
+    key = np.stack([told.period, told.week, group[group != NO_TEAM]])
+    if not len(told):
+        return 0.0, 0
+    cells, where = np.unique(key, axis=1, return_inverse=True)
+    miss = np.bincount(where, weights=told.y - told.p)
+    chance = np.bincount(where, weights=told.p * (1 - told.p))
+    groups = len(np.unique(cells[[0, 2]], axis=1).T)
+    return float((miss**2 - chance).sum() / max((chance**2).sum(), 1e-12)), groups
+
+
+def amount_ratios(prepared: Prepared, looks: Looks, cut: int, amount: AmountModel | None) -> Float:
+    """Return amounts at the close beside what was expected of them, once a deal (its last look), mean 1; may be empty.
+
+    Where the looks hold too few wins, every row of a deal won before the cut tells.
+    """
+    if amount is None:
+        return np.zeros(0)
+    told = _ratios(prepared, looks.row, cut, amount)
+    if len(told) < FEWEST_RATIOS:
+        told = _ratios(prepared, np.flatnonzero(prepared.examples.as_of < cut), cut, amount)
+    if not len(told):
+        return told
+    low, high = np.quantile(told, (TAIL, 1 - TAIL))
+    return quantiles(np.clip(told, low, high))
+
+
+def _ratios(prepared: Prepared, rows: Int, cut: int, amount: AmountModel) -> Float:
+    examples = prepared.examples
+    rows = rows[np.argsort(examples.as_of[rows], kind="stable")]
+    asked = Requests(examples.deal[rows], examples.as_of[rows])
+    cents, won_at = amounts_won(prepared.record, asked)
+    known = np.flatnonzero(has_amount(cents) & (won_at < cut))
+    newest = len(known) - 1 - np.unique(asked.deal[known][::-1], return_index=True)[1]
+    last = known[np.sort(newest)]
+    expected = expected_amounts(prepared, rows[last], amount)
+    return np.asarray(cents[last] / CENTS / expected, dtype=np.float64)
+
+
+def expected_amounts(prepared: Prepared, rows: Int, amount: AmountModel) -> Float:
+    """Return E[amount | won] of some of the prepared rows, float64[n], currency."""
+    own = prepared.examples.take(rows)
+    return amount.predict(own.matrix, told_at(prepared.record, Requests(own.deal, own.as_of)))
+
+
+def with_scale(prepared: Prepared, looks: Looks, amount: AmountModel, model: BookingsModel) -> BookingsModel:
+    """Return the model with intervals stretched as past ones fell short, if enough of them can tell.
+
+    A team in a period at a look is a residual: |what came - median| over half the width of the 80 % interval. Their 80
+    % quantile, with the finite-sample correction (n + 1) / n, is the raw scale (split conformal). All teams and looks
+    of a period share its shock, so it counts for as much as there are periods: ``raw ^ (periods / (periods + 4))``.
+    """
+    found: list[float] = []
+    wins = wins_of(prepared.record)
+    for as_of in np.unique(looks.as_of).tolist():
+        found += _residuals(prepared, looks.take(looks.as_of == as_of), as_of, wins, amount, model)
+    if len(found) < FEWEST_RESIDUALS:
+        return replace(model, residuals=len(found))
+    trusted = model.periods / (model.periods + SCALE_PERIODS)
+    return replace(model, scale=float(conformal_scale(found) ** trusted), residuals=len(found))
+
+
+def _residuals(
+    prepared: Prepared, own: Looks, as_of: int, wins: Wins, amount: AmountModel, model: BookingsModel
+) -> list[float]:
+    """Return how far each team came out from its median, in half widths; own: the rows of one look."""
+    starts, period = prepared.calendar.starts, int(own.period[0])
+    window = Window(as_of, int(starts[period]), int(starts[period + 1]))
+    ground = ground_of(prepared.record, Requests(prepared.examples.deal[own.row], own.as_of), as_of, wins)
+    expected = expected_amounts(prepared, own.row, amount)
+    total = forecast(ground, window, own.p, expected, model, prepared.config.seed, JUDGE_PATHS).total()
+    actual = actual_in(wins, window, ground)
+    found = []
+    for team in range(len(ground.tree.teams)):
+        mine = ground.tree.team == team
+        low, middle, high = np.quantile(total[mine].sum(axis=0), ((1 - COVER) / 2, 0.5, (1 + COVER) / 2))
+        if high > low:
+            found.append(float(abs(actual[mine].sum() - middle) / ((high - low) / 2)))
+    return found
+
+
+def actual_in(wins: Wins, window: Window, ground: AsOf) -> Int:
+    """Return the cents that each rep really booked in a window, int64[reps]; wins: all of the record.
+
+    A rep who was not there as of the forecast counts as nobody's.
+    """
+    inside = wins.take((wins.won_at >= window.start) & (wins.won_at < window.end))
+    total = np.zeros(len(ground.code), dtype=np.int64)
+    np.add.at(total, ground.place[inside.rep], inside.cents)
+    return total
+
+
+def conformal_scale(residuals: Sequence[float]) -> float:
+    """Return the factor on interval widths that would have covered 80 % of past outcomes, kept within 0.8 and 1.5."""
+    n = len(residuals)
+    rank = min(int(np.ceil((n + 1) * COVER)), n)
+    return float(np.clip(np.sort(residuals)[rank - 1], LEAST_SCALE, MOST_SCALE))
