@@ -18,13 +18,13 @@ def test_nodes_come_parents_first_and_by_name() -> None:
     nodes = nodes_of(REPS, TEAMS, codes(3, 0, 0, 1, -1))
     assert list(zip(nodes.level, nodes.name, [nodes.name[k] for k in nodes.parent], strict=True)) == [
         ("company", "all", "all"),
-        ("team", NO_TEAM, "all"),
         ("team", "w", "all"),
         ("team", "x", "all"),
-        ("rep", NO_REP, NO_TEAM),
+        ("team", NO_TEAM, "all"),
         ("rep", "a", "x"),
         ("rep", "b", NO_TEAM),
         ("rep", "d", "w"),
+        ("rep", NO_REP, NO_TEAM),
     ]
 
 

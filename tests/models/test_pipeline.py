@@ -290,11 +290,11 @@ def test_nobodys_deals_and_teamless_reps_are_counted() -> None:
     every = found(made, "2024-02-10")
     assert [(n.name, n.parent, n.open.count, n.open.cents, n.unpriced) for n in every.nodes] == [
         ("all", None, 4, 15000, 2),
-        (NO_TEAM, "all", 3, 5000, 2),
         ("t", "all", 1, 10000, 0),
-        (NO_REP, NO_TEAM, 2, 5000, 1),
+        (NO_TEAM, "all", 3, 5000, 2),
         ("r1", "t", 1, 10000, 0),
         ("r2", NO_TEAM, 1, 0, 1),
+        (NO_REP, NO_TEAM, 2, 5000, 1),
     ]
     assert [(flow.stage, flow.open_count) for flow in every.nodes[0].flows] == [
         ("Qualify", 0), ("Demo", 2), ("Propose", 0), (None, 2),
