@@ -37,7 +37,7 @@ RATIOS = 256  # quantiles of amount at the close / E[amount | won]
 UNIT = np.float32(RATIOS / 2**16)  # what one of 16 bits counts, in ratios
 CENTS = 100.0
 PERIOD, TEAM, REP, DEAL, ARRIVALS = range(5)  # kinds of random streams
-NO_TEAM = -1
+TEAMLESS = -1
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def simulate(
     luck, order = _Luck(seed, paths), np.argsort(book.rep, kind="stable")
     for rep, rows in _by_rep(book.rep[order], order, len(tree.reps)):
         team = int(tree.team[rep])
-        shared = of_team[team] if team != NO_TEAM else common
+        shared = of_team[team] if team != TEAMLESS else common
         against = np.exp(-(shared + shocks.rep * _normal(seed, REP, tree.reps[rep], paths))).astype(np.float32)
         own = won[rep]
         for row in rows.tolist():

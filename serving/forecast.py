@@ -18,6 +18,7 @@ from configs.schema import Config
 from configs.writing import Cell
 from features.asof import days_between
 from features.build import build_features
+from features.nodes import LEVELS as NODE_LEVELS
 from features.periods import DAY, EPOCH, fiscal_calendar, local_days
 from features.tables import NAT
 from features.told import told_at
@@ -25,7 +26,7 @@ from models.arrivals import Window
 from models.base import Float, Int
 from models.bookings import CENTS, LEVELS, BookingsModel
 from models.bundle import Bundle
-from models.quarter import NODE_LEVELS, AsOf, Node, arrivals_in, forecast, ground_of, nodes, quotas_in
+from models.quarter import AsOf, Node, arrivals_in, forecast, ground_of, nodes, quotas_in
 from models.scenarios import AS_IT_IS, Scenario
 from serving.batch import SUFFIXES, Written, check_as_of, check_out, local_iso, open_deals
 from serving.fits import load_fitting

@@ -21,7 +21,7 @@ from features.wins import Wins, wins_of
 from models.amount import CENTS, AmountModel, has_amount
 from models.arrivals import Window
 from models.base import Bool, Float, Int
-from models.bookings import NO_TEAM, BookingsModel, Shocks, quantiles
+from models.bookings import TEAMLESS, BookingsModel, Shocks, quantiles
 from models.close import FitNotes
 from models.quarter import AsOf, forecast, ground_of
 from training.cuts import Ground
@@ -124,8 +124,8 @@ def shocks_of(looks: Looks) -> tuple[Shocks, int]:
 
 def _moment(looks: Looks, group: Int) -> tuple[float, int]:
     """Return (variance of what a group in a period shares, how many such groups told it); looks count alike."""
-    told = looks.take(group != NO_TEAM)
-    key = np.stack([told.period, told.week, group[group != NO_TEAM]])
+    told = looks.take(group != TEAMLESS)
+    key = np.stack([told.period, told.week, group[group != TEAMLESS]])
     if not len(told):
         return 0.0, 0
     cells, where = np.unique(key, axis=1, return_inverse=True)

@@ -8,18 +8,14 @@ import numpy as np
 
 from configs.vocab import Target
 from features.asof import Requests
+from features.nodes import ALL, COMPANY, NO_REP, NO_TEAM, REP, TEAM
+from features.nodes import LEVELS as NODE_LEVELS
 from features.wins import wins_of
 from models.amount import CENTS
 from models.arrivals import Window
 from models.base import Float
 from models.bookings import LEVELS, BookingsModel
 from models.quarter import (
-    ALL,
-    COMPANY,
-    NODE_LEVELS,
-    REP,
-    TEAM,
-    UNASSIGNED,
     AsOf,
     Node,
     forecast,
@@ -112,15 +108,17 @@ def members(ground: AsOf, node: Node) -> np.ndarray:
     if node.level == REP:
         return np.array([name == node.name for name in tree.reps])
     if node.level == TEAM:
-        return np.asarray(tree.team == (tree.teams.index(node.name) if node.name != UNASSIGNED else -1))
+        return np.asarray(tree.team == (tree.teams.index(node.name) if node.name != NO_TEAM else -1))
     return np.ones(len(tree.reps), dtype=bool)
 
 
 def code_of(prepared: Prepared, node: Node) -> int:
     """Return a node's code in the record's vocabulary, 0 for the company, -1 for nobody's."""
     words = prepared.record.reference.vocabulary
-    if node.name in (ALL, UNASSIGNED):
-        return 0 if node.name == ALL else -1
+    if node.level == COMPANY:
+        return 0
+    if node.name in (NO_REP, NO_TEAM):
+        return -1
     return (words.values["rep"] if node.level == REP else words.teams).index(node.name)
 
 
@@ -129,7 +127,9 @@ def name_of(prepared: Prepared, level: str, code: int) -> str:
     words = prepared.record.reference.vocabulary
     if level not in (REP, TEAM):
         return ALL
-    return UNASSIGNED if code < 0 else (words.values["rep"] if level == REP else words.teams)[code]
+    if code < 0:
+        return NO_REP if level == REP else NO_TEAM
+    return (words.values["rep"] if level == REP else words.teams)[code]
 
 
 def told_forecasts(prepared: Prepared, tested: Tested) -> Forecasts:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from features.asof import Requests
+from features.nodes import ALL, COMPANY
 from features.told import told_at
 from models.arrivals import Arrivals
 from models.base import Float, Int
-from models.bookings import CENTS, LEVELS, NO_TEAM, Book, Shocks, Tree, simulate
-from models.quarter import ALL, COMPANY
+from models.bookings import CENTS, LEVELS, TEAMLESS, Book, Shocks, Tree, simulate
 from tests.worlds.settings import WORLDS
 from tests.worlds.world import World, world
 from training.backtest import Tested
@@ -32,7 +32,7 @@ from training.prepare import Prepared
 LAW_SEEDS = range(7000, 7006)
 LAW_WINS = 30
 SETTLED = 4  # quarters after which as many deals are open as ever
-WHOLE = Tree((ALL,), (), np.array([NO_TEAM]))
+WHOLE = Tree((ALL,), (), np.array([TEAMLESS]))
 Record = dict[str, Any]
 
 
