@@ -16,7 +16,7 @@ from features.timeline import Int
 COMPANY, TEAM, REP = "company", "team", "rep"
 LEVELS = (COMPANY, TEAM, REP)
 ALL = "all"
-NO_REP, NO_TEAM = "(no rep)", "(no team)"  # what nobody owns is not lost on the way up
+NO_REP, NO_TEAM = "unassigned", "no team"  # what nobody owns is not lost on the way up
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,12 @@ class Nodes:
 def nodes_of(reps: Sequence[str], teams: Mapping[str, str], active: Int) -> Nodes:
     """Return the nodes of the reps that have anything to show.
 
-    reps: id by code. teams: team by rep id. active: codes of the reps, repeated or not; -1 is what nobody owns.
+    reps: id by code, sorted. teams: team by rep id. active: codes of the reps, repeated or not; -1 is what nobody owns,
+    which comes last.
     """
-    codes = sorted(set(active.tolist()), key=lambda code: (_rep(reps, code), code))
+    codes = sorted(set(active.tolist()), key=lambda code: (code < 0, code))  # codes go by id
     team_of_code = {code: teams.get(reps[code], NO_TEAM) if code >= 0 else NO_TEAM for code in codes}
-    listed = sorted(set(team_of_code.values()))
+    listed = sorted(set(team_of_code.values()), key=lambda team: (team == NO_TEAM, team))
     place = {team: 1 + k for k, team in enumerate(listed)}
     of_rep = np.full(len(reps) + 1, -1, dtype=np.int64)
     of_rep[np.array(codes, dtype=np.int64)] = 1 + len(listed) + np.arange(len(codes))

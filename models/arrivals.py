@@ -77,7 +77,8 @@ class Arrivals:
         for rep, (rate, stream) in enumerate(zip(self.rate, own, strict=True)):
             if rate > 0:
                 count = stream.poisson(rate * factor)
-                drawn = self.cents[stream.integers(0, len(self.cents), int(count.sum()))]
+                which = stream.random(int(count.sum()), dtype=np.float32) * np.float32(len(self.cents))
+                drawn = self.cents.take(which.astype(np.int64), mode="clip")
                 ends = np.concatenate([[0], np.cumsum(drawn)])
                 last = np.cumsum(count)
                 out[rep] = ends[last] - ends[last - count]

@@ -10,7 +10,8 @@ Paths are integer cents of each rep; a team and the company are sums of their re
 agree to the cent. Quantiles are each node's own and do not add up; means do.
 
 Every deal, rep and team draws from a stream named by its own id: to take one out, or to change its chance, changes
-nothing else on any path, so that two scenarios differ by the scenario alone.
+nothing else on any path, so that two scenarios differ by the scenario alone. (With another chance a deal that is won on
+both may bring another amount: one uniform decides both.)
 """
 
 from __future__ import annotations
@@ -33,12 +34,11 @@ SHOCKS = ("period", "team", "rep")
 PATHS = 10_000
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 """Of the quantiles that a forecast keeps; P10, P50 and P90 are what is shown."""
-RATIOS = 256  # quantiles of amount at the close / E[amount | won]: as many as the bits below say
-RATIO_BITS = 8  # of the 32 that a deal draws a path; the others tell whether it is won
-SURE = np.float32(2 ** (32 - RATIO_BITS))
+RATIOS = 256  # quantiles of amount at the close / E[amount | won]
+UNIT = np.float32(RATIOS / 2**16)  # what one of 16 bits counts, in ratios
 CENTS = 100.0
 PERIOD, TEAM, REP, DEAL, ARRIVALS = range(5)  # kinds of random streams
-NO_TEAM = -1
+TEAMLESS = -1
 
 
 @dataclass(frozen=True)
@@ -130,21 +130,21 @@ def simulate(
 
     A deal with p = 0 brings nothing on any path, one with p = 1 is won on all.
     """
-    variance = shocks.variance(tree.team[book.rep] != NO_TEAM)
+    variance = shocks.variance(tree.team[book.rep] != TEAMLESS)
     stretched = np.sqrt(1.0 + np.pi * variance / 8.0) * clipped_logit(book.p)
     odds_against = np.where(book.p < 1.0, np.exp(-stretched), 0.0).astype(np.float32)
     worth = _worth(book)
     common = _normal(seed, PERIOD, "", paths) * shocks.period
     of_team = [common + shocks.team * _normal(seed, TEAM, team, paths) for team in tree.teams]
     won = np.zeros((len(tree.reps), paths), dtype=np.int64)
-    order = np.argsort(book.rep, kind="stable")
+    luck, order = _Luck(seed, paths), np.argsort(book.rep, kind="stable")
     for rep, rows in _by_rep(book.rep[order], order, len(tree.reps)):
         team = int(tree.team[rep])
-        shared = of_team[team] if team != NO_TEAM else common
+        shared = of_team[team] if team != TEAMLESS else common
         against = np.exp(-(shared + shocks.rep * _normal(seed, REP, tree.reps[rep], paths))).astype(np.float32)
+        own = won[rep]
         for row in rows[book.p[rows] > 0].tolist():
-            bits = _bits(stream(seed, DEAL, book.ids[row]), paths)
-            won[rep] += worth[row].take(_outcome(bits, odds_against[row], against))
+            own += worth[row].take(luck.outcomes(book.ids[row], odds_against[row], against), mode="clip")
     return Paths(
         tree,
         booked,
@@ -155,15 +155,30 @@ def simulate(
     )
 
 
-def _outcome(bits: NDArray[np.uint32], odds_against: np.float32, against: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """Return the quantile of the ratio where a path wins, else one past the last; uint32[paths].
+class _Luck:
+    """What becomes of one deal after another, in buffers that are used again: this is where the time goes."""
 
-    A uniform u wins where u < 1 / (1 + odds against), that is where u (1 + odds against) < 1. The ratio has bits of its
-    own: another chance changes whether a path is won, not what it then brings.
-    """
-    uniform = (bits >> RATIO_BITS).astype(np.float32)
-    uniform *= against * odds_against + np.float32(1.0)
-    return np.where(uniform < SURE, bits & np.uint32(RATIOS - 1), np.uint32(RATIOS))
+    def __init__(self, seed: int, paths: int) -> None:
+        self._seed = seed
+        self._bits = np.random.PCG64DXSM(seed)
+        self._state = self._bits.state
+        self._paths = paths
+        self._u, self._odds = np.empty(paths, dtype=np.float32), np.empty(paths, dtype=np.float32)
+
+    def outcomes(self, name: str, odds_against: np.float32, against: NDArray[np.float32]) -> Int:
+        """Return the quantile of the ratio on each path where the deal wins, `RATIOS` or more where not, int64[paths].
+
+        A uniform u wins where u < 1 / (1 + odds against), that is where u (1 + odds against) < 1. What that product is
+        on a path that wins is uniform again, so it draws the ratio, too. u has 16 bits: a chance is met to 1e-5.
+        """
+        self._state["state"]["state"] = _key(self._seed, DEAL, name)  # a stream of its own, without making one
+        self._bits.state = self._state
+        self._u[:] = self._bits.random_raw(self._paths // 4 + 1).view(np.uint16)[: self._paths]
+        self._u += np.float32(0.5)
+        np.multiply(against, odds_against * UNIT, out=self._odds)
+        self._odds += UNIT
+        self._u *= self._odds
+        return self._u.astype(np.int64)
 
 
 def _worth(book: Book) -> Int:
@@ -193,13 +208,12 @@ def _summed(cents: Int, rep: Int, reps: int) -> Int:
 
 def stream(seed: int, kind: int, name: str) -> np.random.Generator:
     """Return the random stream of one thing, told by its kind and stable id; the same for any company around it."""
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-    return np.random.Generator(np.random.SFC64(np.random.SeedSequence([seed, kind, key])))
+    return np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence(_key(seed, kind, name))))
 
 
-def _bits(stream: np.random.Generator, paths: int) -> NDArray[np.uint32]:
-    """Return 32 random bits a path, the same on every machine."""
-    return stream.bit_generator.random_raw((paths + 1) // 2).astype("<u8").view("<u4")[:paths]
+def _key(seed: int, kind: int, name: str) -> int:
+    """Return 128 bits that name a thing's stream."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{kind}/{name}".encode()).digest()[:16], "big")
 
 
 def _normal(seed: int, kind: int, name: str, paths: int) -> Float:

@@ -12,6 +12,7 @@ from math import ceil
 
 import numpy as np
 
+from features.asof import before, known
 from features.pipeline import PipelineFacts, PipelineView, open_deals
 
 
@@ -20,7 +21,8 @@ class Own:
     """What the company's own past says, as of a date; None where it says nothing.
 
     quota_cents: mean quota of the reps that have one in the running period. attainment: booked / quota of reps with a
-    quota, over the window. coverage: money open at the starts of its periods / money won in them. reps: with a quota.
+    quota, over the window. coverage: money open at the starts of its periods / money won in them, but for a period in
+    which the record begins. reps: with a quota.
     """
 
     quota_cents: Fraction | None
@@ -102,15 +104,27 @@ def own_past(facts: PipelineFacts, view: PipelineView) -> Own:
     width = len(window.calendar.starts)
     carried = np.isin(wins.rep * width + period, (past.rep * width + past.period)[past.cents > 0]) & (wins.rep >= 0)
     won, quota = int(wins.cents[carried].sum()), int(past.cents[past.cents > 0].sum())
-    brought = int(wins.cents[window.within(wins.won_at)].sum())
-    starts = (int(window.calendar.starts[period]) for period in window.periods)
-    standing = sum(int(open_deals(facts.record, start).cents.sum()) for start in starts)
+    standing, brought = _coverage(facts, view)
     return Own(
         Fraction(int(now.cents[(now.cents > 0) & (now.rep >= 0)].sum()), reps) if reps else None,
         _share(won, quota),
-        _share(standing, brought),
+        _share(standing, brought) or None,
         reps,
     )
+
+
+def _coverage(facts: PipelineFacts, view: PipelineView) -> tuple[int, int]:
+    """Return cents open at the starts of the window's periods and cents won in those periods.
+
+    A period in which the record begins tells nothing of what was open at its start.
+    """
+    won_at, cents, standing, brought = view.wins.won_at, view.wins.cents, 0, 0
+    for period in view.window.periods:
+        start, end = view.window.calendar.starts[period : period + 2].tolist()
+        if known(facts.record.deals.known_at, start).any():
+            standing += int(open_deals(facts.record, start).cents.sum())
+            brought += int(cents[before(won_at, start) : before(won_at, end)].sum())
+    return standing, brought
 
 
 def _share(part: int, whole: int) -> Fraction | None:

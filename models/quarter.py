@@ -12,19 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.asof import Requests, before, team_of
+from features.nodes import ALL, COMPANY, NO_REP, NO_TEAM, REP, TEAM
 from features.periods import DAY
 from features.rates import standing
 from features.record import Record
 from features.wins import Wins, wins_of
 from models.arrivals import Arrivals, Window, arrivals_of, created_lately, past_arrivals
 from models.base import Bool, Float, Int
-from models.bookings import LEVELS, NO_TEAM, PATHS, Book, BookingsModel, Paths, Tree, simulate
+from models.bookings import LEVELS, PATHS, TEAMLESS, Book, BookingsModel, Paths, Tree, simulate
 
-COMPANY, TEAM, REP = "company", "team", "rep"
-NODE_LEVELS = (COMPANY, TEAM, REP)
-ALL, UNASSIGNED = "all", "unassigned"
-"""Node names: the company; deals that nobody holds, or whose rep no table names."""
-TOLD_PLACES = np.array(LEVELS)
+RECENT = 400 * DAY  # a rep who won something in it is told, with nothing open any more, too
+LATELY = 91 * DAY  # a rep who got a deal in it gets more
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def ground_of(record: Record, asked: Requests, as_of: int, wins: Wins | None = N
     owner = standing(record.view(asked)).owner if len(asked) else np.zeros(0, dtype=np.int64)
     lately = _lately(record, as_of)
     holders = _quota_holders(record, as_of)
-    recent = known.rep[known.won_at >= as_of - 400 * DAY]
+    recent = known.rep[before(known.won_at, as_of - RECENT) :]
     codes = np.unique(np.concatenate([owner, recent, lately, holders, [-1]])).astype(np.int64)
     codes = np.append(codes[codes >= 0], -1)
     names = record.reference.vocabulary.values["rep"]
@@ -97,7 +95,7 @@ def _tree(record: Record, codes: Int, names: Sequence[str]) -> Tree:
     team = team_of(record.reference.vocabulary.rep_team, codes)
     teams = np.unique(team[team >= 0])
     at = np.where(team >= 0, np.searchsorted(teams, team), -1)
-    ids = tuple(names[code] if code >= 0 else UNASSIGNED for code in codes.tolist())
+    ids = tuple(names[code] if code >= 0 else NO_REP for code in codes.tolist())
     return Tree(ids, tuple(record.reference.vocabulary.teams[k] for k in teams.tolist()), at.astype(np.int64))
 
 
@@ -157,7 +155,7 @@ def quotas_in(ground: AsOf, window: Window) -> Int:
 
 def _sums(tree: Tree, some: Bool) -> Bool:
     """Return which reps give their name to a team of which somebody else has a quota of his own, bool[reps]."""
-    carrying = {tree.teams[team] for team in tree.team[some & (tree.team != NO_TEAM)].tolist()}
+    carrying = {tree.teams[team] for team in tree.team[some & (tree.team != TEAMLESS)].tolist()}
     return np.array([rep in carrying for rep in tree.reps], dtype=bool)
 
 
@@ -172,7 +170,8 @@ def _quota_holders(record: Record, as_of: int) -> Int:
 def _lately(record: Record, as_of: int) -> Int:
     """Codes of reps that got a deal in the last 91 days."""
     book = record.reference.events["book"].before(as_of).columns
-    return np.unique(book["rep"][(book["opened"] > 0) & (book["known_at"] >= as_of - 91 * DAY)])
+    lately = slice(before(book["known_at"], as_of - LATELY), None)
+    return np.unique(book["rep"][lately][book["opened"][lately] > 0])
 
 
 def nodes(paths: Paths, quotas: Int, scale: float = 1.0) -> list[Node]:
@@ -185,7 +184,7 @@ def nodes(paths: Paths, quotas: Int, scale: float = 1.0) -> list[Node]:
     for k, name in enumerate(tree.teams):
         told.append(_node(paths, total, quotas, tree.team == k, TEAM, name, scale))
     if (tree.team < 0).any() and len(tree.teams):
-        rest = _node(paths, total, quotas, tree.team < 0, TEAM, UNASSIGNED, scale)
+        rest = _node(paths, total, quotas, tree.team < 0, TEAM, NO_TEAM, scale)
         told += [rest] if _told(rest) else []
     for k, name in enumerate(tree.reps):
         one = _node(paths, total, quotas, np.arange(len(tree.reps)) == k, REP, name, scale)
@@ -202,7 +201,7 @@ def _node(paths: Paths, total: Int, quotas: Int, mask: Bool, level: str, name: s
     told = stretched(total[mask].sum(axis=0), booked, scale)
     quota = int(quotas[mask & (quotas >= 0)].sum()) if (quotas[mask] >= 0).any() else None
     reach = float((told >= quota).mean()) if quota is not None else None
-    levels = np.quantile(told, TOLD_PLACES, method="inverted_cdf").astype(np.int64)
+    levels = np.quantile(told, LEVELS, method="inverted_cdf").astype(np.int64)
     open_mean, arrivals = int(paths.open_mean[mask].sum()), int(paths.arrivals_mean[mask].sum())
     mean = booked + open_mean + arrivals
     return Node(level, name, booked, open_mean, arrivals, tuple(levels.tolist()), mean, quota, reach)

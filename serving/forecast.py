@@ -18,13 +18,15 @@ from configs.schema import Config
 from configs.writing import Cell
 from features.asof import days_between
 from features.build import build_features
+from features.nodes import LEVELS as NODE_LEVELS
 from features.periods import DAY, EPOCH, fiscal_calendar, local_days
+from features.tables import NAT
 from features.told import told_at
 from models.arrivals import Window
-from models.base import Float
+from models.base import Float, Int
 from models.bookings import CENTS, LEVELS, BookingsModel
 from models.bundle import Bundle
-from models.quarter import NODE_LEVELS, AsOf, Node, arrivals_in, forecast, ground_of, nodes, quotas_in
+from models.quarter import AsOf, Node, arrivals_in, forecast, ground_of, nodes, quotas_in
 from models.scenarios import AS_IT_IS, Scenario
 from serving.batch import SUFFIXES, Written, check_as_of, check_out, local_iso, open_deals, stale_source
 from serving.fits import load_fitting
@@ -83,7 +85,8 @@ class Closing:
 class Outcome:
     """A forecast of one window. nodes of the forecast as it is, and of the scenario (empty without one).
 
-    closing: the open deals that bring most of what is expected, the most first. weighted: p x amount of all of them.
+    closing: the open deals that bring most of what is expected, the most first. weighted: p x amount of all of them,
+    pulled_in: of those that the CRM dates after the window.
     """
 
     window: Window
@@ -91,6 +94,7 @@ class Outcome:
     what_if: tuple[Node, ...]
     closing: tuple[Closing, ...]
     weighted: float
+    pulled_in: float
 
     @property
     def gap(self) -> float | None:
@@ -101,13 +105,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Company:
-    """Open deals as of an instant with what the heads say of them. amount: float64[n], E[amount | won].
+    """Open deals as of an instant with what the heads say of them.
 
+    amount: float64[n], E[amount | won]. dated: int64[n], end of the CRM's close date, UTC microseconds, NAT: none.
     chance: P(won in a window), float64[n]; of windows that `windows_of` has let pass.
     """
 
     ground: AsOf
     amount: Float
+    dated: Int
     chance: Callable[[Window], Float]
 
 
@@ -212,7 +218,9 @@ def company_at(seen: Sourced, bundle: Bundle, as_of: int) -> Company:
         return np.maximum(won[:, 1] - won[:, 0], 0.0)
 
     amount = said.amount if said.amount is not None else np.zeros(len(asked))
-    return Company(ground_of(seen.record, asked, as_of), amount, chance)
+    days = told.close_days
+    dated = np.where(np.isnan(days), NAT, as_of + np.rint(np.nan_to_num(days) * DAY).astype(np.int64))
+    return Company(ground_of(seen.record, asked, as_of), amount, dated, chance)
 
 
 def outcome(company: Company, window: Window, model: BookingsModel, seed: int, scenario: Scenario) -> Outcome:
@@ -230,8 +238,10 @@ def outcome(company: Company, window: Window, model: BookingsModel, seed: int, s
         coming, chances = scenario.coming(ground, arrivals), scenario.chances(ground, p)
         other = forecast(ground, window, chances, company.amount, model, seed, arrivals=coming)
         what_if = tuple(nodes(other, quotas, model.scale))
-    weighted = float((p * company.amount).sum())
-    return Outcome(window, tuple(nodes(base, quotas, model.scale)), what_if, _closing(company, p), weighted)
+    worth = p * company.amount
+    pulled_in = float(worth[company.dated > window.end].sum())
+    base_nodes = tuple(nodes(base, quotas, model.scale))
+    return Outcome(window, base_nodes, what_if, _closing(company, p), float(worth.sum()), pulled_in)
 
 
 def _closing(company: Company, p: Float) -> tuple[Closing, ...]:
@@ -314,6 +324,7 @@ def told_json(one: Outcome, zone: str) -> dict[str, object]:
         "company": _plain(one.nodes[0]),
         "what_if": _plain(one.what_if[0]) if one.what_if else None,
         "weighted_open": round(one.weighted, 2),
+        "pulled_in": round(one.pulled_in, 2),
         "gap_to_quota": one.gap,
         "closing": [vars(deal) for deal in one.closing],
     }

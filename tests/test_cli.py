@@ -293,6 +293,13 @@ def test_too_little_data_is_told_as_such(shop: Path) -> None:
     assert tested.exit_code == 4
     assert "longer history" in tested.stderr
     assert "Traceback" not in tested.stderr
+    out = shop.parent / "forecast.csv"
+    foretold = run("forecast", shop, "--as-of", "2024-02-03", "--out", out, "--model", "candidate")
+    assert foretold.exit_code == 2  # two deals teach no amount: each can be scored, no sum be foretold
+    assert "has no bookings model" in foretold.stderr
+    assert "more deals were won with an amount" in foretold.stderr
+    assert "Traceback" not in foretold.output
+    assert not out.exists()
 
 
 def test_debug_shows_the_traceback(shop: Path) -> None:

@@ -100,15 +100,16 @@ fi
 rm -rf "$demo"
 mkdir -p "$demo"
 
-step simulate --out "$company" --periods 10 --wins-per-period 100
+step simulate --out "$company" --periods 10 --wins-per-period 60
 as_of=$(today)
 step train "$config" "${settings[@]}"
 step backtest "$config" "${settings[@]}" --out "$demo/backtest"
 step promote "$config" "${settings[@]}"
 step score "$config" "${settings[@]}" --as-of "$as_of" --out "$demo/scores.csv"
+step forecast "$config" "${settings[@]}" --as-of "$as_of" --out "$demo/forecast.csv"
 step example-request "$config" "${settings[@]}" --as-of "$as_of" --out "$request"
 (umask 077 && forecastle keys create "$config" "${settings[@]}" --name demo >"$key_file")
-say "done in $((SECONDS - begun)) s: scores in $demo/scores.csv, backtest in $demo/backtest"
+say "done in $((SECONDS - begun)) s: scores in $demo/scores.csv, forecast in $demo/forecast.csv, backtest in $demo/backtest"
 [ "${SERVE:-1}" != 0 ] || exit 0
 
 say "forecastle serve $config"

@@ -24,7 +24,7 @@ from features.wins import Wins, wins_of
 from models.amount import CENTS, AmountModel, has_amount
 from models.arrivals import Window
 from models.base import Bool, Float, Int
-from models.bookings import NO_TEAM, BookingsModel, Shocks, quantiles
+from models.bookings import TEAMLESS, BookingsModel, Shocks, quantiles
 from models.close import FitNotes
 from models.quarter import AsOf, forecast, ground_of
 from training.cuts import Ground
@@ -121,7 +121,7 @@ def shocks_of(looks: Looks) -> tuple[Shocks, int]:
     """
     if not len(looks):
         return USUAL, 0
-    apart = np.where(looks.team != NO_TEAM, looks.team, int(looks.team.max()) + 2 + looks.rep)
+    apart = np.where(looks.team != TEAMLESS, looks.team, int(looks.team.max()) + 2 + looks.rep)
     company, team, rep = (_moment(looks, group) for group in (np.zeros(len(looks), dtype=np.int64), apart, looks.rep))
     own_rep = rep.miss / max(rep.chance, 1e-12)
     in_teams = _between(team, rep)
@@ -130,7 +130,7 @@ def shocks_of(looks: Looks) -> tuple[Shocks, int]:
     any_team = of_all if of_all is not None else same_team
     seen = (any_team, same_team - any_team, own_rep - same_team)
     periods, reps = company.groups, rep.groups
-    teams = _moment(looks.take(looks.team != NO_TEAM), looks.team[looks.team != NO_TEAM]).groups
+    teams = _moment(looks.take(looks.team != TEAMLESS), looks.team[looks.team != TEAMLESS]).groups
     above = teams if in_teams is not None else periods
     counts = (periods, teams - periods if in_teams is not None else 0, reps - above)
     usual = (USUAL.period, USUAL.team, USUAL.rep)

@@ -8,18 +8,14 @@ import numpy as np
 
 from configs.vocab import Target
 from features.asof import Requests
+from features.nodes import ALL, COMPANY, NO_REP, NO_TEAM, REP, TEAM
+from features.nodes import LEVELS as NODE_LEVELS
 from features.wins import wins_of
 from models.amount import CENTS
 from models.arrivals import Window
 from models.base import Float
 from models.bookings import LEVELS, BookingsModel
 from models.quarter import (
-    ALL,
-    COMPANY,
-    NODE_LEVELS,
-    REP,
-    TEAM,
-    UNASSIGNED,
     AsOf,
     Node,
     forecast,
@@ -34,6 +30,7 @@ from training.bookings_looks import looks_of
 from training.bookings_scores import BookingsScores, Forecasts, less_error, score, score_each
 from training.evaluate import Interval
 from training.prepare import Prepared
+from training.report_data import floor_of
 from training.report_text import interval, number
 from training.sections import Section
 
@@ -42,6 +39,7 @@ TITLE = "What the period brings"
 HEAD = (
     "level, week",
     "error / booked [95 %]",
+    "an oracle's error",
     "bias",
     "WIS / booked",
     "in the 80 % band",
@@ -110,15 +108,17 @@ def members(ground: AsOf, node: Node) -> np.ndarray:
     if node.level == REP:
         return np.array([name == node.name for name in tree.reps])
     if node.level == TEAM:
-        return np.asarray(tree.team == (tree.teams.index(node.name) if node.name != UNASSIGNED else -1))
+        return np.asarray(tree.team == (tree.teams.index(node.name) if node.name != NO_TEAM else -1))
     return np.ones(len(tree.reps), dtype=bool)
 
 
 def code_of(prepared: Prepared, node: Node) -> int:
     """Return a node's code in the record's vocabulary, 0 for the company, -1 for nobody's."""
     words = prepared.record.reference.vocabulary
-    if node.name in (ALL, UNASSIGNED):
-        return 0 if node.name == ALL else -1
+    if node.level == COMPANY:
+        return 0
+    if node.name in (NO_REP, NO_TEAM):
+        return -1
     return (words.values["rep"] if node.level == REP else words.teams).index(node.name)
 
 
@@ -127,7 +127,9 @@ def name_of(prepared: Prepared, level: str, code: int) -> str:
     words = prepared.record.reference.vocabulary
     if level not in (REP, TEAM):
         return ALL
-    return UNASSIGNED if code < 0 else (words.values["rep"] if level == REP else words.teams)[code]
+    if code < 0:
+        return NO_REP if level == REP else NO_TEAM
+    return (words.values["rep"] if level == REP else words.teams)[code]
 
 
 def told_forecasts(prepared: Prepared, tested: Tested) -> Forecasts:
@@ -151,8 +153,10 @@ def sections(prepared: Prepared, tested: Tested) -> list[Section]:
     rivals = forecasts(looks_of(prepared, tested))
     periods = np.unique(ours.period).tolist()
     best = {level: held_against(rivals, periods, level) for level in NODE_LEVELS}
+    floor = {(COMPANY, week.week): week.money for week in floor_of(prepared, tested).weeks}
     rows = tuple(
-        _cells(each, _less(ours, best[each.level], each, draws, seed)) for each in score_each(ours, draws, seed)
+        _cells(each, floor.get((each.level, each.week)), _less(ours, best[each.level], each, draws, seed))
+        for each in score_each(ours, draws, seed)
     )
     return [
         Section(NAME, TITLE, HEAD, rows, _notes(tested, len(periods))),
@@ -169,9 +173,10 @@ def _less(ours: Forecasts, best: Forecasts, at: BookingsScores, draws: int, seed
     return less_error(mine.take(shared), theirs, draws, seed).error
 
 
-def _cells(each: BookingsScores, less: Interval | None) -> tuple[str, ...]:
-    name = f"{each.level}, week {each.week}"
-    return (*_figures(name, each), "" if less is None else interval(less, "+.0%"))
+def _cells(each: BookingsScores, floor: float | None, less: Interval | None) -> tuple[str, ...]:
+    name, error, *rest = _figures(f"{each.level}, week {each.week}", each)
+    missed = "" if floor is None else number(floor, ".1%")
+    return (name, error, missed, *rest, "" if less is None else interval(less, "+.0%"))
 
 
 def _figures(name: str, each: BookingsScores) -> tuple[str, ...]:
@@ -205,5 +210,7 @@ def _notes(tested: Tested, periods: int) -> tuple[str, ...]:
         f"{learnt['sd_rep']:.2f} (rep) in log-odds, from {learnt['periods']:.0f} past periods and shrunken; intervals "
         f"stretched by {learnt['scale']:.2f}.",
         "The best baseline is the one that erred least on earlier periods, chosen anew before each.",
+        "An oracle's error is that of one who knows every open deal's chance and amount, and how many deals are "
+        "still to come (docs/noise-floor.md).",
         "P10, P50 and P90 are each node's own and do not add up; means do.",
     )

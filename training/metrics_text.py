@@ -26,9 +26,10 @@ CURVE_HEAD = ("period", "booked", "quota", "attained", "linearity", "share of to
 def text_of(found: PipelineMetrics, level: str | None, plan: Plan | None) -> str:
     """Return the company's funnel, curves and health, a table of nodes, and the plan where there is one."""
     about, company = head(found), found.nodes[0]
+    complete = about["window_periods"]
     lines = [
-        f"as of {about['as_of']}: period {about['period_start']} to {about['period_end']}; rates from the "
-        f"{about['window_periods']} complete periods since {about['window_start']}",
+        f"as of {about['as_of']}: period {about['period_start']} to {about['period_end']}; rates from "
+        f"{complete} complete {'period' if complete == 1 else 'periods'} since {about['window_start']}",
         *_notes(found),
         "",
         *_aligned([FLOW_HEAD, *(_flow(flow) for flow in company.flows)]),
@@ -46,8 +47,12 @@ def text_of(found: PipelineMetrics, level: str | None, plan: Plan | None) -> str
 def _notes(found: PipelineMetrics) -> list[str]:
     if found.days_silent is None:
         return ["no deal was known by then"]
-    late = f"the newest change of a deal is {found.days_silent:.0f} days old: is the source up to date?"
-    return [late] if found.days_silent > STALE_DAYS else []
+    notes = []
+    if found.nodes[0].quota is None:
+        notes.append("no quota of the running period is known by then; one is known from the period's first instant on")
+    if found.days_silent > STALE_DAYS:
+        notes.append(f"the newest change of a deal is {found.days_silent:.0f} days old: is the source up to date?")
+    return notes
 
 
 def _flow(flow: StageFlow) -> tuple[str, ...]:

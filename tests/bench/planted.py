@@ -20,9 +20,10 @@ import numpy as np
 from features.periods import DAY
 from models.base import Float
 from models.baselines import RIDGE, STAGE_TIME
+from tests.bench.bookings import bookings
 from tests.bench.observer import observed
 from tests.worlds.world import World, config, world
-from training import backtest
+from training import backtest, bookings_section
 from training.backtest import CLOSE, compare, run_backtest
 from training.evaluate import auc, calibration_bins, calibration_line, row_loss
 from training.gates import judge, passed
@@ -35,6 +36,7 @@ SETTINGS = (f"backtest.test_periods={FOLDS}", "backtest.ablations=[]", "model.se
 ORACLE, OBSERVER = "oracle", "observer"
 MODELS = (CLOSE, "constant", STAGE_TIME, RIDGE, ORACLE)
 OBSERVED = ("W1", "W2")  # worlds that the ideal observer knows how to read
+BOOKED = ("W1", "W2", "W3", "W5")  # worlds in which every fact tells what it says
 OUTLOOK_DAYS = 365
 DRAWS = 2000
 
@@ -47,15 +49,16 @@ def seeds() -> range:
     return range(int(os.environ.get(SEEDS, "20")))
 
 
-def records(name: str, over: Sequence[int] | None = None) -> list[Record]:
+def records(name: str, over: Sequence[int] | None = None, wins: int = WINS) -> list[Record]:
     """One record a seed of a world, measured or found on disk."""
-    found = {(line["world"], line["seed"]): line for line in _kept()}
+    found = {(line["world"], line["seed"], line["wins"]): line for line in _kept()}
     out = []
     for seed in over if over is not None else seeds():
-        if (name, seed) not in found:
-            found[name, seed] = measure(name, seed)
-            _keep(found[name, seed])
-        out.append(found[name, seed])
+        key = (name, seed, wins)
+        if key not in found:
+            found[key] = measure(name, seed, wins=wins)
+            _keep(found[key])
+        out.append(found[key])
     return out
 
 
@@ -64,7 +67,8 @@ def measure(name: str, seed: int, *overrides: str, wins: int = WINS) -> Record:
     made = world(name, seed, wins)
     with tempfile.TemporaryDirectory() as state:
         prepared = prepare(config(Path(state), *SETTINGS, *overrides), made.ingest)
-        tested = run_backtest(prepared)
+        tested = run_backtest(prepared, tables={bookings_section.NAME: bookings_section.forecast_looks})
+        booked = bookings(made, prepared, tested) if made.name in BOOKED else None
     return {
         "world": name,
         "seed": seed,
@@ -75,6 +79,8 @@ def measure(name: str, seed: int, *overrides: str, wins: int = WINS) -> Record:
         "promoted": promoted(prepared, tested),
         "rounds": [note.rounds for note in tested.notes],
         "close_date": close_dates(made, prepared, tested),
+        "bookings": booked,
+        "wins": wins,
     }
 
 

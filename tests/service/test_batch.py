@@ -176,7 +176,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("serving.batch.write_csv", full)
+    monkeypatch.setattr("serving.table_files.write_csv", full)
     with pytest.raises(StateError, match="No space left"):
         score_file(world.config, [world.as_of], out, "live", False, lambda _: None)
     assert (out.read_text(), list(tmp_path.iterdir())) == ("old", [out])

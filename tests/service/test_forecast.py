@@ -493,3 +493,18 @@ def test_a_source_without_facts_is_told(world: World) -> None:
     record = build_record(empty, world.bundle.about.stages, world.bundle.calendar, world.bundle.about.schema)
     warning = stale_source(Sourced(empty, record, last_fact(empty)), world.as_of, world.config.time_zone)
     assert warning == "warning: the source holds no fact at all"
+
+
+def test_without_an_open_deal_nothing_is_open(world: World) -> None:
+    """Every head is asked of no row at all; what is booked and to come is told all the same."""
+    first = int(world.seen.tables.deals.ints("known_at").min())
+    tables = known_before(world.seen.tables, first + 1)
+    record = build_record(tables, world.bundle.about.stages, world.bundle.calendar, world.bundle.about.schema)
+    company = company_at(Sourced(tables, record, first), world.bundle, first)
+    assert company.ground.deals == ()
+    for window in windows_of(world.config, world.bundle, first, Asked(periods=2)):
+        got = outcome(company, window, bookings_of(world.bundle), 1, Scenario(win_rate=0.5))
+        assert [(each.name, each.mean, each.quantiles[-1]) for each in (*got.nodes, *got.what_if)] == [
+            ("all", 0, 0)
+        ] * 2
+        assert (got.closing, got.weighted, got.gap) == ((), 0.0, None)

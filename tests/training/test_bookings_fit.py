@@ -15,7 +15,7 @@ from features.periods import local_days
 from features.wins import wins_of
 from models.arrivals import Arrivals, Window
 from models.base import Float, Int, sigmoid
-from models.bookings import NO_TEAM, Book, BookingsModel, Shocks, Tree, quantiles, simulate
+from models.bookings import TEAMLESS, Book, BookingsModel, Shocks, Tree, quantiles, simulate
 from models.quarter import ground_of
 from tests.served import World as Served
 from tests.worlds.world import config, world
@@ -50,7 +50,7 @@ class Past:
     @property
     def team(self) -> Int:
         """int64[reps]."""
-        return np.arange(self.reps) % self.teams if self.teams else np.full(self.reps, NO_TEAM)
+        return np.arange(self.reps) % self.teams if self.teams else np.full(self.reps, TEAMLESS)
 
     def quarter(self, rng: np.random.Generator, shocks: Shocks) -> tuple[Int, Float, Float]:
         """(rep, p, y) of a quarter's open deals: y drawn as the model says, so that p is right on average."""

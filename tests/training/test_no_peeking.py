@@ -16,11 +16,16 @@ FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob(
 # gatekeeper and the labels nobody compares an as-of with the clock of a fact.
 MAY_COMPARE = {
     "features/asof.py": "the gatekeeper",
+    "models/arrivals.py": "the window of an earlier period tells only if it was over by the as-of",
     "models/close.py": "rows of an inner fold are halved by their as-ofs",
     "training/amount_fit.py": "rows that judge an inner fit are those of its period",
     "serving/answers.py": "an as-of must lie within the calendar, not after today, not before what the model has seen",
     "serving/batch.py": "as in answers",
+    "serving/forecast.py": "months that were over before the as-of are left out; the horizon has an end",
     "serving/scoring.py": "notes: an overdue close date, and how old the reference facts are",
+    "training/bookings_fit.py": "rows of one look are those of the same as-of",
+    "training/bookings_past.py": "a look knows the looks before it",
+    "training/bookings_section.py": "as in bookings_fit",
     "training/report_data.py": "the first as-of of each tested period and week, so that a deal counts once",
     "training/snapshots.py": "the grid of as-ofs ends before the end of the record",
     "training/splits.py": "folds are cut by the as-ofs of their rows",
