@@ -130,9 +130,7 @@ def rows_of(bookings: Bookings, months: range) -> Examples:
     end = np.repeat(CALENDAR.starts[[month + 1 for month in months]], [len(part) for part in parts])
     own = bookings.take(place)
     left, age = (own.arrival - start) / DAY, (start - own.made) / DAY
-    matrix = FeatureMatrix(
-        (*own.names, "days_left", "days_open"), np.column_stack([own.facts, left, np.log1p(age)])
-    )
+    matrix = FeatureMatrix((*own.names, "days_left", "days_open"), np.column_stack([own.facts, left, np.log1p(age)]))
     return Examples(matrix, own.kept.astype(np.float64), place.astype(np.int64), start, end)
 
 

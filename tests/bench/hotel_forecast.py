@@ -14,7 +14,7 @@ import numpy as np
 from configs.learning import Model
 from features.wins import Wins
 from models.arrivals import Arrivals, PastArrivals, Window, arrivals_of, created_lately, past_arrivals
-from models.base import Examples, Float, Frame, Int, ProbabilityModel
+from models.base import Examples, Float, Frame, ProbabilityModel
 from models.bookings import LEVELS, Book, Paths, Shocks, Tree, simulate
 from models.close import fit_close
 from models.linear import fit_linear
@@ -42,7 +42,6 @@ SHORT = 31  # days of lead within which a booking can still fall into the month 
 TREE = Tree(HOTELS, (), np.full(len(HOTELS), -1, dtype=np.int64))
 SEED, PATHS = 7, 4_000
 NONE = np.zeros(0)
-
 
 
 def fit_trees(examples: Examples, frame: Frame) -> ProbabilityModel:
@@ -223,8 +222,3 @@ def naive(bookings: Bookings, months: list[int]) -> dict[str, Float]:
         "same month last year": lambda m: actual[m - 12],
     }
     return {name: np.array([rule(m) for m in months]) / 100.0 for name, rule in rules.items()}
-
-
-def wape(said: Float, actual: Float) -> float:
-    """Return sum |error| / sum actual."""
-    return float(np.abs(said - actual).sum() / actual.sum())
