@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrivals import Arrivals
-from models.base import Float, Int, clipped_logit
+from models.base import Float, Int, clipped_logit, sigmoid
 from models.exact import from_hex, to_hex
 from models.reference_io import plain_json
 
@@ -61,6 +61,8 @@ class BookingsModel:
     ratios: float64[k], amounts at the close beside E[amount | won], mean 1; empty: 1. periods: past periods that the
     shocks were learnt from, before they were shrunken. scale: by how much intervals are stretched about the median
     (conformal; 1 where there was too little). residuals: teams x periods x looks behind it.
+    tilt: what an amount e times the usual one adds to the log-odds of winning, beyond what the close head says; usual:
+    log of that usual amount.
     """
 
     shocks: Shocks
@@ -68,6 +70,16 @@ class BookingsModel:
     periods: int
     scale: float = 1.0
     residuals: int = 0
+    tilt: float = 0.0
+    usual: float = 0.0
+
+    def tilted(self, p: Float, amount: Float) -> Float:
+        """Return P(won) of deals as money counts them, float64[n]. amount: E[amount | won], 0 where none is told."""
+        if not self.tilt:
+            return p
+        size = np.where(amount > 0, np.log(np.where(amount > 0, amount, 1.0)) - self.usual, 0.0)
+        tilted = sigmoid(clipped_logit(p) + self.tilt * size)
+        return np.where((p > 0) & (p < 1), tilted, p)
 
 
 @dataclass(frozen=True)
@@ -222,6 +234,8 @@ def bookings_files(model: BookingsModel) -> dict[str, bytes]:
         "shocks": [to_hex(getattr(model.shocks, name)) for name in SHOCKS],
         "ratios": to_hex(model.ratios),
         "scale": to_hex(model.scale),
+        "tilt": to_hex(model.tilt),
+        "usual": to_hex(model.usual),
         "periods": model.periods,
         "residuals": model.residuals,
     }
@@ -233,6 +247,7 @@ def read_bookings(files: Mapping[str, bytes]) -> BookingsModel:
     told = json.loads(files[BOOKINGS])
     sds = [float(from_hex(sd)) for sd in told["shocks"]]
     ratios, scale = np.asarray(from_hex(told["ratios"]), dtype=np.float64), float(from_hex(told["scale"]))
-    if len(sds) != len(SHOCKS) or not all(np.isfinite([*sds, scale, *ratios])) or min(*sds, scale) < 0:
+    tilt, usual = float(from_hex(told["tilt"])), float(from_hex(told["usual"]))
+    if len(sds) != len(SHOCKS) or not all(np.isfinite([*sds, scale, tilt, usual, *ratios])) or min(*sds, scale) < 0:
         raise ValueError(f"{BOOKINGS} holds no spreads")
-    return BookingsModel(Shocks(*sds), ratios, int(told["periods"]), scale, int(told["residuals"]))
+    return BookingsModel(Shocks(*sds), ratios, int(told["periods"]), scale, int(told["residuals"]), tilt, usual)
