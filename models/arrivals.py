@@ -128,7 +128,7 @@ def past_arrivals(
 def _moved(starts: Int, edge: int, back: int) -> int:
     """Return the instant that lies as far before the end of its period, some periods earlier, not before its start."""
     at = int(np.searchsorted(starts, edge, side="left"))  # the end of the period of what lies before the edge
-    return max(int(starts[at - back]) - (int(starts[at]) - edge), int(starts[at - back - 1]))
+    return max(int(starts[at - back]) - (int(starts[at]) - edge), int(starts[max(at - back - 1, 0)]))
 
 
 def created_lately(created_at: Int, now: int, volume: int = VOLUME) -> int:

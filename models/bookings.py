@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrivals import Arrivals
-from models.base import Float, Int, clipped_logit, sigmoid
+from models.base import Bool, Float, Int, clipped_logit, sigmoid
 from models.exact import from_hex, to_hex
 from models.reference_io import plain_json
 
@@ -33,8 +33,9 @@ SHOCKS = ("period", "team", "rep")
 PATHS = 10_000
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 """Of the quantiles that a forecast keeps; P10, P50 and P90 are what is shown."""
-RATIOS = 256  # quantiles of amount at the close / E[amount | won]
-UNIT = np.float32(RATIOS / 2**16)  # what one of 16 bits counts, in ratios
+RATIOS = 256  # quantiles of amount at the close / E[amount | won]: as many as the bits below say
+RATIO_BITS = 8  # of the 32 that a deal draws a path; the others tell whether it is won
+SURE = np.float32(2 ** (32 - RATIO_BITS))
 CENTS = 100.0
 PERIOD, TEAM, REP, DEAL, ARRIVALS = range(5)  # kinds of random streams
 TEAMLESS = -1
@@ -48,10 +49,9 @@ class Shocks:
     team: float
     rep: float
 
-    @property
-    def variance(self) -> float:
-        """The variance of all three together."""
-        return self.period**2 + self.team**2 + self.rep**2
+    def variance(self, in_team: Bool) -> Float:
+        """Return the variance of all that a deal shares, float64[n]. in_team: bool[n], its rep has a team."""
+        return self.period**2 + self.rep**2 + np.where(in_team, self.team**2, 0.0)
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,13 @@ class Paths:
 def simulate(
     book: Book, arrivals: Arrivals, shocks: Shocks, tree: Tree, booked: Int, seed: int, paths: int = PATHS
 ) -> Paths:
-    """Draw `paths` ways for a window to end. booked: int64[reps], cents won in it before the as-of."""
-    stretched = np.sqrt(1.0 + np.pi * shocks.variance / 8.0) * clipped_logit(book.p)
-    odds_against = np.exp(-stretched).astype(np.float32)
+    """Draw `paths` ways for a window to end. booked: int64[reps], cents won in it before the as-of.
+
+    A deal with p = 0 brings nothing on any path, one with p = 1 is won on all.
+    """
+    variance = shocks.variance(tree.team[book.rep] != TEAMLESS)
+    stretched = np.sqrt(1.0 + np.pi * variance / 8.0) * clipped_logit(book.p)
+    odds_against = np.where(book.p < 1.0, np.exp(-stretched), 0.0).astype(np.float32)
     worth = _worth(book)
     common = _normal(seed, PERIOD, "", paths) * shocks.period
     of_team = [common + shocks.team * _normal(seed, TEAM, team, paths) for team in tree.teams]
@@ -151,8 +155,8 @@ def simulate(
         shared = of_team[team] if team != TEAMLESS else common
         against = np.exp(-(shared + shocks.rep * _normal(seed, REP, tree.reps[rep], paths))).astype(np.float32)
         own = won[rep]
-        for row in rows.tolist():
-            own += worth[row].take(luck.outcomes(book.ids[row], odds_against[row], against), mode="clip")
+        for row in rows[book.p[rows] > 0].tolist():
+            own += worth[row].take(luck.outcomes(book.ids[row], odds_against[row], against))
     return Paths(
         tree,
         booked,
@@ -167,26 +171,29 @@ class _Luck:
     """What becomes of one deal after another, in buffers that are used again: this is where the time goes."""
 
     def __init__(self, seed: int, paths: int) -> None:
-        self._seed = seed
+        self._seed, self._paths = seed, paths
         self._bits = np.random.PCG64DXSM(seed)
         self._state = self._bits.state
-        self._paths = paths
-        self._u, self._odds = np.empty(paths, dtype=np.float32), np.empty(paths, dtype=np.float32)
+        self._chance = np.empty(paths, dtype=np.int32)
+        self._uniform, self._odds = (np.empty(paths, dtype=np.float32) for _ in range(2))
 
-    def outcomes(self, name: str, odds_against: np.float32, against: NDArray[np.float32]) -> Int:
-        """Return the quantile of the ratio on each path where the deal wins, `RATIOS` or more where not, int64[paths].
+    def outcomes(self, name: str, odds_against: np.float32, against: NDArray[np.float32]) -> NDArray[np.uint32]:
+        """Return the quantile of the ratio where a path wins, else one past the last; uint32[paths].
 
-        A uniform u wins where u < 1 / (1 + odds against), that is where u (1 + odds against) < 1. What that product is
-        on a path that wins is uniform again, so it draws the ratio, too. u has 16 bits: a chance is met to 1e-5.
+        A uniform u wins where u < 1 / (1 + odds against), that is where u (1 + odds against) < 1. The ratio has bits of
+        its own: another chance changes whether a path is won, not what it then brings.
         """
         self._state["state"]["state"] = _key(self._seed, DEAL, name)  # a stream of its own, without making one
         self._bits.state = self._state
-        self._u[:] = self._bits.random_raw(self._paths // 4 + 1).view(np.uint16)[: self._paths]
-        self._u += np.float32(0.5)
-        np.multiply(against, odds_against * UNIT, out=self._odds)
-        self._odds += UNIT
-        self._u *= self._odds
-        return self._u.astype(np.int64)
+        bits = self._bits.random_raw((self._paths + 1) // 2).astype("<u8", copy=False).view("<u4")[: self._paths]
+        np.right_shift(bits, RATIO_BITS, out=self._chance, casting="unsafe")
+        self._uniform[:] = self._chance
+        np.multiply(against, odds_against, out=self._odds)
+        self._odds += np.float32(1.0)
+        self._uniform *= self._odds
+        ratio = bits & np.uint32(RATIOS - 1)
+        np.copyto(ratio, np.uint32(RATIOS), where=self._uniform >= SURE)
+        return ratio
 
 
 def _worth(book: Book) -> Int:
@@ -248,6 +255,11 @@ def read_bookings(files: Mapping[str, bytes]) -> BookingsModel:
     sds = [float(from_hex(sd)) for sd in told["shocks"]]
     ratios, scale = np.asarray(from_hex(told["ratios"]), dtype=np.float64), float(from_hex(told["scale"]))
     tilt, usual = float(from_hex(told["tilt"])), float(from_hex(told["usual"]))
-    if len(sds) != len(SHOCKS) or not all(np.isfinite([*sds, scale, tilt, usual, *ratios])) or min(*sds, scale) < 0:
+    if len(sds) != len(SHOCKS) or not all(np.isfinite([*sds, scale, tilt, usual, *ratios])):
         raise ValueError(f"{BOOKINGS} holds no spreads")
-    return BookingsModel(Shocks(*sds), ratios, int(told["periods"]), scale, int(told["residuals"]), tilt, usual)
+    periods, residuals = told["periods"], told["residuals"]
+    if min(*sds, scale, *ratios) < 0:
+        raise ValueError(f"{BOOKINGS} holds spreads below 0")
+    if type(periods) is not int or type(residuals) is not int or min(periods, residuals) < 0:
+        raise ValueError(f"{BOOKINGS} does not say what it was learnt from")
+    return BookingsModel(Shocks(*sds), ratios, periods, scale, residuals, tilt, usual)

@@ -19,7 +19,7 @@ from features.record import Record
 from features.wins import Wins, wins_of
 from models.arrivals import Arrivals, Window, arrivals_of, created_lately, past_arrivals
 from models.base import Bool, Float, Int
-from models.bookings import LEVELS, PATHS, Book, BookingsModel, Paths, Tree, simulate
+from models.bookings import LEVELS, PATHS, TEAMLESS, Book, BookingsModel, Paths, Tree, simulate
 
 RECENT = 400 * DAY  # a rep who won something in it is told, with nothing open any more, too
 LATELY = 91 * DAY  # a rep who got a deal in it gets more
@@ -31,7 +31,8 @@ class AsOf:
 
     wins: those known. created: int64[m], when deals became known, increasing. tree; code: int64[reps], the record's rep
     code of each place, -1: unassigned; place: int64[codes + 1], the place of each code, the last for code -1. asked,
-    rep: open deals and the places of who holds them. active: float64[reps], 1 who got a deal lately, else 0.
+    rep: open deals and the places of who holds them. active: float64[reps], 1 who got a deal lately, else 0; where none
+    did, deals to come are nobody's.
     """
 
     as_of: int
@@ -83,10 +84,11 @@ def ground_of(record: Record, asked: Requests, as_of: int, wins: Wins | None = N
     place = np.full(len(names) + 1, len(codes) - 1, dtype=np.int64)
     place[codes[:-1]] = np.arange(len(codes) - 1)
     tree = _tree(record, codes, names)
-    active = np.isin(codes, lately[lately >= 0]).astype(np.float64)
+    active = np.isin(codes, lately[lately >= 0])
+    active[-1] = not active.any()
     at = np.sort(record.deals.known_at)
     created = at[: before(at, as_of)]
-    return AsOf(as_of, record, known, created, tree, codes, place, asked, place[owner], active)
+    return AsOf(as_of, record, known, created, tree, codes, place, asked, place[owner], active.astype(np.float64))
 
 
 def _tree(record: Record, codes: Int, names: Sequence[str]) -> Tree:
@@ -133,14 +135,28 @@ def booked_in(ground: AsOf, window: Window) -> Int:
 
 
 def quotas_in(ground: AsOf, window: Window) -> Int:
-    """Return the quota of each rep for a window, known at the as-of, int64[reps]; -1 where none is."""
+    """Return the quota of each rep for a window, known at the as-of, int64[reps]; -1 where none is.
+
+    A manager's quota is the sum of what the reps carry and would count twice: left out are quotas of those who have
+    never held a deal, and of a team's namesake (teams that the CRM does not name are called by their manager).
+    """
     said = ground.record.reference.events["quotas"].before(ground.as_of).columns
     own = (said["timely"] == 1) & (said["known_at"] >= window.start) & (said["known_at"] < window.end)
+    rep, cents = said["rep"][own], said["cents"][own]
+    place = ground.place[rep]
     total = np.zeros(len(ground.code), dtype=np.int64)
     some = np.zeros(len(ground.code), dtype=bool)
-    np.add.at(total, ground.place[said["rep"][own]], said["cents"][own])
-    some[ground.place[said["rep"][own]]] = True
+    listed = ground.code[place] == rep
+    np.add.at(total, place[listed], cents[listed])
+    some[place[listed]] = True
+    some &= ~_sums(ground.tree, some)
     return np.where(some, total, -1)
+
+
+def _sums(tree: Tree, some: Bool) -> Bool:
+    """Return which reps give their name to a team of which somebody else has a quota of his own, bool[reps]."""
+    carrying = {tree.teams[team] for team in tree.team[some & (tree.team != TEAMLESS)].tolist()}
+    return np.array([rep in carrying for rep in tree.reps], dtype=bool)
 
 
 def _quota_holders(record: Record, as_of: int) -> Int:

@@ -28,9 +28,13 @@ class Scenario:
     lost: frozenset[str] = frozenset()
     leaving: Mapping[str, float] = field(default_factory=dict)
 
-    def unknown(self, ground: AsOf) -> list[str]:
-        """Return the deals that are not open and the reps that hold nothing as of the forecast, in order."""
-        return sorted(self.lost - set(ground.deals)) + sorted(set(self.leaving) - set(ground.tree.reps))
+    def unknown_deals(self, ground: AsOf) -> list[str]:
+        """Return the lost deals that are not open as of the forecast, in order."""
+        return sorted(self.lost - set(ground.deals))
+
+    def unknown_reps(self, ground: AsOf) -> list[str]:
+        """Return the leaving reps that have no part in the forecast, in order."""
+        return sorted(set(self.leaving) - set(ground.tree.reps))
 
     def chances(self, ground: AsOf, p: Float) -> Float:
         """Return P(won) of each open deal in this scenario, float64[n]."""

@@ -14,7 +14,9 @@ from configs.errors import InSampleError, UsageError
 from configs.schema import Config
 from configs.writing import Cell
 from features.asof import Requests, known_before
+from features.periods import DAY
 from features.record import Record
+from features.tables import NAT
 from models.bundle import Bundle
 from models.store import writable_folder
 from serving.answers import EPOCH, MICROSECOND, PROBABILITY, iso
@@ -28,6 +30,7 @@ SCHEMA_VERSION = 2
 """Of the columns of a file of scores; goes up when a column is added, changed or removed."""
 
 SUFFIXES = (".csv", ".parquet")
+QUIET = 7 * DAY  # for so long a source may have nothing to tell
 Progress = Callable[[str], None]
 CLOSE_DATES = ("close_date_p10", "close_date_p50", "close_date_p90")
 FLOATS = (*PROBABILITY.values(), "p_won", "p_lost", "p_open", "amount_expected", "slip_risk")
@@ -78,6 +81,22 @@ def check_as_of(bundle: Bundle, as_ofs: Sequence[int], in_sample: bool) -> None:
             )
 
 
+def stale_source(seen: Sourced, as_of: int, zone: str) -> str | None:
+    """Say that an as-of lies more than a week after the source's last fact: what came since then is missing; else None.
+
+    as_of: UTC microseconds.
+    """
+    if seen.as_of == NAT:
+        return "warning: the source holds no fact at all"
+    if as_of - seen.as_of <= QUIET:
+        return None
+    days, last = (as_of - seen.as_of) // DAY, local_iso(seen.as_of, zone)
+    return (
+        f"warning: {local_iso(as_of, zone)} is {days} days after the source's last fact ({last}): what happened since "
+        "then is not known; read a newer export"
+    )
+
+
 def score_file(
     config: Config, as_ofs: Sequence[int], out: Path, model: str, in_sample: bool, progress: Progress
 ) -> Written:
@@ -95,6 +114,8 @@ def score_file(
     seen = sourced(config, bundle)
     scores = [score_open(seen, bundle, as_of) for as_of in as_ofs]
     for as_of, listed in zip(as_ofs, scores, strict=True):
+        if warning := stale_source(seen, as_of, config.time_zone):
+            progress(warning)
         progress(f"{local_iso(as_of, config.time_zone)}: {len(listed):,} open deals")
     names = columns(bundle.about.target)
     rows = (cells(one, config.time_zone) for listed in scores for one in listed)

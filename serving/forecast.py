@@ -28,7 +28,7 @@ from models.bookings import CENTS, LEVELS, BookingsModel
 from models.bundle import Bundle
 from models.quarter import AsOf, Node, arrivals_in, forecast, ground_of, nodes, quotas_in
 from models.scenarios import AS_IT_IS, Scenario
-from serving.batch import SUFFIXES, Written, check_as_of, check_out, local_iso, open_deals
+from serving.batch import SUFFIXES, Written, check_as_of, check_out, local_iso, open_deals, stale_source
 from serving.fits import load_fitting
 from serving.refresh import Sourced, sourced
 from serving.table_files import Kind, write_table
@@ -135,6 +135,8 @@ def forecast_file(
     told: list[Outcome] = []
     counts: list[int] = []
     for as_of in as_ofs:
+        if warning := stale_source(seen, as_of, config.time_zone):
+            progress(warning)
         company = company_at(seen, bundle, as_of)
         found = [outcome(company, window, learnt, config.seed, asked.scenario) for window in windows[as_of]]
         own = [row for one in found for row in _rows(one, as_of, asked.level, bundle, config.time_zone)]
@@ -172,8 +174,8 @@ def windows_of(config: Config, bundle: Bundle, as_of: int, asked: Asked) -> list
         return told
     if bundle.timing is None:
         raise UsageError.at(
-            "--periods",
-            "the model has no timing head, so nothing is known beyond the running period",
+            "--months" if asked.months else "--periods",
+            "the model has no timing head, so nothing is known but how the running period ends",
             remedy="switch timing.enabled on and train again",
         )
     if told[-1].end - as_of > bundle.timing.longest * DAY:
@@ -224,10 +226,11 @@ def company_at(seen: Sourced, bundle: Bundle, as_of: int) -> Company:
 def outcome(company: Company, window: Window, model: BookingsModel, seed: int, scenario: Scenario) -> Outcome:
     """Forecast one window, as it is and in a scenario. Raises UsageError for a deal or rep that is not there."""
     ground = company.ground
-    if missing := scenario.unknown(ground):
-        raise UsageError.at(
-            "scenario", ", ".join(missing[:5]), expected="deals that are open and reps that hold deals at the as-of"
-        )
+    when = local_iso(ground.as_of, ground.record.calendar.zone)
+    if missing := scenario.unknown_deals(ground):
+        raise UsageError.at("--lose", ", ".join(missing[:5]), expected=f"ids of deals that are open at {when}")
+    if missing := scenario.unknown_reps(ground):
+        raise UsageError.at("--leaves", ", ".join(missing[:5]), expected=f"ids of reps with a part in it at {when}")
     p, quotas, arrivals = company.chance(window), quotas_of(ground, window), arrivals_in(ground, window)
     base = forecast(ground, window, p, company.amount, model, seed, arrivals=arrivals)
     what_if: tuple[Node, ...] = ()

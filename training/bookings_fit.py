@@ -2,8 +2,10 @@
 
 Only what was said out of time counts: the probabilities that the close head's inner folds gave to periods they had not
 seen. With R = sum(y - p), V = sum p (1 - p) and G = V over the open deals of a group at a look, ``(R^2 - V) / G^2``
-estimates the variance of what the group shares (method of moments). Company, team and rep are nested, so what a level
-adds is the difference to the one above. Few periods tell little: each variance is shrunken towards a usual one.
+estimates the variance of what its deals share (method of moments: both sides are sums over pairs of deals). Pairs from
+different teams share the period alone, pairs of a team from different reps the team as well, pairs of a rep all three;
+so the sums of a level less those of the level below are the pairs across. Few periods tell little: each variance is
+shrunken towards a usual one.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from configs.vocab import Grid
 from features.asof import Requests
-from features.periods import DAY
+from features.periods import DAY, HOUR
 from features.rates import standing
 from features.told import told_at
 from features.wins import Wins, wins_of
@@ -73,12 +76,18 @@ def look_weeks(length: int) -> tuple[int, ...]:
 
 
 def looks_at(prepared: Prepared, rows: Int, p: Float) -> Looks:
-    """Return those of the prepared rows that stand at a look of their period: the first as-of in that week."""
+    """Return those of the prepared rows that stand at a look of their period: the first as-of in that week.
+
+    A Monday after the clocks went forward is an hour early and still begins its week. Without the weekly grid deals are
+    not looked at together, and there is no look.
+    """
+    if prepared.config.snapshots.grid != Grid.WEEKLY:
+        rows, p = rows[:0], p[:0]
     examples, calendar = prepared.examples, prepared.calendar
     as_of = examples.as_of[rows]
     period = calendar.index(as_of)
     start, end = calendar.starts[period], calendar.starts[period + 1]
-    week = (as_of - start) // (7 * DAY) + 1
+    week = (as_of - start + HOUR) // (7 * DAY) + 1
     grid = np.unique(np.stack([period, week, as_of]), axis=1)
     _, first = np.unique(grid[:2], axis=1, return_index=True)
     at_look = np.isin(as_of, grid[2, first])
@@ -137,15 +146,25 @@ def tilt_of(looks: Looks, deal: Int, size: Float) -> float:
 
 
 def shocks_of(looks: Looks) -> tuple[Shocks, int]:
-    """Return the sd of what deals share, and how many periods told it."""
-    periods = len(np.unique(looks.period))
-    if not periods:
+    """Return the sd of what deals share, and how many periods told it.
+
+    What cannot be told apart, as the period and the only team, counts for the wider of the two. A rep without a team
+    shares with others the period alone.
+    """
+    if not len(looks):
         return USUAL, 0
-    company, n_company = _moment(looks, np.zeros(len(looks), dtype=np.int64))
-    team, n_team = _moment(looks, looks.team)
-    rep, n_rep = _moment(looks, looks.rep)
-    seen = (company, team - company, rep - team)
-    counts = (n_company, n_team - n_company, n_rep - n_team)
+    apart = np.where(looks.team != TEAMLESS, looks.team, int(looks.team.max()) + 2 + looks.rep)
+    company, team, rep = (_moment(looks, group) for group in (np.zeros(len(looks), dtype=np.int64), apart, looks.rep))
+    own_rep = rep.miss / max(rep.chance, 1e-12)
+    in_teams = _between(team, rep)
+    of_all = _between(company, team)
+    same_team = in_teams if in_teams is not None else of_all if of_all is not None else own_rep
+    any_team = of_all if of_all is not None else same_team
+    seen = (any_team, same_team - any_team, own_rep - same_team)
+    periods, reps = company.groups, rep.groups
+    teams = _moment(looks.take(looks.team != TEAMLESS), looks.team[looks.team != TEAMLESS]).groups
+    above = teams if in_teams is not None else periods
+    counts = (periods, teams - periods if in_teams is not None else 0, reps - above)
     usual = (USUAL.period, USUAL.team, USUAL.rep)
     sds = [
         float(np.sqrt(max((n * found + m * sd**2) / (n + m), 0.0)))
@@ -154,17 +173,28 @@ def shocks_of(looks: Looks) -> tuple[Shocks, int]:
     return Shocks(*sds), periods
 
 
-def _moment(looks: Looks, group: Int) -> tuple[float, int]:
-    """Return (variance of what a group in a period shares, how many such groups told it); looks count alike."""
-    told = looks.take(group != TEAMLESS)
-    key = np.stack([told.period, told.week, group[group != TEAMLESS]])
-    if not len(told):
-        return 0.0, 0
+@dataclass(frozen=True)
+class _Moment:
+    """Sums over the cells (look, group) of R^2 - V and of G^2, and the number of groups in periods."""
+
+    miss: float
+    chance: float
+    groups: int
+
+
+def _moment(looks: Looks, group: Int) -> _Moment:
+    key = np.stack([looks.period, looks.week, group])
     cells, where = np.unique(key, axis=1, return_inverse=True)
-    miss = np.bincount(where, weights=told.y - told.p)
-    chance = np.bincount(where, weights=told.p * (1 - told.p))
+    miss = np.bincount(where, weights=looks.y - looks.p)
+    chance = np.bincount(where, weights=looks.p * (1 - looks.p))
     groups = len(np.unique(cells[[0, 2]], axis=1).T)
-    return float((miss**2 - chance).sum() / max((chance**2).sum(), 1e-12)), groups
+    return _Moment(float((miss**2 - chance).sum()), float((chance**2).sum()), groups)
+
+
+def _between(wide: _Moment, narrow: _Moment) -> float | None:
+    """Return the variance that deals of a wide group share across narrow ones; None where each holds just one."""
+    pairs = wide.chance - narrow.chance
+    return (wide.miss - narrow.miss) / pairs if pairs > 1e-9 * wide.chance else None
 
 
 def amount_ratios(prepared: Prepared, looks: Looks, cut: int, amount: AmountModel | None) -> Float:
