@@ -85,11 +85,14 @@ class Arrivals:
         return out
 
 
-def past_arrivals(wins: Wins, created_at: Int, calendar: Calendar, window: Window) -> PastArrivals:
+def past_arrivals(
+    wins: Wins, created_at: Int, calendar: Calendar, window: Window, volume: int = VOLUME
+) -> PastArrivals:
     """Read the same window off earlier periods. wins, created_at (int64, increasing): of what is known at the as-of.
 
     Periods are matched by their ends. One whose window was not over at the as-of, or that lies before the record,
-    tells nothing.
+    tells nothing. volume: microseconds in which the creation of deals is counted; a record shorter than that and a
+    period needs less.
     """
     starts = calendar.starts
     at = int(np.searchsorted(starts, window.as_of, side="right")) - 1
@@ -102,13 +105,13 @@ def past_arrivals(wins: Wins, created_at: Int, calendar: Calendar, window: Windo
         now, start, end = (_moved(starts, edge, back) for edge in (window.as_of, window.start, window.end))
         if end > window.as_of:
             continue
-        if not len(created_at) or now - VOLUME < created_at[0] or len(periods) == PERIODS:
+        if not len(created_at) or now - volume < created_at[0] or len(periods) == PERIODS:
             break
         low, high = np.searchsorted(wins.won_at, [max(start, now), end])
         new = low + np.flatnonzero(wins.opened_at[low:high] >= now)
         periods.append(back)
         counts.append(len(new))
-        created.append(created_lately(created_at, now))
+        created.append(created_lately(created_at, now, volume))
         found.append(new)
         ago.append(np.full(len(new), back))
     rows = np.concatenate([np.zeros(0, dtype=np.int64), *found])
@@ -128,9 +131,9 @@ def _moved(starts: Int, edge: int, back: int) -> int:
     return max(int(starts[at - back]) - (int(starts[at]) - edge), int(starts[max(at - back - 1, 0)]))
 
 
-def created_lately(created_at: Int, now: int) -> int:
-    """Return how many deals were created in the 91 days before an instant. created_at: int64, increasing."""
-    low, high = np.searchsorted(created_at, [now - VOLUME, now])
+def created_lately(created_at: Int, now: int, volume: int = VOLUME) -> int:
+    """Return how many deals were created in the `volume` microseconds before an instant. created_at: increasing."""
+    low, high = np.searchsorted(created_at, [now - volume, now])
     return int(high - low)
 
 

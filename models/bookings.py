@@ -10,8 +10,7 @@ Paths are integer cents of each rep; a team and the company are sums of their re
 agree to the cent. Quantiles are each node's own and do not add up; means do.
 
 Every deal, rep and team draws from a stream named by its own id: to take one out, or to change its chance, changes
-nothing else on any path, so that two scenarios differ by the scenario alone. (With another chance a deal that is won on
-both may bring another amount: one uniform decides both.)
+nothing else on any path, so that two scenarios differ by the scenario alone.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.arrivals import Arrivals
-from models.base import Bool, Float, Int, clipped_logit
+from models.base import Bool, Float, Int, clipped_logit, sigmoid
 from models.exact import from_hex, to_hex
 from models.reference_io import plain_json
 
@@ -34,8 +33,9 @@ SHOCKS = ("period", "team", "rep")
 PATHS = 10_000
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 """Of the quantiles that a forecast keeps; P10, P50 and P90 are what is shown."""
-RATIOS = 256  # quantiles of amount at the close / E[amount | won]
-UNIT = np.float32(RATIOS / 2**16)  # what one of 16 bits counts, in ratios
+RATIOS = 256  # quantiles of amount at the close / E[amount | won]: as many as the bits below say
+RATIO_BITS = 8  # of the 32 that a deal draws a path; the others tell whether it is won
+SURE = np.float32(2 ** (32 - RATIO_BITS))
 CENTS = 100.0
 PERIOD, TEAM, REP, DEAL, ARRIVALS = range(5)  # kinds of random streams
 TEAMLESS = -1
@@ -61,6 +61,8 @@ class BookingsModel:
     ratios: float64[k], amounts at the close beside E[amount | won], mean 1; empty: 1. periods: past periods that the
     shocks were learnt from, before they were shrunken. scale: by how much intervals are stretched about the median
     (conformal; 1 where there was too little). residuals: teams x periods x looks behind it.
+    tilt: what an amount e times the usual one adds to the log-odds of winning, beyond what the close head says; usual:
+    log of that usual amount.
     """
 
     shocks: Shocks
@@ -68,6 +70,16 @@ class BookingsModel:
     periods: int
     scale: float = 1.0
     residuals: int = 0
+    tilt: float = 0.0
+    usual: float = 0.0
+
+    def tilted(self, p: Float, amount: Float) -> Float:
+        """Return P(won) of deals as money counts them, float64[n]. amount: E[amount | won], 0 where none is told."""
+        if not self.tilt:
+            return p
+        size = np.where(amount > 0, np.log(np.where(amount > 0, amount, 1.0)) - self.usual, 0.0)
+        tilted = sigmoid(clipped_logit(p) + self.tilt * size)
+        return np.where((p > 0) & (p < 1), tilted, p)
 
 
 @dataclass(frozen=True)
@@ -144,7 +156,7 @@ def simulate(
         against = np.exp(-(shared + shocks.rep * _normal(seed, REP, tree.reps[rep], paths))).astype(np.float32)
         own = won[rep]
         for row in rows[book.p[rows] > 0].tolist():
-            own += worth[row].take(luck.outcomes(book.ids[row], odds_against[row], against), mode="clip")
+            own += worth[row].take(luck.outcomes(book.ids[row], odds_against[row], against))
     return Paths(
         tree,
         booked,
@@ -159,26 +171,29 @@ class _Luck:
     """What becomes of one deal after another, in buffers that are used again: this is where the time goes."""
 
     def __init__(self, seed: int, paths: int) -> None:
-        self._seed = seed
+        self._seed, self._paths = seed, paths
         self._bits = np.random.PCG64DXSM(seed)
         self._state = self._bits.state
-        self._paths = paths
-        self._u, self._odds = np.empty(paths, dtype=np.float32), np.empty(paths, dtype=np.float32)
+        self._chance = np.empty(paths, dtype=np.int32)
+        self._uniform, self._odds = (np.empty(paths, dtype=np.float32) for _ in range(2))
 
-    def outcomes(self, name: str, odds_against: np.float32, against: NDArray[np.float32]) -> Int:
-        """Return the quantile of the ratio on each path where the deal wins, `RATIOS` or more where not, int64[paths].
+    def outcomes(self, name: str, odds_against: np.float32, against: NDArray[np.float32]) -> NDArray[np.uint32]:
+        """Return the quantile of the ratio where a path wins, else one past the last; uint32[paths].
 
-        A uniform u wins where u < 1 / (1 + odds against), that is where u (1 + odds against) < 1. What that product is
-        on a path that wins is uniform again, so it draws the ratio, too. u has 16 bits: a chance is met to 1e-5.
+        A uniform u wins where u < 1 / (1 + odds against), that is where u (1 + odds against) < 1. The ratio has bits of
+        its own: another chance changes whether a path is won, not what it then brings.
         """
         self._state["state"]["state"] = _key(self._seed, DEAL, name)  # a stream of its own, without making one
         self._bits.state = self._state
-        self._u[:] = self._bits.random_raw(self._paths // 4 + 1).view(np.uint16)[: self._paths]
-        self._u += np.float32(0.5)
-        np.multiply(against, odds_against * UNIT, out=self._odds)
-        self._odds += UNIT
-        self._u *= self._odds
-        return self._u.astype(np.int64)
+        bits = self._bits.random_raw((self._paths + 1) // 2).astype("<u8", copy=False).view("<u4")[: self._paths]
+        np.right_shift(bits, RATIO_BITS, out=self._chance, casting="unsafe")
+        self._uniform[:] = self._chance
+        np.multiply(against, odds_against, out=self._odds)
+        self._odds += np.float32(1.0)
+        self._uniform *= self._odds
+        ratio = bits & np.uint32(RATIOS - 1)
+        np.copyto(ratio, np.uint32(RATIOS), where=self._uniform >= SURE)
+        return ratio
 
 
 def _worth(book: Book) -> Int:
@@ -226,6 +241,8 @@ def bookings_files(model: BookingsModel) -> dict[str, bytes]:
         "shocks": [to_hex(getattr(model.shocks, name)) for name in SHOCKS],
         "ratios": to_hex(model.ratios),
         "scale": to_hex(model.scale),
+        "tilt": to_hex(model.tilt),
+        "usual": to_hex(model.usual),
         "periods": model.periods,
         "residuals": model.residuals,
     }
@@ -237,9 +254,12 @@ def read_bookings(files: Mapping[str, bytes]) -> BookingsModel:
     told = json.loads(files[BOOKINGS])
     sds = [float(from_hex(sd)) for sd in told["shocks"]]
     ratios, scale = np.asarray(from_hex(told["ratios"]), dtype=np.float64), float(from_hex(told["scale"]))
-    if len(sds) != len(SHOCKS) or not all(np.isfinite([*sds, scale, *ratios])) or min(*sds, scale, *ratios) < 0:
+    tilt, usual = float(from_hex(told["tilt"])), float(from_hex(told["usual"]))
+    if len(sds) != len(SHOCKS) or not all(np.isfinite([*sds, scale, tilt, usual, *ratios])):
         raise ValueError(f"{BOOKINGS} holds no spreads")
     periods, residuals = told["periods"], told["residuals"]
+    if min(*sds, scale, *ratios) < 0:
+        raise ValueError(f"{BOOKINGS} holds spreads below 0")
     if type(periods) is not int or type(residuals) is not int or min(periods, residuals) < 0:
         raise ValueError(f"{BOOKINGS} does not say what it was learnt from")
-    return BookingsModel(Shocks(*sds), ratios, periods, scale, residuals)
+    return BookingsModel(Shocks(*sds), ratios, periods, scale, residuals, tilt, usual)

@@ -113,7 +113,7 @@ def forecast(
 
     arrivals: those of the window, `arrivals_in` if not given.
     """
-    book = Book(ground.deals, ground.rep, p, amount, model.ratios)
+    book = Book(ground.deals, ground.rep, model.tilted(p, amount), amount, model.ratios)
     coming = arrivals_in(ground, window) if arrivals is None else arrivals
     return simulate(book, coming, model.shocks, ground.tree, booked_in(ground, window), seed, paths)
 

@@ -23,7 +23,7 @@ from features.told import told_at
 from features.wins import Wins, wins_of
 from models.amount import CENTS, AmountModel, has_amount
 from models.arrivals import Window
-from models.base import Bool, Float, Int
+from models.base import Bool, Float, Int, clipped_logit, sigmoid
 from models.bookings import TEAMLESS, BookingsModel, Shocks, quantiles
 from models.close import FitNotes
 from models.quarter import AsOf, forecast, ground_of
@@ -39,6 +39,8 @@ PRIOR = (4.0, 12.0, 12.0)  # periods, team-periods and rep-periods that the usua
 FEWEST_RATIOS = 20
 TAIL = 0.005  # share of the ratios whose size, at either end, counts as that at the edge
 COVER = 0.8
+TILT, MOST_TILT = 0.1, 0.3  # log-odds a factor of e in the amount
+NEWTON = 8
 FEWEST_RESIDUALS, LEAST_SCALE, MOST_SCALE = 12, 0.8, 1.5
 SCALE_PERIODS = 4.0  # that count for intervals as they are
 JUDGE_PATHS = 1_000
@@ -110,7 +112,37 @@ def fit_bookings(prepared: Prepared, ground: Ground, notes: FitNotes, amount: Am
     ratios = amount_ratios(prepared, looks, ground.cut, amount)
     shocks, periods = shocks_of(looks)
     model = BookingsModel(shocks, ratios, periods)
-    return model if amount is None else with_scale(prepared, looks, amount, model)
+    if amount is None or not len(looks):
+        return model
+    size = np.log(expected_amounts(prepared, looks.row, amount))
+    usual = float(np.median(size))
+    model = replace(model, tilt=tilt_of(looks, prepared.examples.deal[looks.row], size - usual), usual=usual)
+    return with_scale(prepared, looks, amount, model)
+
+
+def tilt_of(looks: Looks, deal: Int, size: Float) -> float:
+    """Return by how much log-odds should rise with the log of the amount, beyond what was said of periods to come.
+
+    The close head counts deals alike, so that what it gets slightly wrong about large ones weighs little there, and
+    everything in money. Logistic regression on log(amount / usual) with what was said as offset and a level for every
+    period of its own (levels are shocks, and not learnt), a deal counting once however often it was looked at, and a
+    normal prior of sd `TILT` around 0.
+    """
+    _, place, times = np.unique(deal, return_inverse=True, return_counts=True)
+    periods, period = np.unique(looks.period, return_inverse=True)
+    weight, offset = 1.0 / times[place], clipped_logit(looks.p)
+    x = np.zeros((len(looks), len(periods) + 1))
+    x[np.arange(len(looks)), period] = 1.0
+    x[:, -1] = size
+    prior = np.full(x.shape[1], 1e-6)
+    prior[-1] = 1.0 / TILT**2
+    beta = np.zeros(x.shape[1])
+    for _ in range(NEWTON):
+        p = sigmoid(offset + x @ beta)
+        slope = x.T @ (weight * (looks.y - p)) - prior * beta
+        curve = (x * (weight * p * (1 - p))[:, None]).T @ x + np.diag(prior)
+        beta = beta + np.clip(np.linalg.solve(curve, slope), -1.0, 1.0)
+    return float(np.clip(beta[-1], -MOST_TILT, MOST_TILT))
 
 
 def shocks_of(looks: Looks) -> tuple[Shocks, int]:

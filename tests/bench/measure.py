@@ -9,6 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import numpy as np
+
+from models.base import Float
+from training.bookings_scores import BookingsScores
+from training.report_text import interval
+
 Value = TypeVar("Value")
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -61,3 +67,16 @@ def say(line: str) -> None:
 def held(what: str, value: float, target: str, met: bool) -> None:
     say(f"{'met   ' if met else 'MISSED'}  {what}: {value:.3f} (target {target})")
     assert met, f"{what}: {value:.3f}, target {target}"
+
+
+def wape(said: Float, actual: Float) -> float:
+    """Return sum |error| / sum actual."""
+    return float(np.abs(said - actual).sum() / actual.sum())
+
+
+def tell(name: str, scores: BookingsScores) -> None:
+    """Print how right forecasts of bookings were; the point is the median, as everywhere."""
+    say(
+        f"        {name}: WAPE {interval(scores.mae, '.3f')}, of the mean {scores.mae_of_mean.value:.3f}, bias "
+        f"{scores.bias.value:+.3f}, in the 80 % band {scores.coverage.value:.0%}, its width {scores.width.value:.0%}"
+    )

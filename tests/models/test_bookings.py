@@ -289,8 +289,8 @@ def test_without_a_deal_only_its_own_part_is_gone(gone: int) -> None:
 
 
 def test_a_higher_chance_loses_no_path() -> None:
-    """With plain amounts; what a won deal brings beside what was expected may be another on the same path."""
-    book, tree = book_of(3, 25, 3), tree_of(0, 1, -1)
+    """And what a path brings where the deal was won already stays: the ratio is another matter."""
+    book, tree = book_of(3, 25, 3, ratios=ratios_of()), tree_of(0, 1, -1)
     low = drawn(book, tree, ROUGH).open
     high = drawn(replace(book, p=np.minimum(book.p * 1.2, 1.0)), tree, ROUGH).open
     assert (high >= low).all()
