@@ -109,11 +109,12 @@ def forecast(
     paths: int = PATHS,
     arrivals: Arrivals | None = None,
 ) -> Paths:
-    """Simulate a window. p: float64[n], P(won in it) of each open deal; amount: float64[n], E[amount | won].
+    """Simulate a window.
 
-    arrivals: those of the window, `arrivals_in` if not given.
+    p: float64[n], P(won in it) of each open deal as money counts it (`BookingsModel.tilted`). amount: float64[n],
+    E[amount | won]. arrivals: those of the window, `arrivals_in` if not given.
     """
-    book = Book(ground.deals, ground.rep, model.tilted(p, amount), amount, model.ratios)
+    book = Book(ground.deals, ground.rep, p, amount, model.ratios)
     coming = arrivals_in(ground, window) if arrivals is None else arrivals
     return simulate(book, coming, model.shocks, ground.tree, booked_in(ground, window), seed, paths)
 

@@ -73,7 +73,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Closing:
-    """An open deal that may close a gap. p: P(won in the window). amount, expected: currency, p x amount."""
+    """An open deal that may close a gap. p: P(won in the window) as money counts it. amount, expected: currency."""
 
     deal_id: str
     p: float
@@ -108,7 +108,7 @@ class Company:
     """Open deals as of an instant with what the heads say of them.
 
     amount: float64[n], E[amount | won]. dated: int64[n], end of the CRM's close date, UTC microseconds, NAT: none.
-    chance: P(won in a window), float64[n]; of windows that `windows_of` has let pass.
+    chance: P(won in a window) as money counts it, float64[n]; of windows that `windows_of` has let pass.
     """
 
     ground: AsOf
@@ -207,17 +207,18 @@ def company_at(seen: Sourced, bundle: Bundle, as_of: int) -> Company:
     asked = open_deals(seen.record, as_of)
     matrix, told = build_features(seen.record, asked, bundle.plan), told_at(seen.record, asked)
     said = bundle.heads.predict(matrix, told)
-    timing = bundle.timing
+    timing, learnt = bundle.timing, bookings_of(bundle)
+    amount = said.amount if said.amount is not None else np.zeros(len(asked))
 
     def chance(window: Window) -> Float:
         if timing is None or _is_own_period(bundle, window):
-            return said.p
+            return learnt.tilted(said.p, amount)
         edges = [np.full(len(asked), edge) for edge in (max(window.start, as_of), window.end)]
         days = np.stack([days_between(asked.as_of, edge) for edge in edges], axis=1)
         won, _ = timing.curves(matrix, said.p, told.period_days, days)
-        return np.maximum(won[:, 1] - won[:, 0], 0.0)
+        till, by_end = (learnt.tilted(won[:, k], amount) for k in (0, 1))  # so that months add up to the quarter
+        return np.maximum(by_end - till, 0.0)
 
-    amount = said.amount if said.amount is not None else np.zeros(len(asked))
     days = told.close_days
     dated = np.where(np.isnan(days), NAT, as_of + np.rint(np.nan_to_num(days) * DAY).astype(np.int64))
     return Company(ground_of(seen.record, asked, as_of), amount, dated, chance)

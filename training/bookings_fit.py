@@ -256,7 +256,8 @@ def _residuals(
     window = Window(as_of, int(starts[period]), int(starts[period + 1]))
     ground = ground_of(prepared.record, Requests(prepared.examples.deal[own.row], own.as_of), as_of, wins)
     expected = expected_amounts(prepared, own.row, amount)
-    total = forecast(ground, window, own.p, expected, model, prepared.config.seed, JUDGE_PATHS).total()
+    p = model.tilted(own.p, expected)
+    total = forecast(ground, window, p, expected, model, prepared.config.seed, JUDGE_PATHS).total()
     actual = actual_in(wins, window, ground)
     found = []
     for team in range(len(ground.tree.teams)):

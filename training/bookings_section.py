@@ -83,7 +83,8 @@ def _rows(
 ) -> list[tuple[float, ...]]:
     starts, period = prepared.calendar.starts, int(own.period[0])
     window = Window(ground.as_of, int(starts[period]), int(starts[period + 1]))
-    paths = forecast(ground, window, own.p, expected, model, prepared.config.seed)
+    p = model.tilted(own.p, expected)
+    paths = forecast(ground, window, p, expected, model, prepared.config.seed)
     actual = actual_in(wins_of(prepared.record), window, ground)
     learnt = (model.shocks.period, model.shocks.team, model.shocks.rep, model.scale, float(model.periods))
     found = []
