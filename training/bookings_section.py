@@ -10,7 +10,7 @@ from configs.vocab import Target
 from features.asof import Requests
 from features.nodes import ALL, COMPANY, NO_REP, NO_TEAM, REP, TEAM
 from features.nodes import LEVELS as NODE_LEVELS
-from features.wins import wins_of
+from features.wins import Wins, wins_of
 from models.amount import CENTS
 from models.arrivals import Window
 from models.base import Float
@@ -32,7 +32,7 @@ from training.evaluate import Interval
 from training.prepare import Prepared
 from training.report_data import floor_of
 from training.report_text import interval, number
-from training.sections import Section
+from training.sections import Chart, Section
 
 NAME = "bookings"
 TITLE = "What the period brings"
@@ -72,20 +72,20 @@ def forecast_looks(case: AtCut) -> Mapping[str, Float]:
             own = looks.take(here)
             asked = Requests(prepared.examples.deal[own.row], own.as_of)
             ground = ground_of(prepared.record, asked, as_of, wins)
-            rows += _rows(prepared, ground, own, expected[here], model)
+            rows += _rows(prepared, ground, own, expected[here], model, wins)
     names = (*COLUMNS, *MODEL)
     table = np.array(rows, dtype=np.float64).reshape(-1, len(names))
     return {name: table[:, k] for k, name in enumerate(names)}
 
 
 def _rows(
-    prepared: Prepared, ground: AsOf, own: Looks, expected: Float, model: BookingsModel
+    prepared: Prepared, ground: AsOf, own: Looks, expected: Float, model: BookingsModel, wins: Wins
 ) -> list[tuple[float, ...]]:
     starts, period = prepared.calendar.starts, int(own.period[0])
     window = Window(ground.as_of, int(starts[period]), int(starts[period + 1]))
     p = model.tilted(own.p, expected)
     paths = forecast(ground, window, p, expected, model, prepared.config.seed)
-    actual = actual_in(wins_of(prepared.record), window, ground)
+    actual = actual_in(wins, window, ground)
     learnt = (model.shocks.period, model.shocks.team, model.shocks.rep, model.scale, float(model.periods))
     found = []
     for node in nodes(paths, quotas_in(ground, window), model.scale):
@@ -160,9 +160,22 @@ def sections(prepared: Prepared, tested: Tested) -> list[Section]:
         for each in score_each(ours, draws, seed)
     )
     return [
-        Section(NAME, TITLE, HEAD, rows, _notes(tested, len(periods))),
+        Section(NAME, TITLE, HEAD, rows, _notes(tested, len(periods)), _chart(ours, best[COMPANY], floor)),
         Section(f"{NAME}_baselines", RIVALS, RIVALS_HEAD, _rival_rows(ours, rivals, periods, draws, seed)),
     ]
+
+
+def _chart(ours: Forecasts, best: Forecasts, floor: Mapping[tuple[str, int], float]) -> Chart:
+    """Draw the company's error by week: ours, the comparator's, an oracle's."""
+    weeks = np.unique(ours.week[ours.level == COMPANY]).tolist()
+
+    def errors(rows: Forecasts) -> tuple[float, ...]:
+        own = [rows.take((rows.level == COMPANY) & (rows.week == week) & rows.told) for week in weeks]
+        return tuple(float(np.abs(each.median - each.actual).sum() / max(each.actual.sum(), 0.01)) for each in own)
+
+    lines = {"bookings model": errors(ours), "best baseline before": errors(best)}
+    lines["an oracle"] = tuple(floor.get((COMPANY, week), float("nan")) for week in weeks)
+    return Chart("week of the period", "error of the company / booked", tuple(map(float, weeks)), lines)
 
 
 def _less(ours: Forecasts, best: Forecasts, at: BookingsScores, draws: int, seed: int) -> Interval | None:
