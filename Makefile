@@ -1,7 +1,7 @@
 # The words of the house. Every one makes .venv from the lock first; that is a no-op when nothing changed.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check pytest bench docs lock clean
+.PHONY: help setup demo test check pytest pytest-training pytest-others bench docs lock clean
 
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -29,8 +29,15 @@ check: setup ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# Two processes, which take about as long as each other; each one's output comes whole, when it ends.
 pytest: setup
-	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory -j2 --output-sync=target pytest-training pytest-others
+
+pytest-training:
+	$(BIN)/python -m pytest tests/training
+
+pytest-others:
+	$(BIN)/python -m pytest --ignore=tests/training
 
 bench: setup ## benchmarks, each with an assertion on quality or speed, beside DuckDB and Polars
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r locks/bench.txt
