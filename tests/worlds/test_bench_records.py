@@ -18,6 +18,7 @@ def record(seed: int, close: float, rows: int = 100) -> dict[str, object]:
         "seed": seed,
         "rows": rows,
         "won_rows": 30.0,
+        "wins": 30,
         "models": {name: scores | {"log_loss": value} for name, value in told.items()},
         "close_date": {"rows": 10, "ours": 50.0, "theirs": 100.0, "inside": 8},
     }
