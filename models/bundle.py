@@ -146,7 +146,7 @@ def save(bundle: Bundle, folder: Path) -> str:
         PROFILE: profile_json(bundle.profile),
         GOLDEN: golden_json(Golden(bundle.golden, bundle.told), bundle.heads),
     }
-    if bundle.bookings is not None:
+    if bundle.bookings is not None and bundle.amount is not None:  # it tells nothing without amounts
         files |= bookings_files(bundle.bookings)
     for name, data in files.items():
         (folder / name).write_bytes(data)

@@ -153,7 +153,7 @@ def sections(prepared: Prepared, tested: Tested) -> list[Section]:
     draws, seed = prepared.config.backtest.bootstrap, prepared.config.seed
     rivals = forecasts(looks_of(prepared, tested))
     periods = np.unique(ours.period).tolist()
-    best = {level: held_against(rivals, periods, level) for level in NODE_LEVELS}
+    best = {level: _best(rivals, periods, level) for level in NODE_LEVELS}
     floor = {(COMPANY, week.week): week.money for week in floor_of(prepared, tested).weeks}
     rows = tuple(
         _cells(each, floor.get((each.level, each.week)), _less(ours, best[each.level], each, draws, seed))
@@ -165,7 +165,15 @@ def sections(prepared: Prepared, tested: Tested) -> list[Section]:
     ]
 
 
-def _chart(ours: Forecasts, best: Forecasts, floor: Mapping[tuple[str, int], float]) -> Chart:
+def _best(rivals: Mapping[str, Forecasts], periods: Sequence[int], level: str) -> Forecasts | None:
+    """Return what the best baseline before each period said; None where the record has nothing before any of them."""
+    try:
+        return held_against(rivals, periods, level)
+    except ValueError:
+        return None
+
+
+def _chart(ours: Forecasts, best: Forecasts | None, floor: Mapping[tuple[str, int], float]) -> Chart:
     """Draw the company's error by week: ours, the comparator's, an oracle's."""
     weeks = np.unique(ours.week[ours.level == COMPANY]).tolist()
 
@@ -173,13 +181,17 @@ def _chart(ours: Forecasts, best: Forecasts, floor: Mapping[tuple[str, int], flo
         own = [rows.take((rows.level == COMPANY) & (rows.week == week) & rows.told) for week in weeks]
         return tuple(float(np.abs(each.median - each.actual).sum() / max(each.actual.sum(), 0.01)) for each in own)
 
-    lines = {"bookings model": errors(ours), "best baseline before": errors(best)}
+    lines = {"bookings model": errors(ours)}
+    if best is not None:
+        lines["best baseline before"] = errors(best)
     lines["an oracle"] = tuple(floor.get((COMPANY, week), float("nan")) for week in weeks)
     return Chart("week of the period", "error of the company / booked", tuple(map(float, weeks)), lines)
 
 
-def _less(ours: Forecasts, best: Forecasts, at: BookingsScores, draws: int, seed: int) -> Interval | None:
+def _less(ours: Forecasts, best: Forecasts | None, at: BookingsScores, draws: int, seed: int) -> Interval | None:
     """Return by what share our error at a level and week lies below the comparator's; None where it tells nothing."""
+    if best is None:
+        return None
     mine, theirs = (rows.take((rows.level == at.level) & (rows.week == at.week) & rows.told) for rows in (ours, best))
     shared = np.isin(mine.keys(), theirs.keys())
     if not shared.any():

@@ -86,7 +86,7 @@ def sane(found: Company) -> None:
 def backtested(found: Company, out: Path) -> tuple[int, str]:
     arguments = [word for each in found.overrides for word in ("--set", each)]
     done = CliRunner().invoke(app, ["backtest", str(DEMO), *arguments, "--out", str(out)])
-    return done.exit_code, done.stderr
+    return done.exit_code, f"{done.stderr}{done.exception!r}"
 
 
 @pytest.mark.parametrize(
