@@ -20,7 +20,10 @@ def usuals_of(history: Timeline, activities: Timeline, contacts: Timeline, stage
     """Read ``crews`` and ``manners`` off the deals' own timelines; see `features.reference.Events`."""
     ends = ends_of(history)
     won = history.mask("won")[ends.end].astype(np.int64)
-    return {"crews": _crews(history, contacts, ends, won, stage_count), "manners": _manners(history, activities, ends, won)}
+    return {
+        "crews": _crews(history, contacts, ends, won, stage_count),
+        "manners": _manners(history, activities, ends, won),
+    }
 
 
 def _crews(history: Timeline, contacts: Timeline, ends: Ends, won: Int, stage_count: int) -> Events:
