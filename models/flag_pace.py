@@ -97,7 +97,7 @@ def process_skipped(case: Case) -> Raised:
 
 CUT = {
     "cut": "the amount went from {before} to {now} within {days}, last on {day}; "
-    "the amount of {share} of the {deals} that were won was ever cut"
+    "{cut} of the {deals} that were won had theirs cut at some time"
 }
 
 
@@ -118,8 +118,7 @@ def amount_cut(case: Case) -> Raised:
     part = 1 - np.exp(np.minimum(log_change, 0.0))
     before = case.amount / np.exp(log_change)
     past = view.about("manners", np.zeros(len(view), dtype=np.int64))
-    won = past.count("won")
-    share = ratio(past.total("cut", "won"), won)
+    won, cut = past.count("won"), past.total("cut", "won")
     at = history.last("known_at", "amount_cut")
     where = (cuts > 0) & (part >= limits.share) & ~np.isnan(case.amount) & (won >= case.limits.min_deals)
 
@@ -129,7 +128,7 @@ def amount_cut(case: Case) -> Raised:
             "now": money(case.amount[row]),
             "days": some(limits.days, "day"),
             "day": day_text(case.day_after(at)[row] - 1),
-            "share": f"{share[row]:.0%}",
+            "cut": f"{cut[row]:,.0f}",
             "deals": some(won[row], "deal"),
         }
         return CUT["cut"].format(**told)
