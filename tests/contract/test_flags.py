@@ -1,5 +1,5 @@
-"""What every registered flag owes: documented thresholds and sentences, a sick deal that raises it and a healthy one that
-does not, facts with numbers, no names, no causes."""
+"""What every registered flag owes: documented thresholds and sentences, a sick deal that raises it and a healthy one
+that does not, facts with numbers, no names, no causes."""
 
 from __future__ import annotations
 

@@ -116,7 +116,8 @@ def test_evidence_has_the_facts_and_the_usual_values() -> None:
         "in this stage for 102 days; the 60 deals that were won spent 20 days in it on average"
     )
     assert evidence("neglected", "waiting") == (
-        "no reply to the buyer's mail of 1 May 2024 for 11 days; on the 60 deals that were won a reply usually took 1 day"
+        "no reply to the buyer's mail of 1 May 2024 for 11 days; "
+        "on the 60 deals that were won a reply usually took 1 day"
     )
     assert evidence("amount_cut", "cut") == (
         "the amount went from 20,000 to 10,000 within 30 days, last on 6 May 2024; "
