@@ -40,7 +40,11 @@ class Called:
 
 
 def called(case: Case) -> Called:
-    """Return how each deal is called, and what came of earlier deals called alike."""
+    """Return how each deal is called, and what came of earlier deals called alike; made once for a view."""
+    return case.view.shared(f"called-{case.scores.in_period}", lambda: _called(case))
+
+
+def _called(case: Case) -> Called:
     view, category = case.view, case.standing.category
     history, calendar = view.of("history"), view.calendar
     period = calendar.index(view.as_of)
@@ -142,6 +146,8 @@ def _raised(
     def says(row: int) -> str:
         return template.format(**told_fields(case, of, end, row))
 
-    unknown = np.full(len(end), NAT, dtype=np.int64)  # what the model said on earlier days was not asked
+    def unknown() -> Int:  # what the model said on earlier days was not asked
+        return np.full(len(end), NAT, dtype=np.int64)
+
     at_stake = np.abs(case.scores.p - of.rate) * case.worth
     return Raised(where, gap / max(limits.gap, 0.05), unknown, says, at_stake)

@@ -37,10 +37,11 @@ def overdue(case: Case) -> Raised:
     set_ = due != NAT
     late = np.where(set_, case.today - np.where(set_, due, 0), 0)
     pushed = history.count("pushed")
-    moved_at = latest_of(
-        history.first("known_at"), history.last("known_at", "pushed"), history.last("known_at", "pulled_in")
-    )
-    since = latest_of(np.where(set_, due + limits.days, NAT), case.day_after(moved_at))
+
+    def since() -> Int:
+        moves = (history.last("known_at", mask) for mask in ("pushed", "pulled_in"))
+        moved_at = latest_of(history.first("known_at"), *moves)
+        return latest_of(np.where(set_, due + limits.days, NAT), case.day_after(moved_at))
 
     def says(row: int) -> str:
         told = {"day": day_text(due[row]), "late": some(late[row], "day"), "moves": times(pushed[row])}
@@ -72,8 +73,8 @@ def slipping(case: Case) -> Raised:
     ahead = np.where(due == NAT, -1, np.where(due == NAT, 0, due) - case.today)
     risk = case.scores.slip_risk
     risky = (ahead >= 0) & (ahead <= limits.within_days) & (np.nan_to_num(risk) >= limits.risk)
-    past = case.view.about("manners", np.zeros(len(case.view), dtype=np.int64))
-    won, usual = past.count("won"), ratio(past.total("slips", "won"), past.count("won"))
+    won = case.past.count("won")
+    usual = ratio(case.past.total("slips", "won"), won)
     moves = history.count("slipped")
     least = np.maximum(np.ceil(limits.times_usual * np.nan_to_num(usual)), limits.moves)
     moved = (won >= case.limits.min_deals) & (moves >= least)
@@ -90,9 +91,12 @@ def slipping(case: Case) -> Raised:
             said.append(SLIPS["moved"].format(**told))
         return "; ".join(said)
 
-    # What the model said on earlier days was not asked; the moves have clocks of their own.
-    since = np.full(len(moves), NAT, dtype=np.int64)
-    for count in np.unique(least[moved]).tolist():
-        of = moved & (least == count)
-        since = np.where(of, case.day_after(history.nth("known_at", int(count), "slipped")), since)
+    def since() -> Int:
+        # What the model said on earlier days was not asked; the moves have clocks of their own.
+        days = np.full(len(moves), NAT, dtype=np.int64)
+        for count in np.unique(least[moved]).tolist():
+            of = moved & (least == count)
+            days = np.where(of, case.day_after(history.nth("known_at", int(count), "slipped")), days)
+        return days
+
     return Raised(risky | moved, excess, since, says, case.expected)

@@ -8,6 +8,7 @@ from features.columns import ratio
 from features.periods import DAY, SECONDS_PER_DAY
 from features.reference import MILLION
 from features.tables import NAT
+from models.base import Int
 from models.flag_dates import latest_of
 from models.flag_words import day_text, money, some
 from models.flags import Case, Raised, flag_rule
@@ -30,8 +31,10 @@ def stalled(case: Case) -> Raised:
     usual = ratio(stage.total("spent_s", "won"), won) / SECONDS_PER_DAY
     least = np.maximum(limits.times_usual * np.nan_to_num(usual), limits.min_days)
     where = (won >= case.limits.min_deals) & (np.nan_to_num(days) >= least)
-    entered = history.last("known_at", "stage_changed")
-    reached = np.where(entered == NAT, NAT, entered + (least * DAY).astype(np.int64))
+
+    def since() -> Int:
+        entered = history.last("known_at", "stage_changed")
+        return case.day_from(np.where(entered == NAT, NAT, entered + (least * DAY).astype(np.int64)))
 
     def says(row: int) -> str:
         told = {
@@ -41,7 +44,7 @@ def stalled(case: Case) -> Raised:
         }
         return STILL["still"].format(**told)
 
-    return Raised(where, np.nan_to_num(days) / least, case.day_from(reached), says, case.expected)
+    return Raised(where, np.nan_to_num(days) / least, since, says, case.expected)
 
 
 SKIPPED = {
@@ -63,8 +66,7 @@ SKIPPED = {
 def process_skipped(case: Case) -> Raised:
     """Find deals that jumped stages, or near the end of the process without anybody senior."""
     limits, view, history = case.limits.process_skipped, case.view, case.view.of("history")
-    past = view.about("manners", np.zeros(len(view), dtype=np.int64))
-    crew, people = view.about("stage_crew", case.standing.stage), view.of("contacts")
+    past, crew, people = case.past, case.crew, view.of("contacts")
     stages, won, crews = history.total("stages_skipped"), past.count("won"), crew.count("won")
     share, senior = ratio(past.total("skipped", "won"), won), ratio(crew.total("senior", "won"), crews)
     few = case.limits.min_deals
@@ -85,12 +87,15 @@ def process_skipped(case: Case) -> Raised:
             said.append(SKIPPED["no_senior"].format(**told))
         return "; ".join(said)
 
-    # Which of several jumps reached a threshold above 1 is not told.
-    clear = (history.count("jumped") == 1) | (limits.stages == 1)
-    jump_day = np.where(clear, case.day_after(history.first("known_at", "jumped")), NAT)
-    entered = case.day_after(history.last("known_at", "stage_changed"))
-    alone_day = latest_of(entered, case.day_after(people.first("known_at")))
-    since = np.where(jumped, np.where(alone & (jump_day != NAT), np.minimum(jump_day, alone_day), jump_day), alone_day)
+    def since() -> Int:
+        # Which of several jumps reached a threshold above 1 is not told.
+        clear = (history.count("jumped") == 1) | (limits.stages == 1)
+        jump_day = np.where(clear, case.day_after(history.first("known_at", "jumped")), NAT)
+        entered = case.day_after(history.last("known_at", "stage_changed"))
+        alone_day = latest_of(entered, case.day_after(people.first("known_at")))
+        both = alone & (jump_day != NAT)
+        return np.where(jumped, np.where(both, np.minimum(jump_day, alone_day), jump_day), alone_day)
+
     excess = np.where(jumped, stages / limits.stages, 0.0) + np.where(alone, 1.0, 0.0)
     return Raised(jumped | alone, excess, since, says, case.expected)
 
@@ -111,14 +116,13 @@ CUT = {
 )
 def amount_cut(case: Case) -> Raised:
     """Find deals whose amount was cut lately; a cut to nothing, or from it, is not told as a share."""
-    limits, view, history = case.limits.amount_cut, case.view, case.view.of("history")
+    limits, history = case.limits.amount_cut, case.view.of("history")
     window = limits.days * DAY
     log_change = history.total("amount_step_ppm", within=window) / MILLION
     cuts = history.count("amount_cut", within=window)
     part = 1 - np.exp(np.minimum(log_change, 0.0))
     before = case.amount / np.exp(log_change)
-    past = view.about("manners", np.zeros(len(view), dtype=np.int64))
-    won, cut = past.count("won"), past.total("cut", "won")
+    won, cut = case.past.count("won"), case.past.total("cut", "won")
     at = history.last("known_at", "amount_cut")
     where = (cuts > 0) & (part >= limits.share) & ~np.isnan(case.amount) & (won >= case.limits.min_deals)
 
@@ -133,5 +137,7 @@ def amount_cut(case: Case) -> Raised:
         }
         return CUT["cut"].format(**told)
 
-    since = np.where(cuts == 1, case.day_after(at), NAT)  # of several, which one went past the threshold is not told
+    def since() -> Int:  # of several cuts, which one went past the threshold is not told
+        return np.where(cuts == 1, case.day_after(at), NAT)
+
     return Raised(where, part / limits.share, since, says, before - case.amount)

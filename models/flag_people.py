@@ -8,6 +8,7 @@ from features.columns import ratio
 from features.periods import DAY, SECONDS_PER_DAY, local_days
 from features.reference import MILLION
 from features.tables import NAT
+from models.base import Int
 from models.flag_dates import latest_of
 from models.flag_words import day_text, money, some
 from models.flags import Case, Raised, flag_rule
@@ -30,7 +31,7 @@ ALONE = {
 def single_threaded(case: Case) -> Raised:
     """Find large deals that hang on one person, at a stage by which won deals had more."""
     limits, view = case.limits.single_threaded, case.view
-    people, crew, company = view.of("contacts"), view.about("stage_crew", case.standing.stage), case.standing.company
+    people, crew, company = view.of("contacts"), case.crew, case.standing.company
     won = crew.count("won")
     share, usual = ratio(crew.total("several", "won"), won), ratio(crew.total("contacts", "won"), won)
     typical = np.exp(ratio(company.total("log_amount_ppm", "won"), company.total("priced", "won")) / MILLION)
@@ -49,14 +50,13 @@ def single_threaded(case: Case) -> Raised:
         }
         return ALONE["alone"].format(**told)
 
-    history = view.of("history")
-    known = (
-        people.first("known_at"),
-        history.last("known_at", "stage_changed"),
-        history.last("known_at", "amount_changed"),
-    )
+    def since() -> Int:
+        history = view.of("history")
+        changed = (history.last("known_at", mask) for mask in ("stage_changed", "amount_changed"))
+        return case.day_after(latest_of(people.first("known_at"), *changed))
+
     excess = np.where(where & (least > 0), case.amount / np.where(least > 0, least, 1.0), 1.0)
-    return Raised(where, excess, case.day_after(latest_of(*known)), says, case.expected)
+    return Raised(where, excess, since, says, case.expected)
 
 
 WAITING = {
@@ -79,13 +79,16 @@ def neglected(case: Case) -> Raised:
     waiting, reached = acts.days_since("email_in"), acts.days_since("reached")
     owed = ~np.isnan(waiting) & (np.isnan(reached) | (reached > waiting))
     booked, off = (acts.upcoming("occurred_at", f"meeting_{what}") for what in ("planned", "cancelled"))
-    past = view.about("manners", np.zeros(len(view), dtype=np.int64))
+    past = case.past
     answers, won = past.total("answers", "won"), past.count("won")
     usual = ratio(past.total("answer_s", "won"), answers) / SECONDS_PER_DAY
     least = np.maximum(limits.times_usual * np.nan_to_num(usual), limits.min_days)
     enough = (won >= case.limits.min_deals) & (answers >= case.limits.min_deals)
     where = owed & (booked - off <= 0) & enough & (np.nan_to_num(waiting) >= least)
-    wrote = acts.last("known_at", "email_in")
+
+    def since() -> Int:
+        wrote = acts.last("known_at", "email_in")
+        return case.day_from(np.where(wrote == NAT, NAT, wrote + (least * DAY).astype(np.int64)))
 
     def says(row: int) -> str:
         sent = acts.last("occurred_at", "email_in")[row]
@@ -97,5 +100,4 @@ def neglected(case: Case) -> Raised:
         }
         return WAITING["waiting"].format(**told)
 
-    reached_at = np.where(wrote == NAT, NAT, wrote + (least * DAY).astype(np.int64))
-    return Raised(where, np.nan_to_num(waiting) / least, case.day_from(reached_at), says, case.expected)
+    return Raised(where, np.nan_to_num(waiting) / least, since, says, case.expected)

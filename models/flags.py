@@ -19,7 +19,7 @@ from math import ceil
 import numpy as np
 
 from configs.flags import Flags, Severity
-from features.asof import AsOfView
+from features.asof import AsOfView, Seen
 from features.periods import EPOCH, local_days
 from features.rates import Standing, standing
 from features.tables import NAT
@@ -77,6 +77,16 @@ class Case:
         return standing(self.view)
 
     @cached_property
+    def past(self) -> Seen:
+        """What closed deals went through (``manners``)."""
+        return self.view.about("manners", np.zeros(len(self.view), dtype=np.int64))
+
+    @cached_property
+    def crew(self) -> Seen:
+        """Who was known on closed deals when they entered the stage that each request is in (``crews``)."""
+        return self.view.about("stage_crew", self.standing.stage)
+
+    @cached_property
     def today(self) -> Int:
         """Local day of each as-of, days since 1970-01-01."""
         return local_days(self.view.as_of, self.view.calendar.zone)
@@ -115,13 +125,14 @@ def _days(instants: Int, zone: str) -> Int:
 class Raised:
     """What a rule found in n rows.
 
-    where: bool[n]. excess: float64[n], how many times its threshold a deal has reached. since: int64[n], local day, NAT
-    where it cannot be told. says: the evidence of a row. at_stake: float64[n], currency, NaN where not known.
+    where: bool[n]. excess: float64[n], how many times its threshold a deal has reached. since: gives int64[n], local
+    days, NAT where it cannot be told; asked only where something is raised. says: the evidence of a row. at_stake:
+    float64[n], currency, NaN where not known.
     """
 
     where: Bool
     excess: Float
-    since: Int
+    since: Callable[[], Int]
     says: Callable[[int], str]
     at_stake: Float
 
@@ -181,7 +192,10 @@ def find_flags(view: AsOfView, scores: Scores, limits: Flags) -> list[tuple[Flag
         if not getattr(limits, code).enabled:
             continue
         raised = rule.find(case)
-        first = np.where(raised.since == NAT, NAT, np.minimum(raised.since, case.today))
+        if not raised.where.any():
+            continue
+        since = raised.since()
+        first = np.where(since == NAT, NAT, np.minimum(since, case.today))
         for row in np.flatnonzero(raised.where).tolist():
             flag = Flag(
                 code,
