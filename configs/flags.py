@@ -74,6 +74,18 @@ class Neglected(FlagRule):
     min_days: int = Field(default=5, ge=1, le=3650, description="and at least so many days")
 
 
+class Disengaged(FlagRule):
+    """The buyer is silent for longer than is usual, and it is not we who owe the next word."""
+
+    gaps: float = Field(
+        default=4.0,
+        ge=1,
+        le=100,
+        description="days of the buyer's silence from which it is flagged, in the deal's usual gaps",
+    )
+    min_days: int = Field(default=14, ge=1, le=3650, description="and at least so many days")
+
+
 class Overdue(FlagRule):
     """The close date has passed."""
 
@@ -188,6 +200,7 @@ class Flags(Strict):
         default_factory=SingleThreaded, description="one person of the buyer's on a large deal"
     )
     neglected: Neglected = Field(default_factory=Neglected, description="the buyer wrote last and waits")
+    disengaged: Disengaged = Field(default_factory=Disengaged, description="the buyer's silence is unusual")
     overdue: Overdue = Field(default_factory=Overdue, description="the close date has passed")
     process_skipped: ProcessSkipped = Field(
         default_factory=ProcessSkipped, description="stages jumped, or nobody senior near the end"

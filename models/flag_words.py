@@ -16,6 +16,11 @@ def some(number: float, noun: str) -> str:
     return f"{told} {noun}" if told == "1" else f"{told} {noun}s"
 
 
+def span(days: float) -> str:
+    """Return a length of time: in days, or in hours where it is less than one."""
+    return some(days, "day") if days >= 1 else some(days * 24, "hour")
+
+
 def times(number: float) -> str:
     """Return "once", "twice", "3 times", "0.4 times"."""
     return {1.0: "once", 2.0: "twice"}.get(float(number), some(number, "time"))

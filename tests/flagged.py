@@ -64,6 +64,10 @@ def demo(**fields: Any) -> Row:
     return {"known_at": "2024-05-01", "stage": "Demo", **fields}
 
 
+def _mail(day: str, ours: bool) -> Row:
+    return {**(ANSWERED if ours else ASKED), "occurred_at": f"2024-{day} 09:00"}
+
+
 SICK: dict[tuple[str, str], Open] = {
     ("overdue", "passed"): history({"close_date": "2024-04-30"}, demo()),
     ("overdue", "moved"): history({"close_date": "2024-04-20"}, demo(close_date="2024-05-10")),
@@ -76,6 +80,8 @@ SICK: dict[tuple[str, str], Open] = {
     ("stalled", "still"): replace(history({"known_at": "2024-02-01"}), history=(state("2024-02-01", "Qualify"),)),
     ("single_threaded", "alone"): replace(HEALTHY, contacts=(SENIOR,)),
     ("neglected", "waiting"): replace(HEALTHY, activities=(ASKED,)),
+    ("disengaged", "silent"): replace(HEALTHY, activities=(_mail("04-16", False), _mail("04-17", True))),
+    ("disengaged", "never"): replace(HEALTHY, activities=(_mail("04-17", True),)),
     ("process_skipped", "jumped"): history({}, {"known_at": "2024-05-01", "stage": "Propose"}),
     ("process_skipped", "no_senior"): replace(
         history({}, {"known_at": "2024-04-20", "stage": "Demo"}, {"known_at": "2024-05-01", "stage": "Propose"}),
@@ -123,7 +129,10 @@ def _closed(rows: dict[str, list[Row]], name: str, won: bool, year: int = 2024) 
     rows["deal_history"] += [{"deal_id": name, "known_at": day, "stage": stage, **said} for day, stage in listed]
     people = ({**STAFF, "known_at": f"{year}-01-06"}, {**SENIOR, "known_at": f"{year}-01-07"})
     rows["contacts"] += [{"deal_id": name, **person} for person in people]
-    mails = ({**ASKED, "occurred_at": f"{year}-02-01"}, {**ANSWERED, "occurred_at": f"{year}-02-02"})
+    mails = [
+        {**mail, "occurred_at": f"{year}-02-{day}"}
+        for day, mail in (("01", ASKED), ("02", ANSWERED), ("05", ASKED), ("06", ANSWERED))
+    ]
     rows["activities"] += [{"deal_id": name, **mail} for mail in mails]
 
 

@@ -70,6 +70,8 @@ def first(code: str, name: str) -> date | None:
         ("stalled", "still", date(2024, 3, 22)),  # 50 days after 1 February
         ("single_threaded", "alone", date(2024, 5, 2)),
         ("neglected", "waiting", date(2024, 5, 7)),
+        ("disengaged", "silent", date(2024, 5, 3)),  # 16 days, four usual gaps, after 16 April 09:00
+        ("disengaged", "never", date(2024, 5, 1)),
         ("process_skipped", "jumped", date(2024, 5, 2)),
         ("process_skipped", "no_senior", date(2024, 5, 2)),
         ("amount_cut", "cut", date(2024, 5, 7)),
@@ -240,7 +242,7 @@ def test_reference_facts_of_before_say_nothing_unusual() -> None:
     assert flags_of(DEALS, made=same) == flags_of(DEALS, made=of)
     old = read_reference(_without_later(files), of.reference.dimensions, of.reference.stage_count)
     left = flags_of(DEALS, made=build_record(tables, of.stages, of.calendar, Schema("in_period"), reference=old))
-    assert {each.code for flags in left.values() for each in flags} == {"overdue", "slipping", "stalled"}
+    assert {each.code for flags in left.values() for each in flags} == {"overdue", "slipping", "stalled", "disengaged"}
 
 
 def _without_later(files: dict[str, bytes]) -> dict[str, bytes]:
