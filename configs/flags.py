@@ -78,7 +78,7 @@ class Disengaged(FlagRule):
     """The buyer is silent for longer than is usual, and it is not we who owe the next word."""
 
     gaps: float = Field(
-        default=4.0,
+        default=6.0,
         ge=1,
         le=100,
         description="days of the buyer's silence from which it is flagged, in the deal's usual gaps",

@@ -70,8 +70,8 @@ def first(code: str, name: str) -> date | None:
         ("stalled", "still", date(2024, 3, 22)),  # 50 days after 1 February
         ("single_threaded", "alone", date(2024, 5, 2)),
         ("neglected", "waiting", date(2024, 5, 7)),
-        ("disengaged", "silent", date(2024, 5, 3)),  # 16 days, four usual gaps, after 16 April 09:00
-        ("disengaged", "never", date(2024, 5, 1)),
+        ("disengaged", "silent", date(2024, 5, 11)),  # 24 days, six usual gaps, after 16 April 09:00
+        ("disengaged", "never", date(2024, 5, 9)),
         ("process_skipped", "jumped", date(2024, 5, 2)),
         ("process_skipped", "no_senior", date(2024, 5, 2)),
         ("amount_cut", "cut", date(2024, 5, 7)),
