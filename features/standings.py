@@ -103,6 +103,15 @@ def _looks(history: Timeline, calendar: Calendar) -> tuple[Int, Int, Int, Int]:
     return deal, instants[which], low + which // LOOKS, which % LOOKS
 
 
+def look_of(calendar: Calendar, instant: Int) -> Int:
+    """Return which look of its period each instant comes at or after, int64[n] from 0."""
+    begun, over = calendar.bounds(instant)
+    turns = np.arange(LOOKS)
+    looks = begun[:, None] + (over - begun)[:, None] * turns // LOOKS
+    turn: Int = np.count_nonzero(instant[:, None] >= looks, axis=1).astype(np.int64) - 1
+    return turn
+
+
 def _peers(won: Bool, coarse: Int, fine: Int) -> Float:
     """Return the share won among rows of the same fine cell, shrunken towards that of the coarse one, float64[n]."""
     outcome = won.astype(np.float64)

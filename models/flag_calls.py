@@ -14,7 +14,8 @@ import numpy as np
 
 from configs.flags import OverCalled, UnderCalled
 from features.columns import ratio
-from features.reference import CATEGORY_RANKS, LOOKS, cell_of
+from features.reference import CATEGORY_RANKS, cell_of
+from features.standings import look_of
 from features.tables import NAT
 from models.base import Bool, Float, Int
 from models.flag_words import call_text, day_text
@@ -50,9 +51,7 @@ def _called(case: Case) -> Called:
     period = calendar.index(view.as_of)
     within = history.last("close_period") == period
     if case.scores.in_period:
-        begun, over = calendar.bounds(view.as_of)
-        turn = np.minimum((view.as_of - begun) // ((over - begun) // LOOKS), LOOKS - 1)
-        seen = view.about("called", cell_of(category, within, turn))
+        seen = view.about("called", cell_of(category, within, look_of(calendar, view.as_of)))
     else:
         seen = case.standing.of_category
     peers = seen.count()
