@@ -6,22 +6,26 @@ import io
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from configs.flags import Flags, Severity
 from configs.load import config_hash
-from features.asof import known_before
+from features.asof import Requests, known_before
 from features.record import Record, build_record
 from features.reference import LATER
 from features.registry import Schema
 from models.flag_words import call_text, day_text, money, some, times
-from models.flags import FLAGS, Flag, Tally, find_flags, flag_rule, severity_of, within_budget
+from models.flags import FLAGS, Flag, Scores, Tally, find_flags, flag_rule, severity_of, within_budget
 from models.reference_io import read_reference, reference_files
 from tests.companies import demo_config
+from tests.features.nasty import SCHEMA, Maker, asked_of, calendars
 from tests.flagged import AS_OF, HEALTHY, SICK, Open, demo, flags_of, history, scores_of, tables_of
-from tests.tiny import asked, at, record
+from tests.tiny import STAGES, asked, at, record
 
 DEALS = {"healthy": HEALTHY, **{f"{code}-{name}": deal for (code, name), deal in SICK.items()}}
 EVERY = Flags()
@@ -200,6 +204,50 @@ def test_severity_goes_by_how_far_past_the_threshold() -> None:
 
 def test_switched_off_nothing_is_found() -> None:
     assert set(flags_of(DEALS, Flags(enabled=False)).values()) == {()}
+
+
+EAGER = Flags.model_validate(
+    {
+        "min_deals": 1,
+        "slipping": {"risk": 0.5, "within_days": 3650, "moves": 1, "times_usual": 1},
+        "stalled": {"times_usual": 1, "min_days": 1},
+        "single_threaded": {"usual_share": 0.5, "times_usual_amount": 0},
+        "neglected": {"times_usual": 1, "min_days": 1},
+        "disengaged": {"gaps": 1, "min_days": 1},
+        "process_skipped": {"most_share": 1, "late_from": 0, "senior_share": 0.5},
+        "amount_cut": {"share": 0.01, "days": 3650},
+        "under_called": {"p": 0.01, "gap": 0, "min_peers": 1},
+        "over_called": {"p": 0.99, "gap": 0, "min_peers": 1},
+    }
+)
+"""Thresholds at which nearly everything is flagged."""
+
+
+def eager(made: Record, requests: Requests, places: np.ndarray) -> list[tuple[Flag, ...]]:
+    """Flags of any requests, with scores that depend on the deal's place in the whole record alone."""
+    p = 0.05 + 0.9 * (places % 7) / 7
+    unknown = np.full(len(p), np.nan)
+    return find_flags(made.view(requests), Scores(p, unknown, unknown, p, unknown, True), EAGER)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_the_laws_hold_on_any_record(random: Random) -> None:
+    """Odd dates, missing fields, one event at one instant as another: truncation, and batch = one."""
+    tables, calendar = Maker(random).company(), random.choice(calendars())
+    whole = build_record(tables, STAGES, calendar, SCHEMA)
+    ids = whole.deal_ids.strings()
+    for _, as_of in asked_of(random, tables, calendar, 2):
+        every = np.arange(len(ids), dtype=np.int64)
+        asked_for = Requests(every, np.full(len(every), as_of, dtype=np.int64))
+        rows = np.flatnonzero(whole.view(asked_for).exists())
+        found = eager(whole, asked_for.take(rows), rows)
+        for place, row in enumerate(rows.tolist()):
+            assert eager(whole, asked_for.take(slice(row, row + 1)), np.array([row])) == [found[place]]
+        cut = build_record(known_before(tables, as_of), STAGES, calendar, SCHEMA)
+        left = {name: code for code, name in enumerate(cut.deal_ids.strings())}
+        same = Requests(np.array([left[ids[row]] for row in rows], dtype=np.int64), asked_for.as_of[rows])
+        assert eager(cut, same, rows) == found
 
 
 def flag(code: str, stake: float | None) -> Flag:
