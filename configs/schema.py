@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from configs.base import Distinct, Duration, FiscalStart, Strict, TimeZone, refuse
+from configs.flags import Flags
 from configs.learning import Backtest, Card, Gates, LeakAudit, Model, Timing, Tracking, Training, Tuning
 from configs.vocab import (
     FeatureGroup,
@@ -196,7 +197,7 @@ class Config(Strict):
     """A whole config file."""
 
     NOT_HASHED: ClassVar[frozenset[str]] = frozenset(
-        {"name", "state_dir", "serving", "gates", "tuning", "tracking", "card"}
+        {"name", "state_dir", "serving", "gates", "tuning", "tracking", "card", "flags"}
     )
     """Sections that change no model and so are no part of its hash; nor are the paths of the source, and ablations."""
 
@@ -230,6 +231,9 @@ class Config(Strict):
     tracking: Tracking = Field(default_factory=Tracking, description="where runs are logged")
     card: Card = Field(default_factory=Card, description="what the model card says that no run can know")
     audit: LeakAudit = Field(default_factory=LeakAudit, description="which fields are taken to know the outcome")
+    flags: Flags = Field(
+        default_factory=Flags, description="which deals are not what they look like; see docs/flags.md"
+    )
     serving: Serving = Field(default_factory=Serving, description="the scoring service")
 
     @model_validator(mode="after")

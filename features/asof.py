@@ -97,6 +97,12 @@ class Seen:
         begin = self._from(where, marked)
         return self._gather(column, marked, begin, self._until(where, marked) > begin)
 
+    def nth(self, column: str, k: int, where: str | None = None) -> Int:
+        """Return `column` at the k-th (1 is first) visible (matching) row, int64[n], NAT where there are fewer."""
+        marked = self.timeline.marked(where)
+        rank = self._from(where, marked) + (k - 1)
+        return self._gather(column, marked, rank, self._until(where, marked) > rank)
+
     def latest(self, column: str, where: str | None = None) -> Int:
         """Return the largest visible value of `column`, int64[n], NAT where there is none."""
         marked = self.timeline.marked(where)

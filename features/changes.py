@@ -99,6 +99,7 @@ def _changes(rows: Timeline) -> dict[str, Int | Bool]:
         "stage_step": step,
         "stage_changed": (step != 0) | first,
         "stages_skipped": np.maximum(step - 1, 0),
+        "jumped": step > 1,
         "regressed": step < 0,
         "close_shift_days": shift,
         "pushed": shift > 0,

@@ -88,6 +88,13 @@ def ends_of(history: Timeline) -> Ends:
     return Ends(end, first, stop, start, deal, known_at)
 
 
+def episode_rows(ends: Ends) -> tuple[Int, Int]:
+    """Return (close, row of the history) for every row that tells an episode before its close, int64[k] each."""
+    size = ends.stop - ends.first
+    close = np.repeat(np.arange(len(size)), size)
+    return close, ends.first[close] + np.arange(len(close)) - np.repeat(np.cumsum(size) - size, size)
+
+
 def _buyer_gaps(logged: Seen) -> dict[str, Int]:
     """Return the seconds from the buyer's first to last act before the close, and the number of gaps between acts."""
     acts = logged.count("buyer").astype(np.int64)
@@ -109,9 +116,7 @@ def _bits(history: Timeline, column: str, ends: Ends, width: int) -> Int:
 
 def _visits(history: Timeline, ends: Ends, stage_count: int) -> dict[str, Int]:
     """Return a row per (close, stage that the episode was in): seconds in it, and from first entering it to the end."""
-    size = ends.stop - ends.first
-    close = np.repeat(np.arange(len(size)), size)
-    row = ends.first[close] + np.arange(len(close)) - np.repeat(np.cumsum(size) - size, size)
+    close, row = episode_rows(ends)
     stage, at, over = history.values("stage")[row], history.known_at[row], ends.known_at[close]
     last = np.ones(len(row), dtype=bool)
     last[:-1] = close[1:] != close[:-1]

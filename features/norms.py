@@ -115,7 +115,13 @@ def _beside(days: Float, norm: Float) -> Float:
 
 
 def _silence(view: AsOfView, company: Seen) -> Float:
-    """Return the buyer's silence in gaps usual for this deal: -log of its survival if gaps were exponential.
+    """Return the buyer's silence in gaps usual for this deal: -log of its survival if gaps were exponential."""
+    silent, gap = silence(view, company)
+    return silent / gap
+
+
+def silence(view: AsOfView, company: Seen) -> tuple[Float, Float]:
+    """Return how long the buyer has been silent and the deal's usual gap, days, float64[n] each.
 
     The usual gap is the deal's own mean, shrunken towards that of won deals. Before the buyer's first act the silence
     runs from the deal's creation.
@@ -130,7 +136,7 @@ def _silence(view: AsOfView, company: Seen) -> Float:
     span = np.where(count > 1, np.where(last == NAT, 0, last) - np.where(first == NAT, 0, first), 0)
     own = np.maximum(span, 0) / MILLION / SECONDS_PER_DAY
     gap = (own + GAP_WEIGHT * usual) / (np.maximum(count - 1.0, 0.0) + GAP_WEIGHT)
-    return np.maximum(silent, 0.0) / np.maximum(gap, 1.0 / 24)
+    return np.maximum(silent, 0.0), np.maximum(gap, 1.0 / 24)
 
 
 def _call_gap(now: Standing, m: float) -> Float:

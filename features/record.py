@@ -18,9 +18,10 @@ from features.periods import Calendar
 from features.reference import Events, Reference, Vocabulary, reference_of
 from features.registry import Schema
 from features.stages import OPEN, StageMap
-from features.standings import book_of, calls_of, misses_of, quotas_of, surplus_of
+from features.standings import book_of, calls_of, misses_of, quotas_of, yields_of
 from features.tables import NAT, Coded, CrmTables, Table
 from features.timeline import Bool, Int, Timeline
+from features.usuals import usuals_of
 
 ACCOUNT_FIELDS = ("industry", "size", "region")
 
@@ -69,10 +70,11 @@ def build_record(
     deals = _deal_facts(tables, schema, vocabulary)
     history = history_of(tables.deal_history, tables.deals, stages, vocabulary.values["rep"], calendar)
     activities = activities_of(tables.activities, tables.deals, tables.contacts)
+    contacts = contacts_of(tables.contacts, tables.deals)
     if reference is None:
-        said = _events(tables, schema, vocabulary, deals, history, activities, calendar, len(stages.order))
+        said = _events(tables, schema, vocabulary, deals, history, activities, contacts, calendar, len(stages.order))
         reference = reference_of(vocabulary, said, schema.dimensions, len(stages.order))
-    timelines = {"history": history, "activities": activities, "contacts": contacts_of(tables.contacts, tables.deals)}
+    timelines = {"history": history, "activities": activities, "contacts": contacts}
     return Record(tables.deals.coded("deal_id"), deals, timelines, reference, calendar, stages)
 
 
@@ -83,6 +85,7 @@ def _events(
     deals: DealFacts,
     history: Timeline,
     activities: Timeline,
+    contacts: Timeline,
     calendar: Calendar,
     stage_count: int,
 ) -> dict[str, Events]:
@@ -98,7 +101,8 @@ def _events(
     calls = calls_of(tables.calls, rep(tables.calls), calendar)
     return said | {
         "book": book_of(history, codes["account"]),
-        "surplus": surplus_of(history, calendar, stage_count),
+        **yields_of(history, calendar, stage_count),
+        **usuals_of(history, activities, contacts, stage_count),
         "quotas": quotas_of(tables.quotas, rep(tables.quotas), calendar),
         "calls": calls,
         "misses": misses_of(calls, said["closes"], calendar),

@@ -41,8 +41,14 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "quotas": ("rep", "cents", "timely"),
     "calls": ("rep", "cents", "timely"),
     "misses": ("rep", "miss_ppm"),
+    "called": ("cell", "won"),
+    "crews": ("stage", "won", "contacts", "several", "senior"),
+    "manners": ("won", "answer_s", "answers", "skipped", "cut", "slips"),
 }
+LATER = ("called", "crews", "manners")
+"""Kinds that only flags ask about; files of earlier versions lack them, and what is lacking is empty."""
 MASKS = ("won", "timely")
+LOOKS = 3  # a deal is looked at so many times in a period, at its start and evenly after it
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,11 @@ class Events:
     surplus: a deal open in a period, at the period's end: won 0/1 and what its peers' deals made of the same standing.
     quotas, calls: cents (of a call: by which it moves what was called before); timely: known within the period they
     speak of. misses: a period's wins against the call, log.
+    called: a deal open in a period at one of its looks, at the period's end: cell (`cell_of`) and won in it 0/1.
+    crews: a row per stage of a closed episode: the buyer's people known when it first entered it: contacts (how many),
+    several (two or more, 0/1), senior (a director or above, or somebody who decides, 0/1).
+    manners: a row per closed episode: answer_s and answers (time to our first mail after each of the buyer's, and how
+    many), skipped (a stage, 0/1), cut (its amount, 0/1), slips (moves of the close date past a period's end).
     """
 
     columns: Mapping[str, Int]
@@ -114,6 +125,19 @@ class Reference:
         return int(self.closes.columns["known_at"].max(initial=NAT))
 
 
+CELLS = (CATEGORY_COUNT + 1) * 2 * LOOKS
+
+
+def cell_of(category: Int, within: Bool, turn: Int) -> Int:
+    """Return the code of how a deal was called, int64[n]: category rank (-1: none), close date in the period, look."""
+    return ((category + 1) * 2 + within) * LOOKS + turn
+
+
+def no_events(kind: str) -> Events:
+    """Return a kind of event of which nothing is told."""
+    return Events({name: np.zeros(0, dtype=np.int64) for name in ("known_at", *EVENTS[kind])})
+
+
 def events(columns: Mapping[str, Int]) -> Events:
     """Return rows as Events: sorted by known_at, in the order given where that is equal."""
     order = np.argsort(columns["known_at"], kind="stable")
@@ -148,12 +172,15 @@ def reference_of(
         add(f"rep_{kind}", kind, reps, said[kind].columns["rep"])
     add("account_book", "book", accounts, said["book"].columns["account"])
     add("team_quotas", "quotas", teams, team_of(vocabulary.rep_team, said["quotas"].columns["rep"]))
+    add("called", "called", CELLS, said["called"].columns["cell"])
+    add("stage_crew", "crews", stage_count, said["crews"].columns["stage"])
+    add("manners", "manners", 1, np.zeros(len(said["manners"]), dtype=np.int64))
     return Reference(vocabulary, said, dimensions, stage_count, timelines | _called(closes, reps))
 
 
 def _values(kind: str) -> tuple[str, ...]:
     """The columns of a kind of event that are no entity."""
-    return tuple(name for name in EVENTS[kind] if name not in (*KEYS, "stage", "segment"))
+    return tuple(name for name in EVENTS[kind] if name not in (*KEYS, "stage", "segment", "cell"))
 
 
 def _pair(left: Int, right: Int, width: int) -> Int:

@@ -10,12 +10,11 @@ import numpy as np
 
 from features.asof import look
 from features.periods import Calendar
-from features.reference import CATEGORY_COUNT, MILLION, Events, events
+from features.reference import CATEGORY_COUNT, LOOKS, MILLION, Events, cell_of, events
 from features.stages import OPEN
 from features.tables import NAT, Table
 from features.timeline import Bool, Float, Int, Timeline
 
-LOOKS = 3  # a deal is looked at so many times in a period, at its start and evenly after it
 PEERS = 10.0  # weight, in deals, of all deals in the stage when those that were also called alike are few
 CALL_SHARE = 0.3  # the call that is judged is the last one of the period's first 30 % (week 4 of 13)
 MISS_LIMIT = 2.0  # a call missed by more than this, in log, says no more than that
@@ -48,8 +47,8 @@ def _held(owner: Int) -> Int:
     return np.where(owner == NAT, -1, owner)
 
 
-def surplus_of(history: Timeline, calendar: Calendar, stage_count: int) -> Events:
-    """Return what came of every open deal by the end of its period, beside its peers.
+def yields_of(history: Timeline, calendar: Calendar, stage_count: int) -> dict[str, Events]:
+    """Return what came of every open deal by the end of its period: beside its peers (surplus), and as called.
 
     A deal is looked at `LOOKS` times in each period. Peers are the deals of the same period, look, stage and category;
     what they yielded is told in millionths, shrunken towards the stage's. So a season or a shock, which all share, is
@@ -72,13 +71,10 @@ def surplus_of(history: Timeline, calendar: Calendar, stage_count: int) -> Event
     fine = coarse * (CATEGORY_COUNT + 1) + category + 1
     keep = ~merged
     expected = _peers(won[keep], coarse[keep], fine[keep])
-    columns = {
-        "known_at": over[keep] - 1,
-        "rep": _held(seen.last("owner"))[keep],
-        "won": won[keep].astype(np.int64),
-        "expected_ppm": np.round(expected * MILLION).astype(np.int64),
-    }
-    return events(columns)
+    told = {"known_at": over[keep] - 1, "won": won[keep].astype(np.int64)}
+    surplus = {"rep": _held(seen.last("owner"))[keep], "expected_ppm": np.round(expected * MILLION).astype(np.int64)}
+    cell = cell_of(category, seen.last("close_period") == period, turn)[keep]
+    return {"surplus": events(told | surplus), "called": events(told | {"cell": cell})}
 
 
 def _looks(history: Timeline, calendar: Calendar) -> tuple[Int, Int, Int, Int]:
@@ -105,6 +101,15 @@ def _looks(history: Timeline, calendar: Calendar) -> tuple[Int, Int, Int, Int]:
     deal = np.repeat(some, size)
     which = np.repeat(start, size) + np.arange(len(deal)) - np.repeat(np.cumsum(size) - size, size)
     return deal, instants[which], low + which // LOOKS, which % LOOKS
+
+
+def look_of(calendar: Calendar, instant: Int) -> Int:
+    """Return which look of its period each instant comes at or after, int64[n] from 0."""
+    begun, over = calendar.bounds(instant)
+    turns = np.arange(LOOKS)
+    looks = begun[:, None] + (over - begun)[:, None] * turns // LOOKS
+    turn: Int = np.count_nonzero(instant[:, None] >= looks, axis=1).astype(np.int64) - 1
+    return turn
 
 
 def _peers(won: Bool, coarse: Int, fine: Int) -> Float:

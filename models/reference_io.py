@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from configs.errors import BundleDamagedError, BundleMismatchError
-from features.reference import EVENTS, Events, Reference, Vocabulary, reference_of
+from features.reference import EVENTS, LATER, Events, Reference, Vocabulary, no_events, reference_of
 from features.timeline import Int
 
 REFERENCE, VOCABULARY = "reference.npz", "vocabulary.json"
@@ -45,7 +45,9 @@ def read_reference(files: Mapping[str, bytes], dimensions: tuple[str, ...], stag
             f"the reference facts cannot be read ({type(error).__name__}): expected {REFERENCE} and {VOCABULARY}; "
             "publish them again"
         ) from error
-    needed = {f"{kind}.{name}" for kind, names in EVENTS.items() for name in ("known_at", *names)}
+    absent = [kind for kind in LATER if f"{kind}.known_at" not in arrays]
+    kinds = [kind for kind in EVENTS if kind not in absent]
+    needed = {f"{kind}.{name}" for kind in kinds for name in ("known_at", *EVENTS[kind])}
     needed |= {f"closes.{name}" for name in dimensions}
     missing = sorted(needed - set(arrays)) + sorted({"rep", "account", *dimensions} - set(words.values))
     if missing:
@@ -54,9 +56,9 @@ def read_reference(files: Mapping[str, bytes], dimensions: tuple[str, ...], stag
             "write them again for the model that is live"
         )
     told_of = {
-        kind: Events({n.partition(".")[2]: c for n, c in arrays.items() if n.startswith(f"{kind}.")}) for kind in EVENTS
+        kind: Events({n.partition(".")[2]: c for n, c in arrays.items() if n.startswith(f"{kind}.")}) for kind in kinds
     }
-    return reference_of(words, told_of, dimensions, stage_count)
+    return reference_of(words, told_of | {kind: no_events(kind) for kind in absent}, dimensions, stage_count)
 
 
 def plain_json(value: object) -> bytes:

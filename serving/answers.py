@@ -15,7 +15,7 @@ from models.bundle import Bundle
 from serving.intake import Loaded, take_in
 from serving.problems import problem
 from serving.schemas import NOW, ScoreRequest, read_request
-from serving.scoring import Ahead, DealScore, reason_json, score, with_left_out
+from serving.scoring import Ahead, DealScore, flag_json, reason_json, score, with_left_out
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -50,7 +50,7 @@ def answer(body: bytes, now: int, request_id: str, loaded: Loaded, limits: Servi
     intake = take_in(request.deals, as_of, loaded, limits)
     scores: dict[int, DealScore] = {}
     if intake.record is not None:
-        listed = score(intake.record, intake.requests, loaded.bundle, request.explain, loaded.facts.as_of)
+        listed = score(intake.record, intake.requests, loaded.bundle, request.explain, loaded.facts.as_of, loaded.flags)
         placed = zip(intake.positions, listed, strict=True)
         scores = {place: with_left_out(one, intake.ignored.get(place, ())) for place, one in placed}
     results = [
@@ -132,7 +132,7 @@ def _result(
     result |= {"score": scored.score, "log_odds": scored.log_odds, "rung": scored.rung}
     if explained:
         result["reasons"] = list(reason_json(scored.reasons))
-    return result | {"data_notes": list(scored.data_notes)}
+    return result | {"flags": flag_json(scored.flags), "data_notes": list(scored.data_notes)}
 
 
 def ahead_json(ahead: Ahead | None) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from configs.errors import InSampleError, UsageError
+from configs.flags import Flags
 from configs.schema import Config
 from configs.writing import Cell
 from features.asof import Requests, known_before
@@ -18,15 +19,16 @@ from features.periods import DAY
 from features.record import Record
 from features.tables import NAT
 from models.bundle import Bundle
+from models.flags import Tally, within_budget
 from models.store import writable_folder
 from serving.answers import EPOCH, MICROSECOND, PROBABILITY, iso
 from serving.facts import last_fact
 from serving.fits import load_fitting
 from serving.refresh import Sourced, sourced
-from serving.scoring import DealScore, reason_json, scorable, score
+from serving.scoring import DealScore, flag_json, reason_json, scorable, score
 from serving.table_files import Kind, write_table
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of the columns of a file of scores; goes up when a column is added, changed or removed."""
 
 SUFFIXES = (".csv", ".parquet")
@@ -39,13 +41,17 @@ KINDS: dict[str, Kind] = {"score": "int64", "schema_version": "int64", **dict.fr
 
 @dataclass(frozen=True)
 class Written:
-    """What a batch made. as_of: UTC microseconds, in the order asked; rows: per as-of."""
+    """What a batch made. as_of: UTC microseconds, in the order asked; rows: per as-of.
+
+    flags: by code, over all as-ofs, how many deals raise a flag and how many of these the file shows.
+    """
 
     out: Path
     as_of: tuple[int, ...]
     rows: tuple[int, ...]
     model_version: str
     bundle_sha256: str
+    flags: Mapping[str, Tally] = field(default_factory=dict)
 
 
 def local_iso(instant: int, zone: str) -> str:
@@ -112,31 +118,58 @@ def score_file(
     check_as_of(bundle, as_ofs, in_sample)
     progress(f"model {bundle.version}; reading the source")
     seen = sourced(config, bundle)
-    scores = [score_open(seen, bundle, as_of) for as_of in as_ofs]
-    for as_of, listed in zip(as_ofs, scores, strict=True):
+    scores: list[list[DealScore]] = []
+    tallies: list[Mapping[str, Tally]] = []
+    for as_of in as_ofs:
+        listed, tally = budgeted(score_open(seen, bundle, as_of, config.flags), config.flags.share)
+        scores.append(listed)
+        tallies.append(tally)
         if warning := stale_source(seen, as_of, config.time_zone):
             progress(warning)
-        progress(f"{local_iso(as_of, config.time_zone)}: {len(listed):,} open deals")
+        progress(f"{local_iso(as_of, config.time_zone)}: {len(listed):,} open deals{_told(tally)}")
     names = columns(bundle.about.target)
     rows = (cells(one, config.time_zone) for listed in scores for one in listed)
     write_table(out, names, rows, KINDS)
-    return Written(out, as_ofs, tuple(map(len, scores)), bundle.version, bundle.sha)
+    return Written(out, as_ofs, tuple(map(len, scores)), bundle.version, bundle.sha, _added(tallies))
 
 
-def score_open(seen: Sourced, bundle: Bundle, as_of: int) -> list[DealScore]:
+def score_open(seen: Sourced, bundle: Bundle, as_of: int, flags: Flags | None = None) -> list[DealScore]:
     """Score every deal open at an as-of, with reasons.
 
     How fresh the rates are is told by the last fact before the as-of: what came later must not change a file.
     """
     asked = open_deals(seen.record, as_of)
-    return score(seen.record, asked, bundle, True, last_fact(known_before(seen.tables, as_of)))
+    return score(seen.record, asked, bundle, True, last_fact(known_before(seen.tables, as_of)), flags)
+
+
+def budgeted(scores: Sequence[DealScore], share: float) -> tuple[list[DealScore], dict[str, Tally]]:
+    """Keep the flags of all open deals of an as-of that the alert budget lets through, and count all of them."""
+    if any(one.flags is None for one in scores):
+        return list(scores), {}
+    kept, tally = within_budget([one.flags or () for one in scores], share)
+    return [replace(one, flags=flags) for one, flags in zip(scores, kept, strict=True)], tally
+
+
+def _added(tallies: Sequence[Mapping[str, Tally]]) -> dict[str, Tally]:
+    """Add up the tallies of several as-ofs."""
+    codes = sorted({code for tally in tallies for code in tally})
+    own = {code: [tally[code] for tally in tallies if code in tally] for code in codes}
+    return {code: Tally(sum(t.raised for t in of), sum(t.shown for t in of)) for code, of in own.items()}
+
+
+def _told(tally: Mapping[str, Tally]) -> str:
+    """Say how many deals raise each flag, and how many of these are beyond the budget."""
+    if not tally:
+        return ""
+    said = [f"{code} {t.shown} of {t.raised}" for code, t in tally.items()]
+    return f"; flags within the budget: {', '.join(said)}"
 
 
 def columns(target: str) -> tuple[str, ...]:
     """Return the column names of a file of scores."""
     period = ("period_end",) if target == "in_period" else ()
     heads = ("p_won", "p_lost", "p_open", *CLOSE_DATES, "amount_expected")
-    told = ("score", "reasons", "slip_risk", "rung", "data_notes", "model_version", "schema_version")
+    told = ("score", "flags", "reasons", "slip_risk", "rung", "data_notes", "model_version", "schema_version")
     return ("deal_id", "as_of", *period, PROBABILITY[target], *heads, *told)
 
 
@@ -144,11 +177,12 @@ def cells(one: DealScore, zone: str) -> tuple[Cell, ...]:
     """Return a score as a row in the order of `columns`; None where a head or a value is absent."""
     period = (one.period_end.isoformat(),) if one.period_end is not None else ()
     reasons = json.dumps(list(reason_json(one.reasons)), ensure_ascii=False, allow_nan=False)
+    flags = None if one.flags is None else json.dumps(flag_json(one.flags), ensure_ascii=False, allow_nan=False)
     notes = json.dumps(one.data_notes, ensure_ascii=False)
     ahead = one.ahead
     shares = (None, None, None) if ahead is None else (ahead.p_won, ahead.p_lost, ahead.p_open)
     days = None if ahead is None else ahead.close_date
     dates = (None, None, None) if days is None else tuple(day.isoformat() for day in days)
-    told = (one.score, reasons, None if ahead is None else ahead.slip_risk, one.rung)
+    told = (one.score, flags, reasons, None if ahead is None else ahead.slip_risk, one.rung)
     first = (one.deal_id, local_iso(one.as_of, zone), *period, one.p)
     return (*first, *shares, *dates, one.amount_expected, *told, notes, one.model_version, SCHEMA_VERSION)

@@ -67,6 +67,7 @@ def score(
             "as_of": [iso(instant) for instant in written.as_of],
             "model_version": written.model_version,
             "bundle_sha256": written.bundle_sha256,
+            "flags": {code: {"raised": t.raised, "shown": t.shown} for code, t in written.flags.items()},
         }
 
     run(work, as_json, debug)

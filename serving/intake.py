@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from configs.errors import Fault, ForecastleError, InvalidRequestError, LimitExceededError, UnknownStageError
+from configs.flags import Flags
 from configs.mapping import Mapping as MappingFile
 from configs.schema import Serving
 from configs.vocab import AttributeKind, UnknownStage
@@ -31,12 +32,16 @@ _LISTS = ("history", "activities", "contacts")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to answer. words: the company's words for ours; keep_unknown: what to do with an unknown stage."""
+    """A model ready to answer. words: the company's words for ours; keep_unknown: what to do with an unknown stage.
+
+    flags: the thresholds of the flags.
+    """
 
     bundle: Bundle
     facts: Facts
     words: Dictionary
     keep_unknown: bool
+    flags: Flags
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,9 @@ class Intake:
     ignored: Mapping[int, tuple[str, ...]]
 
 
-def ready(bundle: Bundle, facts: Facts, mapping: MappingFile) -> Loaded:
-    """Join a bundle with its reference facts and the words of the mapping."""
-    return Loaded(bundle, facts, dictionary_of(mapping), mapping.stages.unknown is UnknownStage.KEEP)
+def ready(bundle: Bundle, facts: Facts, mapping: MappingFile, flags: Flags) -> Loaded:
+    """Join a bundle with its reference facts, the words of the mapping and the thresholds of the flags."""
+    return Loaded(bundle, facts, dictionary_of(mapping), mapping.stages.unknown is UnknownStage.KEEP, flags)
 
 
 def attributes_of(schema: Schema) -> dict[str, AttributeKind]:

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from math import floor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.flags import Flags
 from features.asof import AsOfView, Requests
 from features.build import build_features
 from features.periods import DAY, EPOCH, local_days
@@ -23,6 +25,8 @@ from features.told import told_at
 from models.base import Float
 from models.bundle import Bundle
 from models.explain import Reason, explain
+from models.flags import Flag, Scores, find_flags
+from models.heads import Prediction
 from models.timing import Outlook
 
 STALE_AFTER = 7 * DAY
@@ -69,6 +73,7 @@ class DealScore:
     probability, log_odds: its logit before rounding to p. score: 100 p rounded half up. ahead: None without a timing
     head. amount_expected: E[amount | won] in currency, to the cent, None without an amount head. rung: which rung of
     the cold-start ladder answers. reasons: empty unless asked for; they add up to log_odds. data_notes: see `NOTES`.
+    flags: see docs/flags.md, None where they were not looked for.
     """
 
     deal_id: str
@@ -83,12 +88,21 @@ class DealScore:
     reasons: tuple[Reason, ...]
     data_notes: tuple[str, ...]
     model_version: str
+    flags: tuple[Flag, ...] | None = None
 
 
-def score(record: Record, requests: Requests, bundle: Bundle, explained: bool, reference_as_of: int) -> list[DealScore]:
+def score(
+    record: Record,
+    requests: Requests,
+    bundle: Bundle,
+    explained: bool,
+    reference_as_of: int,
+    limits: Flags | None = None,
+) -> list[DealScore]:
     """Score every request, in order; each deal must be open at its as-of (`Record.is_open`).
 
     reference_as_of: the instant up to which the record's reference facts are complete, UTC microseconds.
+    limits: the thresholds of the flags; None: deals are not flagged.
     Raises ConfigError where an as-of lies outside the fiscal calendar.
     """
     if not len(requests):
@@ -107,6 +121,7 @@ def score(record: Record, requests: Requests, bundle: Bundle, explained: bool, r
     notes = data_notes(record, requests, reference_as_of, bundle.amount is not None)
     ends = _period_ends(record, requests, bundle.about.target)
     ids = record.deal_ids.take(requests.deal).strings()
+    flags = flagged(record, requests, bundle, said, limits)
     return [
         DealScore(
             deal_id=ids[i] or "",
@@ -121,9 +136,29 @@ def score(record: Record, requests: Requests, bundle: Bundle, explained: bool, r
             reasons=reasons[i],
             data_notes=notes[i],
             model_version=bundle.version,
+            flags=flags[i],
         )
         for i, as_of in enumerate(requests.as_of.tolist())
     ]
+
+
+def flagged(
+    record: Record, requests: Requests, bundle: Bundle, said: Prediction, limits: Flags | None
+) -> Sequence[tuple[Flag, ...] | None]:
+    """Return the flags of every request, each None where they are not looked for; no alert budget holds here."""
+    if limits is None or not limits.enabled:
+        return [None] * len(requests)
+    doubt, unknown = bundle.model.doubt, np.full(len(requests), np.nan)
+    low, high = (unknown, unknown) if doubt is None else (said.p * doubt.low, said.p * doubt.high)
+    scores = Scores(
+        p=said.p,
+        low=low,
+        high=high,
+        slip_risk=unknown if said.outlook is None else said.outlook.slip_risk,
+        amount=unknown if said.amount is None else said.amount,
+        in_period=bundle.about.target == "in_period",
+    )
+    return find_flags(record.view(requests), scores, limits)
 
 
 def scorable(record: Record, requests: Requests) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -224,3 +259,20 @@ def reason_json(reasons: tuple[Reason, ...]) -> Iterator[dict[str, object]]:
             "usual": reason.usual,
             "sentence": reason.sentence,
         }
+
+
+def flag_json(flags: tuple[Flag, ...] | None) -> list[dict[str, Any]] | None:
+    """Return flags as the plain objects of the column and the field ``flags``; None where they were not looked for."""
+    if flags is None:
+        return None
+    return [
+        {
+            "code": flag.code,
+            "severity": flag.severity,
+            "evidence": flag.evidence,
+            "money_at_stake": flag.money_at_stake,
+            "first_seen": None if flag.first_seen is None else flag.first_seen.isoformat(),
+            "next_look": flag.next_look,
+        }
+        for flag in flags
+    ]

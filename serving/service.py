@@ -35,7 +35,7 @@ api: Api = app.state.api
 def load_model(config: Config) -> Loaded:
     """Load the live bundle, its reference facts and the words of the mapping. Raises BundleError or ConfigError."""
     bundle = load_fitting(config)
-    return ready(bundle, load_facts(config.state_dir, bundle), mapping_of(config))
+    return ready(bundle, load_facts(config.state_dir, bundle), mapping_of(config), config.flags)
 
 
 async def mounted(scope: Scope, receive: Receive, send: Send) -> None:

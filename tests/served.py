@@ -56,7 +56,8 @@ class World:
     @property
     def loaded(self) -> Loaded:
         """The model as a worker has it, with the reference facts of the source."""
-        return ready(self.bundle, Facts(self.seen.record.reference, self.seen.as_of, SOURCE), mapping_of(self.config))
+        facts = Facts(self.seen.record.reference, self.seen.as_of, SOURCE)
+        return ready(self.bundle, facts, mapping_of(self.config), self.config.flags)
 
     def body(self, ids: list[str], **more: object) -> dict[str, Any]:
         """A request for these deals as of `as_of`."""

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LONGER = sorted((ROOT / "docs").glob("*.md"))
 SAYING = "\n".join([README, *(path.read_text(encoding="utf-8") for path in LONGER)])
-PAGES = ("README.md", "docs/config.md", "docs/features.md", "docs/salesforce.md")
+PAGES = ("README.md", "docs/config.md", "docs/features.md", "docs/flags.md", "docs/salesforce.md")
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
@@ -64,8 +64,8 @@ def test_every_table_stands_in_a_page() -> None:
 
 
 def test_an_unknown_block_is_named() -> None:
-    with pytest.raises(ValueError, match="no table is called 'flags'"):
-        rendered("<!-- generated:flags -->\n<!-- /generated:flags -->")
+    with pytest.raises(ValueError, match="no table is called 'flagged'"):
+        rendered("<!-- generated:flagged -->\n<!-- /generated:flagged -->")
 
 
 def test_tables_follow_the_schema() -> None:

@@ -8,7 +8,7 @@ from configs.console import say
 from training.catalogue import rendered
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/config.md", "docs/features.md", "docs/salesforce.md")
+PAGES = ("README.md", "docs/config.md", "docs/features.md", "docs/flags.md", "docs/salesforce.md")
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from configs.errors import ForecastleError, error_classes
+from configs.flags import Flags
 from configs.load import MAPPINGS, mapping_of
 from configs.schema import Config
 from configs.vocab import SourceKind
@@ -28,6 +29,7 @@ from features.registry import Context, Feature, Schema, group_features
 from features.schema import declared_schema
 from features.sources.salesforce.objects import NOT_STANDARD, OBJECTS, TRACKED, Field, ObjectSpec
 from features.tables import TABLES, Column
+from models.flags import load_flags
 
 NAME = "NAME"  # stands for what a company declares: a dimension, an attribute, a key of a mapping
 ANY_COMPANY = Schema("in_period", dimensions=("type", NAME), numbers=(NAME,))
@@ -272,11 +274,29 @@ def _query(spec: ObjectSpec) -> str:
     return f"SELECT {fields} FROM {spec.name}{where}"  # noqa: S608  text for people, of our own names
 
 
+def flag_table() -> str:
+    """Return a row per flag: when it is raised, by which thresholds, what its money is, and where to look."""
+    rows = []
+    for code, rule in load_flags().items():
+        section = getattr(Flags(), code)
+        limits = ", ".join(f"`{name}` {value:g}" for name, value in section if name != "enabled")
+        rows.append((f"`{code}`", rule.rule, limits, rule.excess, rule.at_stake, rule.next_look))
+    return _table(("code", "raised where", "defaults", "severity goes by", "money at stake", "next look"), rows)
+
+
+def flag_sentences() -> str:
+    """Return a row per sentence of evidence."""
+    rows = [(f"`{code}`", text) for code, rule in load_flags().items() for text in rule.templates.values()]
+    return _table(("code", "evidence"), rows)
+
+
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "features": lambda: feature_table(ANY_COMPANY),
     "errors": error_table,
     "tables": record_table,
     "config": config_table,
+    "flag-rules": flag_table,
+    "flag-sentences": flag_sentences,
     "mapping-files": lambda: mapping_table("files"),
     "mapping-event-log": lambda: mapping_table("event_log"),
     "mapping-salesforce": lambda: mapping_table("salesforce"),

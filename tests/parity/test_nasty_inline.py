@@ -10,6 +10,7 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from configs.flags import Flags
 from configs.schema import Serving
 from features.build import build_features, plan_features
 from features.periods import Calendar
@@ -32,7 +33,7 @@ def model_of(calendar: Calendar, reference: Reference) -> Loaded:
     """As much of a model as it takes to read a request."""
     about = SimpleNamespace(schema=SCHEMA, time_zone=calendar.zone, stages=STAGES, left_out=())
     bundle = cast(Bundle, SimpleNamespace(about=about, calendar=calendar))
-    return Loaded(bundle, Facts(reference, 0, SOURCE), Dictionary(), keep_unknown=True)
+    return Loaded(bundle, Facts(reference, 0, SOURCE), Dictionary(), keep_unknown=True, flags=Flags())
 
 
 def posted(tables: CrmTables, loaded: Loaded, as_of: int, ids: list[str]) -> dict[str, bytes]:

@@ -154,7 +154,7 @@ def test_a_worker_answers_with_the_bits_of_the_file(world: World, tmp_path: Path
     score_file(config, [world.as_of], tmp_path / "scores.csv", "live", False, lambda _: None)
     refresh_reference(config, world.bundle, lambda _: None)
     bundle = load(config.state_dir / "bundles" / world.bundle.sha)
-    worker = Loaded(bundle, load_facts(config.state_dir, bundle), world.loaded.words, False)
+    worker = Loaded(bundle, load_facts(config.state_dir, bundle), world.loaded.words, False, config.flags)
     with (tmp_path / "scores.csv").open(newline="") as file:
         rows = {row["deal_id"]: row for row in csv.DictReader(file)}
     for result in ask(world, worker, world.as_of, sorted(rows)):

@@ -126,6 +126,15 @@ def test_last_and_first(rows: list[Fact], asked: list[tuple[int, int]], where: s
 
 
 @given(facts, asks, wheres)
+def test_nth(rows: list[Fact], asked: list[tuple[int, int]], where: str | None) -> None:
+    for k in (1, 2, 3):
+        found = [visible(rows, e, t, where, None) for e, t in asked]
+        assert seen(rows, asked).nth("value", k, where).tolist() == [
+            v[k - 1].value if len(v) >= k else NAT for v in found
+        ]
+
+
+@given(facts, asks, wheres)
 def test_latest(rows: list[Fact], asked: list[tuple[int, int]], where: str | None) -> None:
     expected = [max((r.at for r in visible(rows, e, t, where, None)), default=NAT) for e, t in asked]
     assert seen(rows, asked).latest("at", where).tolist() == expected

@@ -359,7 +359,7 @@ def test_a_stage_nobody_knows_is_scored_where_the_mapping_keeps_them(
     serve: Serve, world: World, ids: list[str]
 ) -> None:
     loaded: Loaded = world.loaded
-    keeping = Loaded(loaded.bundle, loaded.facts, loaded.words, keep_unknown=True)
+    keeping = replace(loaded, keep_unknown=True)
     body = world.body(ids[:1])
     body["deals"][0]["history"][-1]["stage"] = "Legal"
     (result,) = serve(loaded=keeping).score(posted(body)).json()["results"]

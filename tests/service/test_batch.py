@@ -76,7 +76,7 @@ def test_parquet_holds_the_same(world: World, tmp_path: Path) -> None:
 def test_columns_stand_in_the_order_of_the_contract() -> None:
     assert columns("in_period") == (
         "deal_id", "as_of", "period_end", "p_won_in_period", "p_won", "p_lost", "p_open",
-        "close_date_p10", "close_date_p50", "close_date_p90", "amount_expected", "score", "reasons",
+        "close_date_p10", "close_date_p50", "close_date_p90", "amount_expected", "score", "flags", "reasons",
         "slip_risk", "rung", "data_notes", "model_version", "schema_version",
     )  # fmt: skip
 
@@ -91,7 +91,7 @@ def test_a_row_tells_what_every_head_says(world: World, tmp_path: Path) -> None:
         assert days == sorted(days)
         assert float(row["amount_expected"]) > 0
         assert (row["slip_risk"] == "") or 0 <= float(row["slip_risk"]) <= 1
-        assert (row["rung"], row["schema_version"]) == (world.bundle.model.rung, "2")
+        assert (row["rung"], row["schema_version"]) == (world.bundle.model.rung, "3")
 
 
 def test_cells_of_absent_heads_are_empty(world: World) -> None:
@@ -100,7 +100,7 @@ def test_cells_of_absent_heads_are_empty(world: World) -> None:
     (one,) = score(world.seen.record, asked, bare, False, world.seen.as_of)
     row = dict(zip(columns("in_period"), cells(one, "America/New_York"), strict=True))
     empty = [name for name, cell in row.items() if cell is None]
-    assert empty == ["p_won", "p_lost", "p_open", *CLOSE_DATES, "amount_expected", "slip_risk"]
+    assert empty == ["p_won", "p_lost", "p_open", *CLOSE_DATES, "amount_expected", "flags", "slip_risk"]
 
 
 def test_an_eventual_head_has_columns_of_its_own() -> None:

@@ -67,7 +67,7 @@ def client(config: Config) -> tuple[TestClient, dict[str, str]]:
     bundle = load_fitting(config)
     refresh_reference(config, bundle, lambda _: None)
     app = create_app(config, lambda: round(NOW.timestamp() * 1_000_000), lambda _: None)
-    app.state.api.loaded = ready(bundle, load_facts(config.state_dir, bundle), mapping_of(config))
+    app.state.api.loaded = ready(bundle, load_facts(config.state_dir, bundle), mapping_of(config), config.flags)
     key = create_key(keys_file(config), "test", NOW)
     return TestClient(app), {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
