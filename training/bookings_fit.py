@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from configs.vocab import Grid
-from features.asof import Requests
+from features.asof import Requests, team_of
+from features.nodes import COMPANY, REP, TEAM
 from features.periods import DAY, HOUR
 from features.rates import standing
+from features.record import Record
 from features.told import told_at
 from features.wins import Wins, wins_of
 from models.amount import CENTS, AmountModel, has_amount
@@ -26,7 +28,7 @@ from models.arrivals import Window
 from models.base import Bool, Float, Int, clipped_logit, sigmoid
 from models.bookings import TEAMLESS, BookingsModel, Shocks, quantiles
 from models.close import FitNotes
-from models.quarter import AsOf, forecast, ground_of
+from models.quarter import forecast, ground_of
 from training.cuts import Ground
 from training.labels import amounts_won
 from training.prepare import Prepared
@@ -258,25 +260,31 @@ def _residuals(
     expected = expected_amounts(prepared, own.row, amount)
     p = model.tilted(own.p, expected)
     total = forecast(ground, window, p, expected, model, prepared.config.seed, JUDGE_PATHS).total()
-    actual = actual_in(wins, window, ground)
+    won, names = won_in(wins, window), prepared.record.reference.vocabulary.teams
     found = []
     for team in range(len(ground.tree.teams)):
         mine = ground.tree.team == team
         low, middle, high = np.quantile(total[mine].sum(axis=0), ((1 - COVER) / 2, 0.5, (1 + COVER) / 2))
         if high > low:
-            found.append(float(abs(actual[mine].sum() - middle) / ((high - low) / 2)))
+            actual = booked_by(prepared.record, won, TEAM, names.index(ground.tree.teams[team]))
+            found.append(float(abs(actual - middle) / ((high - low) / 2)))
     return found
 
 
-def actual_in(wins: Wins, window: Window, ground: AsOf) -> Int:
-    """Return the cents that each rep really booked in a window, int64[reps]; wins: all of the record.
+def won_in(wins: Wins, window: Window) -> Wins:
+    """Return the wins of a window, those after the as-of included; wins: all of the record."""
+    return wins.take((wins.won_at >= window.start) & (wins.won_at < window.end))
 
-    A rep who was not there as of the forecast counts as nobody's.
+
+def booked_by(record: Record, won: Wins, level: str, code: int) -> int:
+    """Return the cents that a node really booked. code: of the rep or team, -1: of nobody, of no team.
+
+    A team's are those of everybody who is in it, also who joined after the forecast.
     """
-    inside = wins.take((wins.won_at >= window.start) & (wins.won_at < window.end))
-    total = np.zeros(len(ground.code), dtype=np.int64)
-    np.add.at(total, ground.place[inside.rep], inside.cents)
-    return total
+    if level == COMPANY:
+        return int(won.cents.sum())
+    whose = won.rep if level == REP else team_of(record.reference.vocabulary.rep_team, won.rep)
+    return int(won.cents[whose == code].sum())
 
 
 def conformal_scale(residuals: Sequence[float]) -> float:

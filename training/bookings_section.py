@@ -24,7 +24,7 @@ from models.quarter import (
     quotas_in,
 )
 from training.backtest import AtCut, Tested
-from training.bookings_fit import Looks, actual_in, expected_amounts, fit_bookings, looks_at
+from training.bookings_fit import Looks, booked_by, expected_amounts, fit_bookings, looks_at, won_in
 from training.bookings_forecasts import forecasts, held_against
 from training.bookings_looks import looks_of
 from training.bookings_scores import BookingsScores, Forecasts, less_error, score, score_each
@@ -85,12 +85,12 @@ def _rows(
     window = Window(ground.as_of, int(starts[period]), int(starts[period + 1]))
     p = model.tilted(own.p, expected)
     paths = forecast(ground, window, p, expected, model, prepared.config.seed)
-    actual = actual_in(wins, window, ground)
+    won = won_in(wins, window)
     learnt = (model.shocks.period, model.shocks.team, model.shocks.rep, model.scale, float(model.periods))
     found = []
     for node in nodes(paths, quotas_in(ground, window), model.scale):
         money = (
-            int(actual[members(ground, node)].sum()),
+            booked_by(prepared.record, won, node.level, code_of(prepared, node)),
             node.booked,
             node.open_expected,
             node.arrivals_expected,
@@ -101,16 +101,6 @@ def _rows(
         about = (float(period), float(own.week[0]), level, float(code_of(prepared, node)))
         found.append((*about, *(cents / CENTS for cents in money), *learnt))
     return found
-
-
-def members(ground: AsOf, node: Node) -> np.ndarray:
-    """Return which reps a node adds up, bool[reps]."""
-    tree = ground.tree
-    if node.level == REP:
-        return np.array([name == node.name for name in tree.reps])
-    if node.level == TEAM:
-        return np.asarray(tree.team == (tree.teams.index(node.name) if node.name != NO_TEAM else -1))
-    return np.ones(len(tree.reps), dtype=bool)
 
 
 def code_of(prepared: Prepared, node: Node) -> int:

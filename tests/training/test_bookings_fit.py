@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from configs.vocab import Grid
-from features.asof import Requests
+from features.nodes import COMPANY, REP, TEAM
 from features.periods import local_days
 from features.wins import wins_of
 from models.arrivals import Arrivals, Window
 from models.base import Float, Int, sigmoid
 from models.bookings import TEAMLESS, Book, BookingsModel, Shocks, Tree, quantiles, simulate
-from models.quarter import ground_of
 from tests.served import World as Served
 from tests.worlds.world import config, world
 from training.bookings_fit import (
@@ -25,14 +24,15 @@ from training.bookings_fit import (
     PRIOR,
     USUAL,
     Looks,
-    actual_in,
     amount_ratios,
+    booked_by,
     conformal_scale,
     expected_amounts,
     look_weeks,
     looks_at,
     shocks_of,
     with_scale,
+    won_in,
 )
 from training.prepare import Prepared, prepare
 
@@ -285,20 +285,21 @@ def test_few_misses_stretch_nothing_and_no_shape_beyond_the_bounds(world: Served
     assert many.scale != 1.0
 
 
-def test_what_really_came_counts_reps_who_were_not_there_as_nobodys(dirty: Prepared) -> None:
+def test_what_really_came_counts_who_joined_later_for_the_team(dirty: Prepared) -> None:
     record, starts = dirty.record, dirty.calendar.starts
     wins = wins_of(record)
     period = int(dirty.calendar.index(wins.won_at)[len(wins) // 2])
     window = Window(int(starts[period]), int(starts[period]), int(starts[period + 1]))
-    nobody = ground_of(record, Requests(np.zeros(0, np.int64), np.zeros(0, np.int64)), int(starts[0]) + 1, wins)
-    inside = (wins.won_at >= window.start) & (wins.won_at < window.end)
-    assert actual_in(wins, window, nobody).tolist() == [int(wins.cents[inside].sum())]
-    there = ground_of(record, Requests(np.zeros(0, np.int64), np.zeros(0, np.int64)), window.as_of, wins)
-    got = actual_in(wins, window, there)
-    assert got.sum() == wins.cents[inside].sum()
-    names = record.reference.vocabulary.values["rep"]
-    for k, rep in enumerate(there.tree.reps[:-1]):
-        assert got[k] == wins.cents[inside & (wins.rep == names.index(rep))].sum()
+    won = won_in(wins, window)
+    rows = [k for k, at in enumerate(wins.won_at.tolist()) if window.start <= at < window.end]
+    assert len(won) == len(rows) > 3
+    words = record.reference.vocabulary
+    assert booked_by(record, won, COMPANY, 0) == sum(int(wins.cents[k]) for k in rows)
+    for team in (-1, *range(len(words.teams))):
+        mine = [k for k in rows if (int(words.rep_team[wins.rep[k]]) if wins.rep[k] >= 0 else -1) == team]
+        assert booked_by(record, won, TEAM, team) == sum(int(wins.cents[k]) for k in mine)
+    for rep in (-1, *range(len(words.values["rep"]))):
+        assert booked_by(record, won, REP, rep) == sum(int(wins.cents[k]) for k in rows if wins.rep[k] == rep)
 
 
 def test_expected_amounts_are_the_heads(world: Served) -> None:
