@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -52,6 +53,16 @@ class Written:
     model_version: str
     bundle_sha256: str
     flags: Mapping[str, Tally] = field(default_factory=dict)
+
+    def told(self) -> dict[str, Any]:
+        """Return what --json says of any file that a batch wrote."""
+        return {
+            "out": str(self.out),
+            "rows": sum(self.rows),
+            "as_of": [iso(instant) for instant in self.as_of],
+            "model_version": self.model_version,
+            "bundle_sha256": self.bundle_sha256,
+        }
 
 
 def local_iso(instant: int, zone: str) -> str:

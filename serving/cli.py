@@ -54,20 +54,14 @@ def score(
     def work() -> dict[str, Any]:
         from configs.console import say
         from features.periods import parse_as_of
-        from serving.answers import iso
         from serving.batch import score_file
 
         settings = read_config(config, override)
         instants = [parse_as_of(text, settings.time_zone) for text in as_of]
         written = score_file(settings, instants, out, model, in_sample, say)
         say(f"{sum(written.rows):,} rows in {out}")
-        return {
-            "out": str(out),
-            "rows": sum(written.rows),
-            "as_of": [iso(instant) for instant in written.as_of],
-            "model_version": written.model_version,
-            "bundle_sha256": written.bundle_sha256,
-            "flags": {code: {"raised": t.raised, "shown": t.shown} for code, t in written.flags.items()},
+        return written.told() | {
+            "flags": {code: {"raised": t.raised, "shown": t.shown} for code, t in written.flags.items()}
         }
 
     run(work, as_json, debug)
@@ -113,13 +107,7 @@ def forecast(
         for line in told_lines(outcomes, settings.time_zone):
             typer.echo(line)
         say(f"{sum(written.rows):,} rows in {out}")
-        return {
-            "out": str(out),
-            "rows": sum(written.rows),
-            "model_version": written.model_version,
-            "bundle_sha256": written.bundle_sha256,
-            "windows": [told_json(one, settings.time_zone) for one in outcomes],
-        }
+        return written.told() | {"windows": [told_json(one, settings.time_zone) for one in outcomes]}
 
     run(work, as_json, debug)
 

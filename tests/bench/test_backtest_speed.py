@@ -52,7 +52,7 @@ def test_a_backtest_costs_little_more_than_its_fits(tmp_path: Path) -> None:
     folds = folds_of(prepared)
     assert len(folds) == 8
     ratios = []
-    for turn in range(2):
+    for turn in range(2):  # the first pays for imports and first pages, on the side of the fits: it tells nothing
         keep = Keep(Walk.under(tmp_path / str(turn), lambda _: None), "bench")
         fits = bare_fits(prepared)
         walk = cpu_seconds(lambda keep=keep: run_backtest(prepared, keep=keep))  # type: ignore[misc]
@@ -64,5 +64,5 @@ def test_a_backtest_costs_little_more_than_its_fits(tmp_path: Path) -> None:
     say(f"taken up again: {taken:.2f} s of CPU")
     told = cpu_seconds(lambda: write(tmp_path / "out", [report_of(prepared, again[0], "x", [])], again[0], prepared))  # type: ignore[arg-type]
     say(f"report with its page: {told:.1f} s of CPU")
-    held("CPU of 8 test quarters beside their bare fits", min(ratios), f"at most {MOST}", min(ratios) <= MOST)
+    held("CPU of 8 test quarters beside their bare fits", ratios[-1], f"at most {MOST}", ratios[-1] <= MOST)
     assert taken < fits / 5
