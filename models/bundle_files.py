@@ -22,7 +22,7 @@ from models.ladder import RIDGE_RUNG, RUNGS, TREES_RUNG, Doubt
 from models.linear import Linear
 from models.profile import Profile
 from models.reference_io import plain_json
-from models.tables import RateTable
+from models.tables import RateCurve, RateTable
 from models.timing import TIMING, read_timing, timing_files
 from models.trees import Trees
 
@@ -141,14 +141,8 @@ def _told(document: Mapping[str, Any]) -> Told:
 
 
 def _close_json(model: CloseModel) -> dict[str, Any]:
-    table = model.table
     told: dict[str, Any] = {
-        "table": {
-            "column": table.column,
-            "edges": [to_hex(edge) for edge in table.edges],
-            "rates": to_hex(table.rates),
-            "overall": to_hex(table.overall),
-        },
+        "table": _table_json(model.table),
         "calibration": [to_hex(model.calibration.intercept), to_hex(model.calibration.slope)],
         "rung": model.rung,
     }
@@ -159,11 +153,26 @@ def _close_json(model: CloseModel) -> dict[str, Any]:
     return told
 
 
+def _table_json(table: RateTable | RateCurve) -> dict[str, Any]:
+    told: dict[str, Any] = {"rates": to_hex(table.rates), "overall": to_hex(table.overall)}
+    if isinstance(table, RateCurve):
+        return told | {"knots": to_hex(table.knots)}
+    return told | {"column": table.column, "edges": [to_hex(edge) for edge in table.edges]}
+
+
+def _table(told: Mapping[str, Any]) -> RateTable | RateCurve:
+    rates, overall = from_hex(told["rates"]), from_hex(told["overall"])
+    if "knots" not in told:
+        return RateTable(told["column"], tuple(from_hex(edge) for edge in told["edges"]), rates, overall)
+    knots = from_hex(told["knots"])
+    if len(knots) < 2 or not (np.diff(knots) > 0).all() or rates.ndim != 2 or rates.shape[1] != len(knots):
+        raise ValueError(f"{CLOSE} holds no curve of rates")
+    return RateCurve(knots, rates, overall)
+
+
 def _close_model(told: dict[str, Any], names: tuple[str, ...], trees: bytes | None) -> CloseModel:
-    parts = told["table"]
-    edges = tuple(from_hex(edge) for edge in parts["edges"])
-    table = RateTable(parts["column"], edges, from_hex(parts["rates"]), from_hex(parts["overall"]))
-    offset: Linear | RateTable = table
+    table = _table(told["table"])
+    offset: Linear | RateTable | RateCurve = table
     if "linear" in told:
         read = {name: from_hex(told["linear"][name]) for name in (*_ARRAYS, *_NUMBERS)}
         if any(len(read[name]) != len(names) for name in _ARRAYS):

@@ -20,7 +20,7 @@ from models.ladder import TABLE_RUNG, TREES_RUNG, Doubt, doubt_of
 from models.linear import TABLE, Linear, fit_linear
 from models.penalty import best_penalty, path_losses
 from models.rounds import Trial, Trust, trials, trust
-from models.tables import RateTable, fit_cold_start, fit_stage_time
+from models.tables import RateCurve, RateTable, fit_cold_start, fit_stage_curve
 from models.trees import Member, Trees, TreeSettings, fit_members
 
 RIDGE = "ridge"
@@ -55,7 +55,7 @@ class Shared:
     be grown further by each fit that takes them up; what they told before stays.
     """
 
-    offsets: dict[tuple[int, float], Linear | RateTable] = field(default_factory=dict)
+    offsets: dict[tuple[int, float], Linear | RateTable | RateCurve] = field(default_factory=dict)
     judged: dict[tuple[int, float], Judged] = field(default_factory=dict)
     paths: dict[int, Float] = field(default_factory=dict)
 
@@ -126,7 +126,7 @@ class CloseModel:
     """
 
     names: tuple[str, ...]
-    offset: Linear | RateTable
+    offset: Linear | RateTable | RateCurve
     trees: Trees | None
     calibration: Affine = field(default=IDENTITY)
     rung: str = TREES_RUNG
@@ -153,7 +153,7 @@ class CloseModel:
         return np.isnan(matrix.column("stage_rank"))
 
     @property
-    def table(self) -> RateTable:
+    def table(self) -> RateTable | RateCurve:
         """The stage x time table inside the offset."""
         return self.offset.table if isinstance(self.offset, Linear) else self.offset
 
@@ -184,7 +184,7 @@ class CloseModel:
         return names, phi, np.where(blind, usual, self.calibration.apply(base))
 
 
-def offset_logit(offset: Linear | RateTable, matrix: FeatureMatrix) -> Float:
+def offset_logit(offset: Linear | RateTable | RateCurve, matrix: FeatureMatrix) -> Float:
     """Return the log-odds of either kind of offset, float64[n]."""
     return offset.logit(matrix) if isinstance(offset, Linear) else clipped_logit(offset.predict(matrix))
 
@@ -328,12 +328,12 @@ def _later_part(new: Examples, k: int, folds: int) -> Bool:
 
 def _fit_offset(
     examples: Examples, frame: Frame, settings: CloseSettings, key: int | None, shared: Shared
-) -> Linear | RateTable:
+) -> Linear | RateTable | RateCurve:
     if key is not None and (key, settings.ridge) in shared.offsets:
         return shared.offsets[key, settings.ridge]
     examples = _without_codes(examples, settings)
     ridge = settings.offset == RIDGE
-    fitted = fit_linear(examples, frame, settings.ridge) if ridge else fit_stage_time(examples, frame)
+    fitted = fit_linear(examples, frame, settings.ridge) if ridge else fit_stage_curve(examples, frame)
     if key is not None:
         shared.offsets[key, settings.ridge] = fitted
     return fitted

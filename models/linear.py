@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from features.build import FeatureMatrix
 from models.base import Examples, Float, Frame, clipped_logit, sigmoid
-from models.tables import RateTable, fit_stage_time
+from models.tables import RateCurve, RateTable, fit_stage_curve
 
 TABLE = "stage_and_time"  # the name of the table's own term, in reasons too
 TAIL = 0.005  # share of the training rows clipped at either end of a column
@@ -28,7 +28,7 @@ class Linear:
     """One coefficient set; arrays are float64[k] over `names` (features), the table's term apart."""
 
     names: tuple[str, ...]
-    table: RateTable
+    table: RateTable | RateCurve
     intercept: float
     table_weight: float
     table_mean: float
@@ -74,7 +74,7 @@ class Design:
     @classmethod
     def of(cls, examples: Examples, frame: Frame) -> Design:
         """Learn the table and the columns' ranges from rows of both outcomes."""
-        table, names, values = fit_stage_time(examples, frame), examples.matrix.names, examples.matrix.values
+        table, names, values = fit_stage_curve(examples, frame), examples.matrix.names, examples.matrix.values
         missing = np.isnan(values)
         low, high = _quantiles(values, missing, (TAIL, 1 - TAIL))
         filled = np.clip(np.where(missing, np.nan, values), low, high)
@@ -113,7 +113,7 @@ def fit_linear(examples: Examples, frame: Frame, penalty: float | None = None) -
     penalty: in units of one standardised row; the frame's own where None. See `models.penalty` for how it is chosen.
     """
     if not 0 < examples.y.sum() < len(examples):
-        return _flat(examples.matrix.names, fit_stage_time(examples, frame))
+        return _flat(examples.matrix.names, fit_stage_curve(examples, frame))
     design = Design.of(examples, frame)
     ((intercept, weights),) = solve(design.x, examples.y, [frame.penalty if penalty is None else penalty])
     return design.weighted(intercept, weights)
@@ -139,7 +139,7 @@ def _columns(matrix: FeatureMatrix, shape: Linear, flagged: NDArray[np.bool_]) -
     return np.column_stack([FREE * told, z / shape.scale, missing[:, flagged]])
 
 
-def _flat(names: tuple[str, ...], table: RateTable) -> Linear:
+def _flat(names: tuple[str, ...], table: RateTable | RateCurve) -> Linear:
     """Return what says the table's overall rate of every row."""
     none = np.zeros(len(names))
     usual = float(clipped_logit(np.array([table.overall]))[0])

@@ -3,6 +3,9 @@
 A cell's rate is shrunken towards what its stage and its time bucket say together (additive in log-odds), and those
 towards the overall rate: ``(won + m * parent) / (rows + m)`` with m = 20 rows.
 
+The curve inside the ridge takes the same rates as knots in working days, since the last weeks of a quarter are not
+alike: a Monday with 12 days left has ten working days before it, one with 9 days left has seven, and wins go by those.
+
 The cold-start table has a prior instead, since a company with few closed deals has no rates of its own, see `prior`:
 its level and each stage's are moved by the company's wins (as gamma counts worth 3 wins), the cells by their own rows
 (as beta counts worth 20 deals; rows of a deal go together).
@@ -16,15 +19,34 @@ import numpy as np
 
 from features.build import FeatureMatrix
 from features.columns import logit
-from models.base import CLIP, Examples, Float, Frame, Int, sigmoid
+from models.base import CLIP, Examples, Float, Frame, Int, clipped_logit, sigmoid
 from models.ladder import PRIOR_WINS
 
 WEIGHT = 20.0
 DAYS_PER_BUCKET = 7.0
+LEAST_WORKDAYS = 0.5  # where none is left but the period still runs
 LAST_WEEK = 14  # weeks left of a quarter: 0..13, and more for longer periods
 PRIOR_MOST = 0.95
 PRIOR_UNKNOWN = 0.4  # where an unknown stage is taken to lie between the first (0) and the last (1)
 DEFAULT_AGES = (3.0, 7.0, 14.0, 28.0, 56.0, 91.0, 182.0)
+
+
+def stage_rows(stage: Float, rows: int) -> Int:
+    """Return the row of each stage in a table of so many rows, int64[n]; the last row is for an unknown stage."""
+    unknown = np.isnan(stage) | (stage >= rows - 1)
+    return np.where(unknown, rows - 1, np.where(unknown, 0, stage)).astype(np.int64)
+
+
+def along(knots: Float, known: Float, row: Int, x: Float) -> Float:
+    """Return log-odds at x, the log of a time: straight between knots, flat after the last.
+
+    Before the first they fall with the log of the time, as the chance within a short time does.
+    knots: float64[m], ascending; known: float64[rows, m], log-odds there; row: of `known`, in the shape of x.
+    """
+    right = np.clip(np.searchsorted(knots, x, side="right"), 1, len(knots) - 1)
+    part = np.clip((x - knots[right - 1]) / (knots[right] - knots[right - 1]), 0.0, 1.0)
+    low, high = known[row, right - 1], known[row, right]
+    return np.asarray(low + part * (high - low) + np.minimum(x - knots[0], 0.0), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -43,9 +65,7 @@ class RateTable:
 
     def cells(self, matrix: FeatureMatrix) -> tuple[Int, Int]:
         """Return (stage row, bucket) of each row; a missing stage is the last row, a missing time the last bucket."""
-        stage = matrix.column("stage_rank")
-        unknown = np.isnan(stage) | (stage >= len(self.rates) - 1)
-        row = np.where(unknown, len(self.rates) - 1, np.where(unknown, 0, stage)).astype(np.int64)
+        row = stage_rows(matrix.column("stage_rank"), len(self.rates))
         if not self.column:
             return row, np.zeros(len(row), dtype=np.int64)
         return row, np.searchsorted(self.edges, matrix.column(self.column), side="right").astype(np.int64)
@@ -53,6 +73,27 @@ class RateTable:
     def predict(self, matrix: FeatureMatrix) -> Float:
         """Return the cell's rate for each row, float64[n]."""
         return self.rates[self.cells(matrix)]
+
+
+@dataclass(frozen=True)
+class RateCurve:
+    """knots: float64[m], m > 1, ascending, log of working days left; rates: float64[stages + 1, m] there.
+
+    The last row of rates is for an unknown stage. overall: the rate of all rows.
+    """
+
+    knots: Float
+    rates: Float
+    overall: float = 0.5
+
+    def predict(self, matrix: FeatureMatrix) -> Float:
+        """Return the rate at each row's stage and working days left, float64[n]."""
+        row = stage_rows(matrix.column("stage_rank"), len(self.rates))
+        return sigmoid(along(self.knots, clipped_logit(self.rates), row, _log_workdays(matrix)))
+
+
+def _log_workdays(matrix: FeatureMatrix) -> Float:
+    return np.log(np.maximum(matrix.column("workdays_left"), LEAST_WORKDAYS))
 
 
 def fit_stage_rate(examples: Examples, frame: Frame) -> RateTable:
@@ -63,6 +104,25 @@ def fit_stage_rate(examples: Examples, frame: Frame) -> RateTable:
 def fit_stage_time(examples: Examples, frame: Frame) -> RateTable:
     """Fit the rate by stage and weeks left of the period (head `in_period`) or by stage and age (head `eventual`)."""
     return _fit(examples, _empty(frame))
+
+
+def fit_stage_curve(examples: Examples, frame: Frame) -> RateTable | RateCurve:
+    """Fit the rate by stage and working days left: that of `fit_stage_time`, each week's at its mean log working days.
+
+    The table itself for an `eventual` head, and where the rows lie in one week of the period.
+    """
+    table = fit_stage_time(examples, frame)
+    if frame.target != "in_period":
+        return table
+    week = table.cells(examples.matrix)[1]
+    rows = np.bincount(week, minlength=table.rates.shape[1])
+    days = np.bincount(week, weights=_log_workdays(examples.matrix), minlength=len(rows)) / np.maximum(rows, 1)
+    some = np.flatnonzero(rows)
+    # Holidays may leave a week without a working day: then it is no knot.
+    later = some[np.diff(np.maximum.accumulate(days[some]), prepend=-np.inf) > 1e-6]
+    if len(later) < 2:
+        return table
+    return RateCurve(days[later], table.rates[:, later], table.overall)
 
 
 def fit_cold_start(examples: Examples, frame: Frame) -> RateTable:

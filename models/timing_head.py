@@ -14,6 +14,7 @@ import numpy as np
 
 from features.build import FeatureMatrix
 from models.base import Float, clipped_logit
+from models.tables import along, stage_rows
 from models.trees import Trees
 
 HORIZON = ("horizon_log_days", "horizon_past_close_date", "horizon_period_ends", "horizon_share_of_period")
@@ -69,14 +70,8 @@ class HorizonTable:
 
         Linear in log days between knots, constant beyond the last.
         """
-        unknown = np.isnan(stage) | (stage >= len(self.rates) - 1)
-        row = np.where(unknown, len(self.rates) - 1, np.where(unknown, 0, stage)).astype(np.int64)
-        knots, known = np.log(self.days), clipped_logit(self.rates)
-        log = np.log(np.maximum(days, 1e-3))
-        right = np.clip(np.searchsorted(knots, log, side="right"), 1, len(knots) - 1)
-        part = np.clip((log - knots[right - 1]) / (knots[right] - knots[right - 1]), 0.0, 1.0)
-        low, high = known[row[:, None], right - 1], known[row[:, None], right]
-        return np.asarray(low + part * (high - low) + np.minimum(log - knots[0], 0.0), dtype=np.float64)
+        row = stage_rows(stage, len(self.rates))[:, None]
+        return along(np.log(self.days), clipped_logit(self.rates), row, np.log(np.maximum(days, 1e-3)))
 
 
 @dataclass(frozen=True)
