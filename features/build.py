@@ -23,7 +23,7 @@ GROUP_MODULES = (
 )  # fmt: skip
 
 # What the stage x time table is made of: no plan is without them.
-ALWAYS = {"in_period": ("stage_rank", "days_left", "workdays_left"), "eventual": ("stage_rank", "days_open")}
+ALWAYS = {"in_period": ("stage_rank", "days_left"), "eventual": ("stage_rank", "days_open")}
 
 Around = Callable[[str], AbstractContextManager[object]]
 

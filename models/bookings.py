@@ -39,6 +39,7 @@ SURE = np.float32(2 ** (32 - RATIO_BITS))
 CENTS = 100.0
 PERIOD, TEAM, REP, DEAL, ARRIVALS = range(5)  # kinds of random streams
 TEAMLESS = -1
+TILT_DAYS, TILT_RANGE = 36.0, (3.0, 92.0)  # in the middle of a quarter's looks; from the first to the last
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class BookingsModel:
     ratios: float64[k], amounts at the close beside E[amount | won], mean 1; empty: 1. periods: past periods that the
     shocks were learnt from, before they were shrunken. scale: by how much intervals are stretched about the median
     (conformal; 1 where there was too little). residuals: teams x periods x looks behind it.
-    tilt: what an amount e times the usual one adds to the log-odds of winning, beyond what the close head says; usual:
-    log of that usual amount.
+    tilt: what an amount e times the usual one adds to the log-odds of winning, beyond what the close head says; late:
+    what it adds to that for each factor of e that the days ahead are more than `TILT_DAYS`; usual: log of that amount.
     """
 
     shocks: Shocks
@@ -72,14 +73,23 @@ class BookingsModel:
     residuals: int = 0
     tilt: float = 0.0
     usual: float = 0.0
+    late: float = 0.0
 
-    def tilted(self, p: Float, amount: Float) -> Float:
-        """Return P(won) of deals as money counts them, float64[n]. amount: E[amount | won], 0 where none is told."""
-        if not self.tilt:
+    def tilted(self, p: Float, amount: Float, days: Float | float) -> Float:
+        """Return P(won) of deals as money counts them, float64[n].
+
+        amount: E[amount | won], 0 where none is told. days: within which they are to be won.
+        """
+        if not self.tilt and not self.late:
             return p
         size = np.where(amount > 0, np.log(np.where(amount > 0, amount, 1.0)) - self.usual, 0.0)
-        tilted = sigmoid(clipped_logit(p) + self.tilt * size)
+        tilted = sigmoid(clipped_logit(p) + (self.tilt + self.late * ahead(days)) * size)
         return np.where((p > 0) & (p < 1), tilted, p)
+
+
+def ahead(days: Float | float) -> Float:
+    """Return by how many factors of e so many days are more than `TILT_DAYS`, within `TILT_RANGE`."""
+    return np.asarray(np.log(np.clip(days, *TILT_RANGE) / TILT_DAYS), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -242,6 +252,7 @@ def bookings_files(model: BookingsModel) -> dict[str, bytes]:
         "ratios": to_hex(model.ratios),
         "scale": to_hex(model.scale),
         "tilt": to_hex(model.tilt),
+        "late": to_hex(model.late),
         "usual": to_hex(model.usual),
         "periods": model.periods,
         "residuals": model.residuals,
@@ -255,11 +266,12 @@ def read_bookings(files: Mapping[str, bytes]) -> BookingsModel:
     sds = [float(from_hex(sd)) for sd in told["shocks"]]
     ratios, scale = np.asarray(from_hex(told["ratios"]), dtype=np.float64), float(from_hex(told["scale"]))
     tilt, usual = float(from_hex(told["tilt"])), float(from_hex(told["usual"]))
-    if len(sds) != len(SHOCKS) or not all(np.isfinite([*sds, scale, tilt, usual, *ratios])):
+    late = float(from_hex(told["late"])) if "late" in told else 0.0  # earlier versions had none
+    if len(sds) != len(SHOCKS) or not all(np.isfinite([*sds, scale, tilt, late, usual, *ratios])):
         raise ValueError(f"{BOOKINGS} holds no spreads")
     periods, residuals = told["periods"], told["residuals"]
     if min(*sds, scale, *ratios) < 0:
         raise ValueError(f"{BOOKINGS} holds spreads below 0")
     if type(periods) is not int or type(residuals) is not int or min(periods, residuals) < 0:
         raise ValueError(f"{BOOKINGS} does not say what it was learnt from")
-    return BookingsModel(Shocks(*sds), ratios, periods, scale, residuals, tilt, usual)
+    return BookingsModel(Shocks(*sds), ratios, periods, scale, residuals, tilt, usual, late)

@@ -24,6 +24,7 @@ from models.ladder import PRIOR_WINS
 
 WEIGHT = 20.0
 DAYS_PER_BUCKET = 7.0
+WORKDAYS = "workdays_left"
 LEAST_WORKDAYS = 0.5  # where none is left but the period still runs
 LAST_WEEK = 14  # weeks left of a quarter: 0..13, and more for longer periods
 PRIOR_MOST = 0.95
@@ -93,7 +94,7 @@ class RateCurve:
 
 
 def _log_workdays(matrix: FeatureMatrix) -> Float:
-    return np.log(np.maximum(matrix.column("workdays_left"), LEAST_WORKDAYS))
+    return np.log(np.maximum(matrix.column(WORKDAYS), LEAST_WORKDAYS))
 
 
 def fit_stage_rate(examples: Examples, frame: Frame) -> RateTable:
@@ -109,10 +110,11 @@ def fit_stage_time(examples: Examples, frame: Frame) -> RateTable:
 def fit_stage_curve(examples: Examples, frame: Frame) -> RateTable | RateCurve:
     """Fit the rate by stage and working days left: that of `fit_stage_time`, each week's at its mean log working days.
 
-    The table itself for an `eventual` head, and where the rows lie in one week of the period.
+    The table itself for an `eventual` head, without the feature ``workdays_left``, and where the rows lie in one week
+    of the period.
     """
     table = fit_stage_time(examples, frame)
-    if frame.target != "in_period":
+    if frame.target != "in_period" or WORKDAYS not in examples.matrix.names:
         return table
     week = table.cells(examples.matrix)[1]
     rows = np.bincount(week, minlength=table.rates.shape[1])

@@ -212,11 +212,13 @@ def company_at(seen: Sourced, bundle: Bundle, as_of: int) -> Company:
 
     def chance(window: Window) -> Float:
         if timing is None or _is_own_period(bundle, window):
-            return learnt.tilted(said.p, amount)
+            return learnt.tilted(said.p, amount, (window.end - as_of) / DAY)
         edges = [np.full(len(asked), edge) for edge in (max(window.start, as_of), window.end)]
         days = np.stack([days_between(asked.as_of, edge) for edge in edges], axis=1)
         won, _ = timing.curves(matrix, said.p, told.period_days, days)
-        till, by_end = (learnt.tilted(won[:, k], amount) for k in (0, 1))  # so that months add up to the quarter
+        till, by_end = (
+            learnt.tilted(won[:, k], amount, days[:, k]) for k in (0, 1)
+        )  # so that months add up to the quarter
         return np.maximum(by_end - till, 0.0)
 
     days = told.close_days

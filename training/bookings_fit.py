@@ -26,7 +26,7 @@ from features.wins import Wins, wins_of
 from models.amount import CENTS, AmountModel, has_amount
 from models.arrivals import Window
 from models.base import Bool, Float, Int, clipped_logit, sigmoid
-from models.bookings import TEAMLESS, BookingsModel, Shocks, quantiles
+from models.bookings import TEAMLESS, BookingsModel, Shocks, ahead, quantiles
 from models.close import FitNotes
 from models.quarter import forecast, ground_of
 from training.cuts import Ground
@@ -118,33 +118,39 @@ def fit_bookings(prepared: Prepared, ground: Ground, notes: FitNotes, amount: Am
         return model
     size = np.log(expected_amounts(prepared, looks.row, amount))
     usual = float(np.median(size))
-    model = replace(model, tilt=tilt_of(looks, prepared.examples.deal[looks.row], size - usual), usual=usual)
+    days = (prepared.calendar.starts[looks.period + 1] - looks.as_of) / DAY
+    tilt, late = tilts_of(looks, prepared.examples.deal[looks.row], size - usual, days)
+    model = replace(model, tilt=tilt, late=late, usual=usual)
     return with_scale(prepared, looks, amount, model)
 
 
-def tilt_of(looks: Looks, deal: Int, size: Float) -> float:
+def tilts_of(looks: Looks, deal: Int, size: Float, days: Float) -> tuple[float, float]:
     """Return by how much log-odds should rise with the log of the amount, beyond what was said of periods to come.
 
     The close head counts deals alike, so that what it gets slightly wrong about large ones weighs little there, and
-    everything in money. Logistic regression on log(amount / usual) with what was said as offset and a level for every
-    period of its own (levels are shocks, and not learnt), a deal counting once however often it was looked at, and a
-    normal prior of sd `TILT` around 0.
+    everything in money. The second figure tells how that depends on the days left (`models.bookings.ahead`): large
+    deals may close later in the period than others. Logistic regression on log(amount / usual), and on that times
+    the days, with what was said as offset and a level for every look of every period (levels are shocks, and not
+    learnt), a deal counting once however often it was looked at, and a normal prior of sd `TILT` around 0.
+
+    deal: int64[n]; size: float64[n], log of the amount beside the usual one; days: float64[n], to the period's end.
     """
     _, place, times = np.unique(deal, return_inverse=True, return_counts=True)
-    periods, period = np.unique(looks.period, return_inverse=True)
+    levels, level = np.unique(looks.as_of, return_inverse=True)
     weight, offset = 1.0 / times[place], clipped_logit(looks.p)
-    x = np.zeros((len(looks), len(periods) + 1))
-    x[np.arange(len(looks)), period] = 1.0
-    x[:, -1] = size
+    x = np.zeros((len(looks), len(levels) + 2))
+    x[np.arange(len(looks)), level] = 1.0
+    x[:, -2], x[:, -1] = size, size * ahead(days)
     prior = np.full(x.shape[1], 1e-6)
-    prior[-1] = 1.0 / TILT**2
+    prior[-2:] = 1.0 / TILT**2
     beta = np.zeros(x.shape[1])
     for _ in range(NEWTON):
         p = sigmoid(offset + x @ beta)
         slope = x.T @ (weight * (looks.y - p)) - prior * beta
         curve = (x * (weight * p * (1 - p))[:, None]).T @ x + np.diag(prior)
         beta = beta + np.clip(np.linalg.solve(curve, slope), -1.0, 1.0)
-    return float(np.clip(beta[-1], -MOST_TILT, MOST_TILT))
+    tilt, late = np.clip(beta[-2:], -MOST_TILT, MOST_TILT).tolist()
+    return tilt, late
 
 
 def shocks_of(looks: Looks) -> tuple[Shocks, int]:
@@ -258,7 +264,7 @@ def _residuals(
     window = Window(as_of, int(starts[period]), int(starts[period + 1]))
     ground = ground_of(prepared.record, Requests(prepared.examples.deal[own.row], own.as_of), as_of, wins)
     expected = expected_amounts(prepared, own.row, amount)
-    p = model.tilted(own.p, expected)
+    p = model.tilted(own.p, expected, (window.end - as_of) / DAY)
     total = forecast(ground, window, p, expected, model, prepared.config.seed, JUDGE_PATHS).total()
     won, names = won_in(wins, window), prepared.record.reference.vocabulary.teams
     found = []

@@ -10,6 +10,7 @@ from configs.vocab import Target
 from features.asof import Requests
 from features.nodes import ALL, COMPANY, NO_REP, NO_TEAM, REP, TEAM
 from features.nodes import LEVELS as NODE_LEVELS
+from features.periods import DAY
 from features.wins import Wins, wins_of
 from models.amount import CENTS
 from models.arrivals import Window
@@ -83,7 +84,7 @@ def _rows(
 ) -> list[tuple[float, ...]]:
     starts, period = prepared.calendar.starts, int(own.period[0])
     window = Window(ground.as_of, int(starts[period]), int(starts[period + 1]))
-    p = model.tilted(own.p, expected)
+    p = model.tilted(own.p, expected, (window.end - ground.as_of) / DAY)
     paths = forecast(ground, window, p, expected, model, prepared.config.seed)
     won = won_in(wins, window)
     learnt = (model.shocks.period, model.shocks.team, model.shocks.rep, model.scale, float(model.periods))

@@ -313,19 +313,20 @@ def test_a_rep_has_the_same_luck_in_any_company() -> None:
 
 # --- the file --------------------------------------------------------------------------------------------------------
 
-MODEL = BookingsModel(Shocks(0.1234567890123, 0.1, 1 / 3), ratios_of(), 7, 1.1, 42, -0.07, 9.3)
+MODEL = BookingsModel(Shocks(0.1234567890123, 0.1, 1 / 3), ratios_of(), 7, 1.1, 42, -0.07, 9.3, 0.03)
 
 
 @pytest.mark.parametrize("model", [MODEL, BookingsModel(CALM, np.zeros(0), 0)])
 def test_what_is_written_is_read_to_the_bit(model: BookingsModel) -> None:
     again = read_bookings(bookings_files(model))
-    assert (again.shocks, again.periods, again.scale, again.residuals, again.tilt, again.usual) == (
+    assert (again.shocks, again.periods, again.scale, again.residuals, again.tilt, again.usual, again.late) == (
         model.shocks,
         model.periods,
         model.scale,
         model.residuals,
         model.tilt,
         model.usual,
+        model.late,
     )
     assert again.ratios.tobytes() == model.ratios.tobytes()
     assert bookings_files(again) == bookings_files(model)

@@ -8,7 +8,7 @@ import pytest
 from features.build import FeatureMatrix
 from models.base import Examples, Frame, sigmoid
 from models.baselines import BASELINES, OF_FACTS, fit_constant
-from models.tables import RateTable, fit_stage_rate, fit_stage_time
+from models.tables import RateCurve, RateTable, fit_stage_curve, fit_stage_rate, fit_stage_time
 from tests.models.planted import STAGES, planted
 
 FRAME = Frame("in_period", 2)
@@ -89,3 +89,62 @@ def test_the_constant_is_the_mean_kept_off_0_and_1() -> None:
 def test_a_table_by_stage_asks_for_no_time_column() -> None:
     table = RateTable("", (), np.array([[0.1], [0.2]]))
     assert table.predict(FeatureMatrix(("stage_rank",), np.array([[0.0], [np.nan]]))).tolist() == [0.1, 0.2]
+
+
+# --- the curve -------------------------------------------------------------------------------------------------------
+
+
+def mondays(left: list[float], workdays: list[float], wins: list[int], n: int = 2000) -> Examples:
+    """`n` rows of stage 0 for each Monday, so many of them won."""
+    values = np.column_stack([np.zeros(n * len(left)), np.repeat(left, n), np.repeat(workdays, n)])
+    at = np.zeros(len(values), dtype=np.int64)
+    y = np.concatenate([np.arange(n) < won for won in wins]).astype(np.float64)
+    return Examples(FeatureMatrix(("stage_rank", "days_left", "workdays_left"), values), y, at, at, at)
+
+
+def curve(seen: Examples) -> RateCurve:
+    fitted = fit_stage_curve(seen, FRAME)
+    assert isinstance(fitted, RateCurve)
+    return fitted
+
+
+def test_the_curve_has_the_tables_rates_at_the_weeks_that_were_seen() -> None:
+    seen = mondays([4.0, 11.0, 18.0], [4.0, 9.0, 14.0], [80, 190, 300])
+    fitted, table = curve(seen), fit_stage_time(seen, FRAME)
+    assert fitted.predict(seen.matrix) == pytest.approx(table.predict(seen.matrix), rel=1e-12)
+
+
+def test_a_week_with_more_working_days_before_the_end_is_likelier() -> None:
+    """Nine and twelve days before the end are both in the second week, with seven and ten working days."""
+    fitted = curve(mondays([4.0, 9.0, 18.0], [4.0, 7.0, 14.0], [80, 140, 280]))
+    asked = mondays([9.0, 10.0, 12.0], [7.0, 8.0, 10.0], [0, 0, 0], n=1).matrix
+    told = fitted.predict(asked)
+    assert (np.diff(told) > 0).all()
+    assert told[2] == pytest.approx(0.1, rel=0.03)  # a constant chance a working day
+
+
+def test_before_the_first_knot_the_chance_falls_with_the_time() -> None:
+    fitted = curve(mondays([4.0, 11.0], [4.0, 9.0], [8, 18]))
+    four, two, none = fitted.predict(mondays([4.0, 2.0, 0.5], [4.0, 2.0, 0.0], [0, 0, 0], n=1).matrix)
+    assert two == pytest.approx(four / 2, rel=0.01)
+    assert none == pytest.approx(four / 8, rel=0.01)
+
+
+def test_the_curve_is_flat_after_the_last_knot_and_knows_unknown_stages() -> None:
+    fitted = curve(mondays([4.0, 11.0], [4.0, 9.0], [8, 18]))
+    asked = np.array([[0.0, 11.0, 9.0], [0.0, 80.0, 60.0], [np.nan, 11.0, 9.0], [1.0, 11.0, 9.0]])
+    told = fitted.predict(FeatureMatrix(("stage_rank", "days_left", "workdays_left"), asked))
+    assert told[0] == pytest.approx(told[1], rel=1e-12)
+    assert told[2] == told[3] == pytest.approx(fitted.rates[2, 1])
+
+
+def test_there_is_no_curve_where_nothing_says_what_is_left() -> None:
+    one_week = mondays([11.0], [9.0], [18])
+    without = rows([0.0, 0.0], [4.0, 11.0])
+    for seen, frame in ((one_week, FRAME), (without, FRAME), (without, Frame("eventual", 2))):
+        assert isinstance(fit_stage_curve(seen, frame), RateTable)
+
+
+def test_weeks_of_holidays_are_no_knots() -> None:
+    fitted = curve(mondays([4.0, 11.0, 18.0], [4.0, 4.0, 9.0], [80, 80, 190]))
+    assert np.exp(fitted.knots).round().tolist() == [4.0, 9.0]
