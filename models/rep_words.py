@@ -13,8 +13,8 @@ from models.rep_patterns import CallFacts, Finding, Pattern, PushFacts, TooLittl
 
 TEMPLATES: Mapping[str, str] = {
     "calls": "in {above} of {periods} what was booked came out above the commit call of week {week}, in {below} "
-    "below; in the median it was {ratio}, and {usual} for the {peers}; it lay above the {peers}'s median in {beyond} and "
-    "below it in {short}",
+    "below; in the median it was {ratio}, and {usual} for the {peers}; it lay above the {peers}'s median in {beyond} "
+    "and below it in {short}",
     "after_quota": "after {early} in which quota was reached {early_days} or more before the end, wins in the first "
     "{push_days} of the next came to {early_wins} on average; after {others} in which it was not, to {other_wins}; for "
     "all reps with a quota, after the same {early}, to {usual}",
