@@ -89,8 +89,9 @@ class TooLittle:
 class RepFindings:
     """What was found, in order of pattern and rep id; no order says who stands out most.
 
-    reps: looked at = compared + too little known. compared, push_compared: reps tested for calls, and for wins after
-    quota. kept: periods of reps that were compared; left_out: those that were not, by reason.
+    reps: looked at. compared, push_compared: reps tested for calls, and for wins after quota; who is neither is in
+    too_little. kept: periods of reps that were compared; left_out: those that were not, by reason. middle: the middle
+    half of the reps compared lies between these multiples of the peers' ratio, None without any.
     """
 
     findings: tuple[Finding, ...]
@@ -100,6 +101,7 @@ class RepFindings:
     push_compared: int
     kept: int
     left_out: Mapping[str, int]
+    middle: tuple[float, float] | None
 
     def of(self, pattern: Pattern) -> tuple[Finding, ...]:
         """Return the findings of one pattern."""
@@ -135,7 +137,8 @@ def find_patterns(facts: RepPeriods, limits: RepPatterns) -> RepFindings:
     deals = facts.closed.sum(axis=1)
     count = np.count_nonzero(~np.isnan(peers.logs), axis=1)
     by_calls = np.flatnonzero((count >= limits.min_periods) & (deals >= limits.min_deals))
-    above, below = t_tests((peers.logs - peers.usual)[by_calls])
+    beside = (peers.logs - peers.usual)[by_calls]
+    above, below = t_tests(beside)
     pushes = _pushes(facts, limits.early_days)
     by_push = _testable(pushes, deals, len(by_calls), limits)
     push = np.array([_push_p(pushes, rep) for rep in by_push.tolist()])
@@ -155,7 +158,15 @@ def find_patterns(facts: RepPeriods, limits: RepPatterns) -> RepFindings:
         push_compared=len(by_push),
         kept=int(count.sum()),
         left_out=left_out | {f"fewer than {PEERS} reps with a call in the period": lonely},
+        middle=_middle(beside),
     )
+
+
+def _middle(beside: Float) -> tuple[float, float] | None:
+    if not len(beside):
+        return None
+    low, high = np.exp(np.quantile(np.nanmean(beside, axis=1), (0.25, 0.75))).tolist()
+    return low, high
 
 
 def _ratios(facts: RepPeriods) -> tuple[Float, dict[str, int]]:

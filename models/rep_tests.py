@@ -39,7 +39,8 @@ def t_tests(x: Float) -> tuple[Float, Float]:
     if pooled <= 0:  # all reps alike in every period: nothing to find
         return np.ones(len(x)), np.ones(len(x))
     prior = prior_df(own / pooled, df)
-    error = np.sqrt((prior * pooled + df * own) / (prior + df) / count)
+    centre = 1 + np.pi / 2 / len(x)  # a median of few reps is itself in doubt
+    error = np.sqrt(centre * (prior * pooled + df * own) / (prior + df) / count)
     found = mean / error
     return np.asarray(t.sf(found, prior + df)), np.asarray(t.cdf(found, prior + df))
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from configs.flags import RepPatterns
 from models.flag_words import some
-from models.rep_patterns import CallFacts, Finding, Pattern, PushFacts, TooLittle
+from models.rep_patterns import CallFacts, Finding, Pattern, PushFacts, RepFindings, TooLittle
 
 TEMPLATES: Mapping[str, str] = {
     "calls": "in {above} of {periods} what was booked came out above the commit call of week {week}, in {below} "
@@ -19,6 +19,7 @@ TEMPLATES: Mapping[str, str] = {
     "{push_days} of the next came to {early_wins} on average; after {others} in which it was not, to {other_wins}; for "
     "all reps with a quota, after the same {early}, to {usual}",
     "no_calls": "too few calls to set beside what was booked",
+    "middle": "half of the reps compared lie between {low} and {high} of their peers' ratio of booked to called",
     "too_little": "too little to tell: {periods} with a call to compare and {deals} closed; {min_periods} and "
     "{min_deals} are needed",
 }
@@ -80,6 +81,14 @@ def _push(push: PushFacts, limits: RepPatterns, noun: str) -> str:
         other_wins=f"{push.other_wins:.1f}",
         usual=f"{push.usual:.1f}",
     )
+
+
+def middle(found: RepFindings) -> str | None:
+    """Return how far reps lie apart anyway, None where none is compared."""
+    if found.middle is None:
+        return None
+    low, high = (f"{ratio * 100:.0f} %" for ratio in found.middle)
+    return TEMPLATES["middle"].format(low=low, high=high)
 
 
 def not_told(rep: TooLittle, limits: RepPatterns, noun: str) -> str:

@@ -15,7 +15,7 @@ from configs.writing import Cell, atomically, write_csv
 from features.periods import EPOCH, instant_text
 from features.rep_periods import RepPeriods, rep_periods
 from models.rep_patterns import Pattern, RepFindings, find_patterns
-from models.rep_words import EXPLANATIONS, TITLES, evidence, not_told
+from models.rep_words import EXPLANATIONS, TITLES, evidence, middle, not_told
 from models.store import writable_folder
 from training.commands import ingest_of
 from training.metrics_command import facts_of
@@ -65,6 +65,9 @@ def _lines(found: RepFindings, facts: RepPeriods, limits: RepPatterns, noun: str
     """Yield every pattern with its title, both mirror images also where one is empty, and what was left out."""
     yield f"as of {as_of}: {len(facts.first_days)} finished {noun}s{_since(facts)}; {found.reps} reps"
     yield NOTICE.format(q=limits.q)
+    apart = middle(found)
+    if apart is not None:
+        yield apart
     for pattern, title in TITLES.items():
         tested = found.push_compared if pattern == Pattern.AFTER_QUOTA else found.compared
         yield f"\n{title}: {len(found.of(pattern)) or 'none'} of {tested} reps compared"
@@ -104,5 +107,6 @@ def _told(found: RepFindings, facts: RepPeriods, listed: list[tuple[Cell, ...]],
         "too_little": len(found.too_little),
         "rep_periods": {"in": found.reps * len(facts.first_days), "kept": found.kept, "left_out": dict(found.left_out)},
         "patterns": {pattern.value: len(found.of(pattern)) for pattern in Pattern},
+        "middle_half": found.middle,
         "rows": [dict(zip(COLUMNS, row, strict=True)) for row in listed],
     }
