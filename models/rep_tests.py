@@ -6,13 +6,14 @@ and what counts is how often a listed pattern is chance, not how often a test is
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import combinations
 from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Bool, Float
+from models.base import Bool, Float, Int
 
 PRIOR_DF = 8.0  # by which a rep's variance leans on all reps', where these are too few to tell how alike they are
 MOST_PRIOR_DF = 30.0  # and at most, where they look alike
@@ -71,13 +72,17 @@ def least_p(early: int, periods: int) -> float:
     return 1 / comb(periods, early)
 
 
+@lru_cache(maxsize=32)  # reps share a few numbers of periods
+def _choices(periods: int, early: int) -> Int:
+    return np.array(list(combinations(range(periods), early)), dtype=np.int64)
+
+
 def permutation_p(values: Float, early: Bool) -> float:
     """Return the share of all choices of as many periods whose values add up to as much as those of the early ones.
 
     values: float64[p]. early: bool[p]. Exact: every choice is tried.
     """
-    chosen = np.array(list(combinations(range(len(values)), int(early.sum()))))
-    sums = values[chosen].sum(axis=1)
+    sums = values[_choices(len(values), int(early.sum()))].sum(axis=1)
     return float(np.mean(sums >= values[early].sum() - 1e-9))
 
 
