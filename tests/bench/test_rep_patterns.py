@@ -32,9 +32,8 @@ def held(what: str, values: np.ndarray, bar: float, above: bool) -> None:
     mean, half = values.mean(), 1.96 * values.std(ddof=1) / np.sqrt(len(values))
     met = mean >= bar if above else mean <= bar
     target = f"at {'least' if above else 'most'} {bar:.2f}"
-    say(
-        f"{'met   ' if met else 'MISSED'}  {what}: {mean:.3f} [{max(mean - half, 0):.3f}, {min(mean + half, 1):.3f}] (target {target})"
-    )
+    between = f"[{max(mean - half, 0):.3f}, {min(mean + half, 1):.3f}]"
+    say(f"{'met   ' if met else 'MISSED'}  {what}: {mean:.3f} {between} (target {target})")
     assert met, what
 
 
