@@ -161,6 +161,45 @@ class OverCalled(FlagRule):
     min_peers: int = Field(default=50, ge=1, le=1_000_000, description="looks at earlier deals called alike, at least")
 
 
+class RepPatterns(Strict):
+    """How a rep's calls compare with what was booked, over finished periods. Opt-in: it is about people."""
+
+    enabled: bool = Field(
+        default=False,
+        description="whether `forecastle rep-patterns` may be run; read docs/rep-patterns.md before it is switched on",
+    )
+    q: float = Field(
+        default=0.10, gt=0, le=0.25, description="share of the listed patterns that may be chance, on average, 0-0.25"
+    )
+    periods: int = Field(default=12, ge=4, le=16, description="finished periods that are looked at, at most")
+    min_periods: int = Field(
+        default=6, ge=4, le=16, description="finished periods with a call of the rep that are compared, at least"
+    )
+    min_deals: int = Field(
+        default=15, ge=1, le=10_000, description="deals of the rep won or lost in the periods looked at, at least"
+    )
+    week: int = Field(
+        default=4, ge=2, le=13, description="the commit call that is compared: the last one known by this week's Monday"
+    )
+    early_days: int = Field(
+        default=14, ge=1, le=366, description="quota counts as reached early so many days before the period's end"
+    )
+    push_days: int = Field(
+        default=10, ge=1, le=28, description="first days of the period after one whose quota was reached early"
+    )
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.min_periods > self.periods:
+            refuse(
+                "contradiction",
+                got=f"min_periods {self.min_periods}, periods {self.periods}",
+                expected="min_periods not above periods",
+                field="min_periods",
+            )
+        return self
+
+
 class Severity(Strict):
     """How far past its threshold a deal must be; below `medium` a flag is low."""
 
@@ -208,3 +247,6 @@ class Flags(Strict):
     amount_cut: AmountCut = Field(default_factory=AmountCut, description="the amount was cut lately")
     under_called: UnderCalled = Field(default_factory=UnderCalled, description="closer than the forecast says")
     over_called: OverCalled = Field(default_factory=OverCalled, description="further than the forecast says")
+    rep_patterns: RepPatterns = Field(
+        default_factory=RepPatterns, description="calls of reps beside what they booked; opt-in, docs/rep-patterns.md"
+    )

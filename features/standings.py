@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.asof import look
+from features.asof import before, look
 from features.periods import Calendar
 from features.reference import CATEGORY_COUNT, LOOKS, MILLION, Events, cell_of, events
 from features.stages import OPEN
@@ -171,6 +171,20 @@ def _moved(cents: Int, rep: Int, day: Int, at: Int, timely: Bool) -> Int:
     moved = cents.copy()
     moved[order[1:]] -= np.where(same, cents[order[:-1]], 0)
     return moved
+
+
+def called_at(calls: Events, reps: int, start: int, as_of: int) -> Int:
+    """Return what each rep had called by an as-of of the period that began at `start`, int64[reps] cents, NAT: nothing.
+
+    calls: events as `calls_of` reads them; calls that were made before the period began do not count.
+    """
+    said = calls.columns
+    rows = slice(before(said["known_at"], start), before(said["known_at"], as_of))
+    mine = (said["timely"][rows] == 1) & (said["rep"][rows] >= 0)
+    rep, moved = said["rep"][rows][mine], said["cents"][rows][mine]
+    total = np.zeros(reps, dtype=np.int64)
+    np.add.at(total, rep, moved)
+    return np.where(np.bincount(rep, minlength=reps) > 0, total, NAT)
 
 
 def misses_of(calls: Events, closes: Events, calendar: Calendar) -> Events:

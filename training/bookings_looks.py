@@ -10,14 +10,15 @@ from configs.errors import ConfigError
 from configs.vocab import Grid, Target
 from features.asof import Requests, before
 from features.periods import DAY, HOUR, Calendar
+from features.standings import called_at
 from features.tables import NAT
 from features.told import told_at
 from features.wins import wins_of
-from models.base import Float, Int
+from models.base import Float
 from models.baselines import PAST_PERIOD
 from training.backtest import Tested
 from training.bookings_baselines import CRM, OF_ROWS
-from training.bookings_past import NO_CALL, Look, Nodes, Past
+from training.bookings_past import Look, Nodes, Past
 from training.prepare import Prepared
 from training.snapshots import weekly_grid
 
@@ -102,6 +103,7 @@ def _look(prepared: Prepared, nodes: Nodes, rates: dict[str, Float], period: int
     asked = Requests(examples.deal[first:stop], examples.as_of[first:stop])
     cents = told_at(prepared.record, asked).amount_cents
     past_days = prepared.facts.column(PAST_PERIOD)[first:stop]
+    start = int(prepared.calendar.starts[period])
     length = int(np.diff(prepared.calendar.days[period : period + 2])[0])
     owner = prepared.record.view(asked).of("history").last("owner")
     p = {name: rate[first:stop] for name, rate in rates.items() if not np.isnan(rate[first:stop]).any()}
@@ -112,17 +114,6 @@ def _look(prepared: Prepared, nodes: Nodes, rates: dict[str, Float], period: int
         rep=np.maximum(owner, -1),
         cents=np.where((cents != NAT) & (cents > 0), cents, 0),
         due=(past_days <= 0) & (past_days > -length),  # NaN, no close date, is neither
-        called=_called(prepared, len(nodes.reps), int(prepared.calendar.starts[period]), as_of),
+        called=called_at(prepared.record.reference.events["calls"], len(nodes.reps), start, as_of),
         p=p if stop > first else {},
     )
-
-
-def _called(prepared: Prepared, reps: int, start: int, as_of: int) -> Int:
-    """Return each rep's standing commit call of the period that began at `start`, int64[r] cents, NO_CALL without."""
-    said = prepared.record.reference.events["calls"].columns
-    rows = slice(before(said["known_at"], start), before(said["known_at"], as_of))
-    mine = (said["timely"][rows] == 1) & (said["rep"][rows] >= 0)
-    rep, moved = said["rep"][rows][mine], said["cents"][rows][mine]
-    total = np.zeros(reps, dtype=np.int64)
-    np.add.at(total, rep, moved)
-    return np.where(np.bincount(rep, minlength=reps) > 0, total, NO_CALL)

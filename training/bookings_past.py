@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.asof import before, team_of
+from features.tables import NAT
 from features.wins import Wins
 from models.base import Bool, Float, Int
 
@@ -84,7 +85,7 @@ class Look:
         return len(self.rep)
 
 
-NO_CALL = int(np.iinfo(np.int64).min)
+NO_CALL = NAT
 
 
 @dataclass(frozen=True)

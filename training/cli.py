@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from configs.options import ConfigPath, Debug, Json, Overrides, read_config, run
+from training.rep_cli import rep_patterns
 
 # What `simulate` writes, and the config whose source.path takes it where it is not any config's.
 SHAPES = {"canonical": "", "salesforce": " of configs/salesforce.yaml"}
@@ -52,6 +53,7 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
     app.command("audit-table")(audit_table)
     app.command("noise-floor")(noise_floor)
+    app.command("rep-patterns")(rep_patterns)
 
 
 def check(config: ConfigPath, overrides: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
