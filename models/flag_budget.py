@@ -45,7 +45,12 @@ def within_budget(
             stake = -1.0 if flag.money_at_stake is None else flag.money_at_stake
             carriers.setdefault(flag.code, []).append((-stake, row))
     kept = {
-        code: _kept(_in_order(rows, before.get(code, ()), limits.keep * allowed), owners, allowed, limits)
+        code: _kept(
+            _in_order(rows, before.get(code, ()) if limits.keep > 1 else (), limits.keep * allowed),
+            owners,
+            allowed,
+            limits,
+        )
         for code, rows in carriers.items()
     }
     shown = [tuple(flag for flag in listed if row in kept[flag.code]) for row, listed in enumerate(flags)]

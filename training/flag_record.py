@@ -118,7 +118,7 @@ def measure(prepared: Prepared, past: Past) -> dict[str, Measured]:
     out = {}
     for code in codes:
         up, within = raised[code], shown[code]
-        record = _record(came[code], up, within, stage, asked.deal, period, limits.min_deals)
+        record = record_of(came[code], up, within, stage, asked.deal, period, limits.min_deals)
         out[code] = Measured(int(up.sum()), int(within.sum()), record)
     return out
 
@@ -246,7 +246,7 @@ def _days_to(found: Outcomes, view: AsOfView) -> Float:
     return np.where(closed, np.where(closed, found.closed_at, view.as_of) - view.as_of, 0) / DAY
 
 
-def _record(
+def record_of(
     came: Came, raised: Bool, shown: Bool, stage: Int, deal: Int, period: Int, fewest: int
 ) -> FlagRecord | None:
     """Return the record of one flag, None where fewer than so many deals carried it."""
