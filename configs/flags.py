@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from configs.base import Strict, refuse
 
+LESS, MORE, SURE = "less", "more", "sure"
+"""How a threshold eases: by the factor `hold`, by its inverse, or as a certainty (distance from 1 by the inverse)."""
+
 
 class FlagRule(Strict):
-    """What every flag has."""
+    """What every flag has. EASING: the thresholds that ease for a deal whose flag is up, each with how it does."""
 
+    EASING: ClassVar[Mapping[str, str]] = {}
     enabled: bool = Field(default=True, description="whether this flag is looked for")
+
+    def eased(self, hold: float) -> Self:
+        """Return the thresholds down to which a flag that is up stays up."""
+        ways = {LESS: lambda x: x * hold, MORE: lambda x: x / hold, SURE: lambda x: 1 - (1 - x) / hold}
+        return self.model_copy(update={name: ways[way](getattr(self, name)) for name, way in self.EASING.items()})
 
 
 class Slipping(FlagRule):
     """The close date is unlikely to hold, or was moved past ends of periods before."""
 
+    EASING: ClassVar[Mapping[str, str]] = {"risk": SURE}
     risk: float = Field(
         default=0.85,
         ge=0.5,
@@ -45,6 +56,7 @@ class Slipping(FlagRule):
 class Stalled(FlagRule):
     """The deal stands in its stage longer than deals that were won stood there."""
 
+    EASING: ClassVar[Mapping[str, str]] = {"times_usual": LESS}
     times_usual: float = Field(
         default=2.5, ge=1, le=100, description="days in the stage from which it is flagged, in means of won deals"
     )
@@ -54,6 +66,7 @@ class Stalled(FlagRule):
 class SingleThreaded(FlagRule):
     """One person of the buyer's on a large deal, where deals that were won had more by then."""
 
+    EASING: ClassVar[Mapping[str, str]] = {"usual_share": LESS, "times_usual_amount": LESS}
     usual_share: float = Field(
         default=0.7,
         ge=0.5,
@@ -68,6 +81,7 @@ class SingleThreaded(FlagRule):
 class Neglected(FlagRule):
     """The buyer wrote last, and our answer takes unusually long."""
 
+    EASING: ClassVar[Mapping[str, str]] = {"times_usual": LESS}
     times_usual: float = Field(
         default=3.0, ge=1, le=100, description="days without an answer from which it is flagged, in means of won deals"
     )
@@ -77,6 +91,7 @@ class Neglected(FlagRule):
 class Disengaged(FlagRule):
     """The buyer is silent for longer than is usual, and it is not we who owe the next word."""
 
+    EASING: ClassVar[Mapping[str, str]] = {"gaps": LESS}
     gaps: float = Field(
         default=6.0,
         ge=1,
@@ -98,6 +113,7 @@ class Overdue(FlagRule):
 class ProcessSkipped(FlagRule):
     """Stages were jumped, or nobody senior is on the deal near the end, where won deals did otherwise."""
 
+    EASING: ClassVar[Mapping[str, str]] = {"most_share": MORE, "senior_share": LESS}
     stages: int = Field(default=1, ge=1, le=100, description="stages jumped from which it is flagged")
     most_share: float = Field(
         default=0.25,
@@ -119,15 +135,32 @@ class ProcessSkipped(FlagRule):
 class AmountCut(FlagRule):
     """The amount was cut lately."""
 
+    EASING: ClassVar[Mapping[str, str]] = {"share": LESS}
     share: float = Field(
         default=0.2, gt=0, lt=1, description="part of the amount cut, net, from which it is flagged, 0-1"
     )
     days: int = Field(default=30, ge=1, le=3650, description="days back in which changes of the amount count")
 
 
+class LikelyDuplicate(FlagRule):
+    """Two open deals of one account that look like the same one."""
+
+    EASING: ClassVar[Mapping[str, str]] = {"amount_within": MORE}
+    days: int = Field(
+        default=30, ge=1, le=3650, description="days before this deal's creation within which the other was created"
+    )
+    amount_within: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="by so much the smaller amount may lie below the larger one, 0-1",
+    )
+
+
 class UnderCalled(FlagRule):
     """The model says in, with margin, where the rep's category or close date says out."""
 
+    EASING: ClassVar[Mapping[str, str]] = {"p": LESS, "gap": LESS}
     p: float = Field(
         default=0.6, gt=0, lt=1, description="probability at the low end of its doubt from which it is flagged, 0-1"
     )
@@ -146,6 +179,7 @@ class UnderCalled(FlagRule):
 class OverCalled(FlagRule):
     """The model says out, with margin, where the rep's category and close date say in."""
 
+    EASING: ClassVar[Mapping[str, str]] = {"p": MORE, "gap": LESS}
     p: float = Field(
         default=0.35, gt=0, lt=1, description="probability at the high end of its doubt up to which it is flagged, 0-1"
     )
@@ -229,6 +263,33 @@ class Flags(Strict):
         description="alert budget of each flag in a file of scores: share of the open deals of an as-of that may carry "
         "it, most money at stake first; the rest is counted; 1: no budget",
     )
+    per_rep: int = Field(
+        default=3,
+        ge=1,
+        le=100_000,
+        description="and deals of one owner that may carry each flag, in a file of scores; deals without an owner are "
+        "not held to it",
+    )
+    keep: float = Field(
+        default=1.5,
+        ge=1,
+        le=100,
+        description="a deal that was within the budget one or two weeks before stays as long as it is among the first "
+        "`keep` times as many; 1: no longer than others",
+    )
+    hold: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="how far thresholds ease for a flag that was up in the last `new_days`, so that it does not come "
+        "and go: its threshold times this; 1: not at all",
+    )
+    new_days: int = Field(
+        default=14,
+        ge=7,
+        le=365,
+        description="days for which a flag is new, from the day it was first seen or became more severe",
+    )
     min_deals: int = Field(
         default=20, ge=1, le=100_000, description="past deals that a usual value must rest on; below it no flag"
     )
@@ -245,8 +306,16 @@ class Flags(Strict):
         default_factory=ProcessSkipped, description="stages jumped, or nobody senior near the end"
     )
     amount_cut: AmountCut = Field(default_factory=AmountCut, description="the amount was cut lately")
+    likely_duplicate: LikelyDuplicate = Field(
+        default_factory=LikelyDuplicate, description="another open deal of the account looks the same"
+    )
     under_called: UnderCalled = Field(default_factory=UnderCalled, description="closer than the forecast says")
     over_called: OverCalled = Field(default_factory=OverCalled, description="further than the forecast says")
     rep_patterns: RepPatterns = Field(
         default_factory=RepPatterns, description="calls of reps beside what they booked; opt-in, docs/rep-patterns.md"
     )
+
+    def eased(self) -> Self:
+        """Return the thresholds down to which flags that are up stay up."""
+        sections = {name: rule for name, rule in self if isinstance(rule, FlagRule)}
+        return self.model_copy(update={name: rule.eased(self.hold) for name, rule in sections.items()})

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from features.periods import DAY, Calendar
 from features.ranks import FEW, Edge, Marked
 from features.settle import compact
+from features.siblings import Siblings
+from features.stages import OPEN
 from features.tables import NAT, Coded, CrmTables, Table
 from features.timeline import Timeline
 from features.timeline import timeline as sort_timeline
@@ -235,6 +237,7 @@ class AsOfView:
 
     deals: facts fixed at creation. timelines: per-deal timelines by name. reference: timelines keyed by other entities.
     stage_count: number of open stages. rep_team: int64, team code by rep code (it has no history), -1 unknown.
+    family: the deals by account, None where the record does not hold all of them.
     """
 
     def __init__(
@@ -246,6 +249,7 @@ class AsOfView:
         calendar: Calendar,
         stage_count: int,
         rep_team: Int,
+        family: Siblings | None = None,
     ) -> None:
         self.requests = requests
         self.as_of = requests.as_of
@@ -255,6 +259,7 @@ class AsOfView:
         self._deals = deals
         self._timelines = timelines
         self._reference = reference
+        self._family = family
         self._seen: dict[str, Seen] = {}
         self._shared: dict[str, object] = {}
         self._exists: Bool = deals.known_at[requests.deal] < requests.as_of
@@ -271,6 +276,27 @@ class AsOfView:
     def about(self, name: str, entity: Int) -> Seen:
         """Return what is visible of reference timeline `name` for `entity` (int64[n]; negative: sees nothing)."""
         return look(self._reference[name], entity, self.as_of)
+
+    def as_ofs(self, requests: Requests) -> AsOfView:
+        """Return what other requests may see of the same record."""
+        parts = (self._deals, self._timelines, self._reference, self.calendar, self.stage_count, self._rep_team)
+        return AsOfView(requests, *parts, self._family)
+
+    def siblings(self, within: int) -> tuple[Int, AsOfView]:
+        """Return the deals of each request's account that were created no later, and at most `within` earlier.
+
+        within: microseconds. Gives int64[k], the request that each belongs to, in order, and what may be seen of it at
+        that request's as-of; only deals that are known by then. None where the record does not hold whole accounts.
+        """
+        none = np.zeros(0, dtype=np.int64)
+        place, other = (none, none) if self._family is None else self._family.of(self.requests.deal, within)
+        asked = Requests(other, self.as_of[place])
+        seen = self.exists()[place] & self.as_ofs(asked).exists()
+        return place[seen], self.as_ofs(asked.take(seen))
+
+    def deal_id(self, row: int) -> str:
+        """Return the CRM's id of a request's deal, "" where the record does not hold whole accounts."""
+        return "" if self._family is None else self._family.name(int(self.requests.deal[row]))
 
     def shared(self, name: str, make: Callable[[], Shared]) -> Shared:
         """Return what `make` gives, made once for this view: what several groups need."""
@@ -289,9 +315,19 @@ class AsOfView:
             return np.where(self._exists, values, np.nan)
         return np.where(self._exists, values, NAT)
 
+    def tells(self, column: str) -> bool:
+        """Whether the record has a fact fixed at creation."""
+        return column in self._deals.columns
+
     def exists(self) -> Bool:
         """Return bool[n]: whether each deal is known at its as-of."""
         return self._exists
+
+    def is_open(self) -> Bool:
+        """Return bool[n]: the deal is known and its last visible row is neither won, lost, merged nor deleted."""
+        outcome = self.of("history").last("outcome")
+        standing: Bool = (outcome == OPEN) | (outcome == NAT)
+        return self.exists() & standing
 
     def days_since_created(self) -> Float:
         """Return the days from the deal's creation to the as-of, NaN where it is not yet known."""

@@ -17,9 +17,10 @@ from features.closes import closes_of
 from features.periods import Calendar
 from features.reference import Events, Reference, Vocabulary, reference_of
 from features.registry import Schema
-from features.stages import OPEN, StageMap
+from features.siblings import Siblings
+from features.stages import StageMap
 from features.standings import book_of, calls_of, misses_of, quotas_of, yields_of
-from features.tables import NAT, Coded, CrmTables, Table
+from features.tables import Coded, CrmTables, Table
 from features.timeline import Bool, Int, Timeline
 from features.usuals import usuals_of
 
@@ -28,7 +29,10 @@ ACCOUNT_FIELDS = ("industry", "size", "region")
 
 @dataclass(frozen=True)
 class Record:
-    """One company's history as timelines. deal_ids: the deals in code order; all else is asked through `view`."""
+    """One company's history as timelines. deal_ids: the deals in code order; all else is asked through `view`.
+
+    family: the deals by account; None for the deals of a request, which may lack others of their account.
+    """
 
     deal_ids: Coded
     deals: DealFacts
@@ -36,6 +40,7 @@ class Record:
     reference: Reference
     calendar: Calendar
     stages: StageMap
+    family: Siblings | None = None
 
     def view(self, requests: Requests) -> AsOfView:
         """Return what these requests may see."""
@@ -48,14 +53,12 @@ class Record:
             self.calendar,
             reference.stage_count,
             reference.vocabulary.rep_team,
+            self.family,
         )
 
     def is_open(self, requests: Requests) -> Bool:
         """Return bool[n]: the deal is known at the as-of and its last visible row is neither won, lost nor deleted."""
-        view = self.view(requests)
-        outcome = view.of("history").last("outcome")
-        standing: Bool = (outcome == OPEN) | (outcome == NAT)
-        return view.exists() & standing
+        return self.view(requests).is_open()
 
 
 def build_record(
@@ -68,14 +71,17 @@ def build_record(
     """Turn tables into a Record; a `reference` (serving) replaces the tables' own vocabulary and closes."""
     vocabulary = reference.vocabulary if reference else vocabulary_of(tables, schema)
     deals = _deal_facts(tables, schema, vocabulary)
+    ids, family = tables.deals.coded("deal_id"), None
     history = history_of(tables.deal_history, tables.deals, stages, vocabulary.values["rep"], calendar)
     activities = activities_of(tables.activities, tables.deals, tables.contacts)
     contacts = contacts_of(tables.contacts, tables.deals)
     if reference is None:
         said = _events(tables, schema, vocabulary, deals, history, activities, contacts, calendar, len(stages.order))
         reference = reference_of(vocabulary, said, schema.dimensions, len(stages.order))
+        account, created = (np.asarray(deals.columns[name], dtype=np.int64) for name in ("account", "created_at"))
+        family = Siblings.among(ids, account, created)
     timelines = {"history": history, "activities": activities, "contacts": contacts}
-    return Record(tables.deals.coded("deal_id"), deals, timelines, reference, calendar, stages)
+    return Record(ids, deals, timelines, reference, calendar, stages, family)
 
 
 def _events(

@@ -7,6 +7,7 @@
 ``timing.json``         the timing head, with ``timing_won.txt`` and ``timing_lost.txt`` (each may be absent)
 ``amount.json``         the amount head, with ``amount_trees.txt`` (each may be absent)
 ``bookings.json``       how far periods come out beside what was expected (may be absent)
+``flags.json``          how right each flag was on past periods (may be absent)
 ``reference.npz``       closed deals known before ``trained_as_of`` (`models.reference_io`)
 ``vocabulary.json``     the entities they are about
 ``calendar.json``       the fiscal periods
@@ -61,6 +62,7 @@ from models.reference_io import REFERENCE, VOCABULARY, plain_json, read_referenc
 from models.store import FORMAT, MANIFEST, read_verified, sha256
 from models.store import Store as Store
 from models.timing import TIMING, TIMING_LOST, TIMING_WON, TimingModel
+from models.track_record import TRACK_RECORD, TrackRecord, read_track_record, track_record_files
 
 GOLDEN_ROWS = 20
 REQUIRED = (CLOSE, REFERENCE, VOCABULARY, CALENDAR, PROFILE, GOLDEN)
@@ -73,6 +75,7 @@ OPTIONAL = {
     AMOUNT: "",
     AMOUNT_TREES: AMOUNT,
     BOOKINGS: AMOUNT,
+    TRACK_RECORD: "",
 }
 """Files that may be absent, each with the file that it means nothing without."""
 
@@ -108,7 +111,8 @@ class Bundle:
     """A loaded model with all it needs; sha names it.
 
     timing, amount: None where the data had too little for that head, it was switched off, or the bundle is of format 1.
-    bookings: None without an amount head, and in a bundle of an earlier version.
+    bookings: None without an amount head, and in a bundle of an earlier version. track_record: of the flags, None in a
+    bundle of an earlier version.
     golden: the rows that every load probes. told: what the CRM told of them, None in a bundle of format 1.
     """
 
@@ -123,6 +127,7 @@ class Bundle:
     amount: AmountModel | None = None
     told: Told | None = None
     bookings: BookingsModel | None = None
+    track_record: TrackRecord | None = None
     sha: str = ""
 
     @property
@@ -148,6 +153,8 @@ def save(bundle: Bundle, folder: Path) -> str:
     }
     if bundle.bookings is not None and bundle.amount is not None:  # it tells nothing without amounts
         files |= bookings_files(bundle.bookings)
+    if bundle.track_record is not None:
+        files |= track_record_files(bundle.track_record)
     for name, data in files.items():
         (folder / name).write_bytes(data)
     about = asdict(bundle.about) | {"stages": bundle.about.stages.to_json()}
@@ -220,6 +227,7 @@ def _assembled(about: About, plan: Plan, files: Mapping[str, bytes], sha: str) -
         heads.amount,
         golden.told,
         read_bookings(files) if BOOKINGS in files else None,
+        read_track_record(files) if TRACK_RECORD in files else None,
         sha,
     )
 

@@ -101,6 +101,7 @@ CLOSER = {
     "alike, while the category is below commit or the close date lies after the period",
     excess="that distance, in `gap` (or in 0.05 where `gap` is less)",
     at_stake=GAP,
+    by_model=True,
     next_look="whether category and close date say what is known of the deal: a cautious call, a date not yet agreed "
     "and a signature that waits for a budget all look alike here",
 )
@@ -126,6 +127,7 @@ FURTHER = {
     "alike, while the category is commit or above and the close date does not lie after the period",
     excess="that distance, in `gap` (or in 0.05 where `gap` is less)",
     at_stake=GAP,
+    by_model=True,
     next_look="what the call rests on that the CRM does not hold: news by phone, a signature under way, a date the "
     "buyer named",
 )

@@ -64,6 +64,7 @@ SLIPS = {
     rule="the close date lies at most `within_days` ahead and the slip risk is `risk` or more; or the close date was "
     "moved past the end of its period `moves` times or more, and at least `times_usual` times as often as in won deals",
     excess="the larger of (1 - `risk`) / (1 - slip risk), and the moves in those from which it is flagged",
+    by_model=True,
     next_look="what is still open before the close date, and what the buyer says of it",
 )
 def slipping(case: Case) -> Raised:

@@ -1,7 +1,10 @@
 """Flags: deals that are not what they look like, each with facts that a manager can check and the usual values.
 
 A flag is a function of the as-of view and of the scores, so it knows nothing of later and a deal has the same flags
-alone and among many. Only the alert budget (`within_budget`) looks at all open deals of an as-of together.
+alone and among many. Only the alert budget (`models.flag_budget`) looks at all open deals of an as-of together.
+
+Flags do not flicker, and need no memory for it: a deal just short of its threshold keeps a flag that it had in the last
+days, which is looked up by asking the same rule of the same deal as of those days.
 
 To add a flag: a function with `flag_rule` in one of `FLAG_MODULES`, and a section of the same name in `configs.flags`.
 Thresholds, documents and contract tests follow from these.
@@ -10,23 +13,24 @@ Thresholds, documents and contract tests follow from these.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
-from math import ceil
 
 import numpy as np
 
 from configs.flags import Flags, Severity
-from features.asof import AsOfView, Seen
-from features.periods import EPOCH, local_days
+from features.asof import AsOfView, Requests, Seen
+from features.periods import DAY, EPOCH, local_days
 from features.rates import Standing, standing
 from features.tables import NAT
 from models.base import Bool, Float, Int
+from models.track_record import FlagRecord
 
-FLAG_MODULES = ("flag_dates", "flag_pace", "flag_people", "flag_calls")
-LOW, MEDIUM, HIGH = "low", "medium", "high"
+FLAG_MODULES = ("flag_dates", "flag_pace", "flag_people", "flag_twins", "flag_calls")
+SEVERITIES = LOW, MEDIUM, HIGH = "low", "medium", "high"
+WEEK = 7
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Flag:
 
     severity: "low", "medium" or "high". evidence: the facts and the usual values. money_at_stake: currency, to the
     cent, None where there is no amount; the rule says of what. first_seen: the first day on whose 00:00 the facts that
-    raise it held, by the usual values of now; None where that cannot be told. next_look: what to look at.
+    raise it held, by the usual values of now; None where that cannot be told. next_look: what to look at. new: whether
+    it is news, see docs/flags.md. track_record: how right this flag was on the company's own past, None: not told.
     """
 
     code: str
@@ -44,6 +49,8 @@ class Flag:
     money_at_stake: float | None
     first_seen: date | None
     next_look: str
+    new: bool = True
+    track_record: FlagRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,22 @@ class Scores:
     slip_risk: Float
     amount: Float
     in_period: bool
+
+    @classmethod
+    def unknown(cls, n: int, in_period: bool) -> Scores:
+        """Return what is said where no model is asked."""
+        nothing = np.full(n, np.nan)
+        return cls(nothing, nothing, nothing, nothing, nothing, in_period)
+
+    def each(self, change: Callable[[Float], Float]) -> Scores:
+        """Return what a function makes of every column."""
+        columns = (change(column) for column in (self.p, self.low, self.high, self.slip_risk, self.amount))
+        p, low, high, slip_risk, amount = columns
+        return Scores(p, low, high, slip_risk, amount, self.in_period)
+
+
+Says = Callable[[AsOfView], Scores]
+"""What the model says of other requests of the same record."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +169,7 @@ class Rule:
 
     templates: its sentences by name, with fields in braces. at_stake: what its money is, in words.
     rule: when it is raised. excess: what its severity goes by. next_look: what to look at, never what to do.
+    by_model: whether it is raised by what the model says, and not by facts alone.
     """
 
     code: str
@@ -155,6 +179,7 @@ class Rule:
     at_stake: str
     next_look: str
     find: Find
+    by_model: bool = False
 
 
 FLAGS: dict[str, Rule] = {}
@@ -162,14 +187,21 @@ EXPECTED = "the probability times what the deal brings if it is won"
 
 
 def flag_rule(
-    code: str, *, templates: Mapping[str, str], rule: str, excess: str, next_look: str, at_stake: str = EXPECTED
+    code: str,
+    *,
+    templates: Mapping[str, str],
+    rule: str,
+    excess: str,
+    next_look: str,
+    at_stake: str = EXPECTED,
+    by_model: bool = False,
 ) -> Callable[[Find], Find]:
     """Register a flag; see `Rule`."""
 
     def register(find: Find) -> Find:
         if code in FLAGS and FLAGS[code].find.__module__ != find.__module__:
             raise ValueError(f"flag {code!r} is registered twice")
-        FLAGS[code] = Rule(code, templates, rule, excess, at_stake, next_look, find)
+        FLAGS[code] = Rule(code, templates, rule, excess, at_stake, next_look, find, by_model)
         return find
 
     return register
@@ -182,31 +214,106 @@ def load_flags() -> Mapping[str, Rule]:
     return FLAGS
 
 
-def find_flags(view: AsOfView, scores: Scores, limits: Flags) -> list[tuple[Flag, ...]]:
-    """Return the flags of every request, in the order of the registry; nothing where they are switched off."""
+def find_flags(view: AsOfView, scores: Scores, limits: Flags, says: Says | None = None) -> list[tuple[Flag, ...]]:
+    """Return the flags of every request, in the order of the registry; nothing where they are switched off.
+
+    says: asks the model of earlier days; without it flags that go by the model are not held, and are new.
+    """
     found: list[list[Flag]] = [[] for _ in range(len(view))]
     if not limits.enabled or not found:
         return [tuple(listed) for listed in found]
     case = Case(view, scores, limits)
+    for by_model in (False, True):
+        looked = _looked(case, by_model, says)
+        for look in looked:
+            for row in np.flatnonzero(look.where).tolist():
+                found[row].append(look.flag(row, case))
+    order = {code: place for place, code in enumerate(FLAGS)}
+    return [tuple(sorted(listed, key=lambda flag: order[flag.code])) for listed in found]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a rule found, and what it had found before.
+
+    raised: by the thresholds; eased: by those that a flag that is up is held to. held: bool[n], up by the latter alone.
+    before: float64[n], the excess `new_days` ago, 0 where it was not up.
+    """
+
+    rule: Rule
+    raised: Raised
+    eased: Raised
+    held: Bool
+    before: Float
+
+    @property
+    def where(self) -> Bool:
+        return self.raised.where | self.held
+
+    @cached_property
+    def first(self) -> Int:
+        since = self.raised.since()
+        return np.where(self.held, self.eased.since(), since) if self.held.any() else since
+
+    def flag(self, row: int, case: Case) -> Flag:
+        """Make the flag of one request."""
+        held, levels = bool(self.held[row]), case.limits.severity
+        raised = self.eased if held else self.raised
+        severity = LOW if held else severity_of(float(raised.excess[row]), levels)
+        day, today, before = int(self.first[row]), int(case.today[row]), float(self.before[row])
+        worse = before > 0 and SEVERITIES.index(severity) > SEVERITIES.index(severity_of(before, levels))
+        lately = before == 0 if day == NAT else today - day <= case.limits.new_days
+        return Flag(
+            self.rule.code,
+            severity,
+            raised.says(row),
+            _cents(float(raised.at_stake[row])),
+            None if day == NAT else EPOCH + timedelta(days=min(day, today)),
+            self.rule.next_look,
+            lately or worse,
+        )
+
+
+def _looked(case: Case, by_model: bool, says: Says | None) -> list[_Found]:
+    """Ask the rules that go by the model, or those that do not, of now and of the days before."""
+    limits, eased_limits = case.limits, case.limits.eased()
+    eased_case = Case(case.view, case.scores, eased_limits)
+    found = []
     for code, rule in load_flags().items():
-        if not getattr(limits, code).enabled:
+        if rule.by_model != by_model or not getattr(limits, code).enabled:
             continue
-        raised = rule.find(case)
-        if not raised.where.any():
-            continue
-        since = raised.since()
-        first = np.where(since == NAT, NAT, np.minimum(since, case.today))
-        for row in np.flatnonzero(raised.where).tolist():
-            flag = Flag(
-                code,
-                severity_of(float(raised.excess[row]), limits.severity),
-                raised.says(row),
-                _cents(float(raised.at_stake[row])),
-                None if first[row] == NAT else EPOCH + timedelta(days=int(first[row])),
-                rule.next_look,
-            )
-            found[row].append(flag)
-    return [tuple(listed) for listed in found]
+        raised, eased = rule.find(case), rule.find(eased_case)
+        if raised.where.any() or eased.where.any():
+            n = len(case.view)
+            found.append(_Found(rule, raised, eased, np.zeros(n, dtype=bool), np.zeros(n)))
+    if found and (says is not None or not by_model):
+        for days in sorted({*range(WEEK, limits.new_days, WEEK), limits.new_days}):
+            _look_back(case, eased_limits, found, days, says if by_model else None)
+    return found
+
+
+def _look_back(case: Case, eased: Flags, found: list[_Found], days: int, says: Says | None) -> None:
+    """Note which flags were up so many days before; only deals that were open then are asked about."""
+    last = days == case.limits.new_days
+    short = np.any([look.eased.where & ~look.raised.where for look in found], axis=0)
+    wanted = np.any([look.where | short for look in found], axis=0) if last else short
+    now = case.view.requests
+    then = now.as_of - days * DAY
+    rows = np.flatnonzero(wanted & (then >= case.view.calendar.starts[0]))
+    view = case.view.as_ofs(Requests(now.deal[rows], then[rows]))
+    was_open = np.flatnonzero(view.is_open())
+    if not len(was_open):
+        return
+    rows, view = rows[was_open], view.as_ofs(view.requests.take(was_open))
+    scores = Scores.unknown(len(view), case.scores.in_period) if says is None else says(view)
+    earlier, easier = Case(view, scores, case.limits), Case(view, scores, eased)
+    for look in found:
+        up = look.rule.find(earlier)
+        held = rows[up.where]
+        look.held[held] |= look.eased.where[held] & ~look.raised.where[held]
+        if last:
+            still = look.rule.find(easier)
+            look.before[rows] = np.where(up.where, up.excess, np.where(still.where, 1.0, 0.0))
 
 
 def severity_of(excess: float, limits: Severity) -> str:
@@ -216,28 +323,3 @@ def severity_of(excess: float, limits: Severity) -> str:
 
 def _cents(amount: float) -> float | None:
     return None if amount != amount else round(amount, 2)
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Of one flag at one as-of: how many deals raise it, and how many of those the budget lets through."""
-
-    raised: int
-    shown: int
-
-
-def within_budget(flags: Sequence[tuple[Flag, ...]], share: float) -> tuple[list[tuple[Flag, ...]], dict[str, Tally]]:
-    """Keep each flag on so many deals as the alert budget allows, most money at stake first, and count the rest.
-
-    flags: of all open deals of one as-of. share: of these deals, rounded up. Where money is equal the earlier deal
-    stays; a deal without an amount comes last.
-    """
-    allowed = len(flags) if share >= 1 else ceil(share * len(flags))
-    carriers: dict[str, list[tuple[float, int]]] = {}
-    for row, listed in enumerate(flags):
-        for flag in listed:
-            stake = -1.0 if flag.money_at_stake is None else flag.money_at_stake
-            carriers.setdefault(flag.code, []).append((-stake, row))
-    kept = {code: {row for _, row in sorted(rows)[:allowed]} for code, rows in carriers.items()}
-    shown = [tuple(flag for flag in listed if row in kept[flag.code]) for row, listed in enumerate(flags)]
-    return shown, {code: Tally(len(rows), len(kept[code])) for code, rows in sorted(carriers.items())}

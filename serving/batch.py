@@ -20,13 +20,13 @@ from features.periods import DAY
 from features.record import Record
 from features.tables import NAT
 from models.bundle import Bundle
-from models.flags import Tally, within_budget
+from models.flag_budget import LOOK_BACK, NOBODY, Incumbents, Tally, carriers_of, within_budget
 from models.store import writable_folder
 from serving.answers import EPOCH, MICROSECOND, PROBABILITY, iso
 from serving.facts import last_fact
 from serving.fits import load_fitting
 from serving.refresh import Sourced, sourced
-from serving.scoring import DealScore, flag_json, reason_json, scorable, score
+from serving.scoring import DealScore, flag_json, flags_of, reason_json, scorable, score
 from serving.table_files import Kind, write_table
 
 SCHEMA_VERSION = 3
@@ -35,6 +35,10 @@ SCHEMA_VERSION = 3
 SUFFIXES = (".csv", ".parquet")
 QUIET = 7 * DAY  # for so long a source may have nothing to tell
 Progress = Callable[[str], None]
+OTHER_LIMITS = (
+    "how right flags were is left out: training measured it under other settings of flags than the config has now, "
+    "or on too few deals"
+)
 CLOSE_DATES = ("close_date_p10", "close_date_p50", "close_date_p90")
 FLOATS = (*PROBABILITY.values(), "p_won", "p_lost", "p_open", "amount_expected", "slip_risk")
 KINDS: dict[str, Kind] = {"score": "int64", "schema_version": "int64", **dict.fromkeys(FLOATS, "float64")}
@@ -127,12 +131,16 @@ def score_file(
     as_ofs = tuple(dict.fromkeys(as_ofs))
     bundle = load_fitting(config, model, progress)
     check_as_of(bundle, as_ofs, in_sample)
+    if bundle.track_record is not None and config.flags.enabled and not bundle.track_record.under(config.flags):
+        progress(OTHER_LIMITS)
     progress(f"model {bundle.version}; reading the source")
     seen = sourced(config, bundle)
     scores: list[list[DealScore]] = []
     tallies: list[Mapping[str, Tally]] = []
     for as_of in as_ofs:
-        listed, tally = budgeted(score_open(seen, bundle, as_of, config.flags), config.flags.share)
+        listed, tally = budgeted(
+            seen.record, bundle, score_open(seen, bundle, as_of, config.flags), as_of, config.flags
+        )
         scores.append(listed)
         tallies.append(tally)
         if warning := stale_source(seen, as_of, config.time_zone):
@@ -153,12 +161,35 @@ def score_open(seen: Sourced, bundle: Bundle, as_of: int, flags: Flags | None = 
     return score(seen.record, asked, bundle, True, last_fact(known_before(seen.tables, as_of)), flags)
 
 
-def budgeted(scores: Sequence[DealScore], share: float) -> tuple[list[DealScore], dict[str, Tally]]:
+def budgeted(
+    record: Record, bundle: Bundle, scores: Sequence[DealScore], as_of: int, limits: Flags
+) -> tuple[list[DealScore], dict[str, Tally]]:
     """Keep the flags of all open deals of an as-of that the alert budget lets through, and count all of them."""
-    if any(one.flags is None for one in scores):
+    if not scores or any(one.flags is None for one in scores):
         return list(scores), {}
-    kept, tally = within_budget([one.flags or () for one in scores], share)
+    asked = open_deals(record, as_of)
+    before = _shown_before(record, bundle, asked, limits)
+    kept, tally = within_budget([one.flags or () for one in scores], _owners(record, asked), limits, before)
     return [replace(one, flags=flags) for one, flags in zip(scores, kept, strict=True)], tally
+
+
+def _shown_before(record: Record, bundle: Bundle, asked: Requests, limits: Flags) -> Incumbents:
+    """Return which of these deals the budget alone would have let through before, by what was known then."""
+    place = {deal: row for row, deal in enumerate(asked.deal.tolist())}
+    found: dict[str, set[int]] = {}
+    for days in LOOK_BACK if limits.keep > 1 and limits.share < 1 else ():
+        as_of = int(asked.as_of[0]) - days * DAY
+        then = open_deals(record, as_of) if as_of >= record.calendar.starts[0] else asked.take(slice(0))
+        shown, _ = within_budget(flags_of(record, then, bundle, limits), _owners(record, then), limits)
+        for code, rows in carriers_of(shown).items():
+            found.setdefault(code, set()).update(place[deal] for deal in then.deal[rows].tolist() if deal in place)
+    return found
+
+
+def _owners(record: Record, asked: Requests) -> list[int]:
+    """Return the code of each deal's owner, `NOBODY` where none is known."""
+    owner = record.view(asked).of("history").last("owner")
+    return [NOBODY if code == NAT else code for code in owner.tolist()]
 
 
 def _added(tallies: Sequence[Mapping[str, Tally]]) -> dict[str, Tally]:

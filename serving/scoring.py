@@ -28,6 +28,7 @@ from models.explain import Reason, explain
 from models.flags import Flag, Scores, find_flags
 from models.heads import Prediction
 from models.timing import Outlook
+from models.track_record import record_json
 
 STALE_AFTER = 7 * DAY
 """Reference facts this much older than the as-of are named: a week of closes is missing from the rates."""
@@ -148,9 +149,35 @@ def flagged(
     """Return the flags of every request, each None where they are not looked for; no alert budget holds here."""
     if limits is None or not limits.enabled:
         return [None] * len(requests)
-    doubt, unknown = bundle.model.doubt, np.full(len(requests), np.nan)
+    return _flagged(record, requests, bundle, _scores(bundle, said), limits)
+
+
+def flags_of(record: Record, requests: Requests, bundle: Bundle, limits: Flags) -> list[tuple[Flag, ...]]:
+    """Return the flags of every request, which must be open deals, without scoring them otherwise."""
+    if not len(requests):
+        return []
+    return _flagged(record, requests, bundle, _asked(record, requests, bundle), limits)
+
+
+def _flagged(
+    record: Record, requests: Requests, bundle: Bundle, scores: Scores, limits: Flags
+) -> list[tuple[Flag, ...]]:
+    found = find_flags(record.view(requests), scores, limits, lambda view: _asked(record, view.requests, bundle))
+    records = bundle.track_record.under(limits) if bundle.track_record is not None else {}
+    return [tuple(replace(flag, track_record=records.get(flag.code)) for flag in listed) for listed in found]
+
+
+def _asked(record: Record, requests: Requests, bundle: Bundle) -> Scores:
+    """Ask the heads of some requests."""
+    matrix = build_features(record, requests, bundle.plan)
+    return _scores(bundle, bundle.heads.predict(matrix, told_at(record, requests)))
+
+
+def _scores(bundle: Bundle, said: Prediction) -> Scores:
+    """Return what the flags ask of the heads."""
+    doubt, unknown = bundle.model.doubt, np.full(len(said.p), np.nan)
     low, high = (unknown, unknown) if doubt is None else (said.p * doubt.low, said.p * doubt.high)
-    scores = Scores(
+    return Scores(
         p=said.p,
         low=low,
         high=high,
@@ -158,7 +185,6 @@ def flagged(
         amount=unknown if said.amount is None else said.amount,
         in_period=bundle.about.target == "in_period",
     )
-    return find_flags(record.view(requests), scores, limits)
 
 
 def scorable(record: Record, requests: Requests) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -273,6 +299,8 @@ def flag_json(flags: tuple[Flag, ...] | None) -> list[dict[str, Any]] | None:
             "money_at_stake": flag.money_at_stake,
             "first_seen": None if flag.first_seen is None else flag.first_seen.isoformat(),
             "next_look": flag.next_look,
+            "new": flag.new,
+            "track_record": record_json(flag.track_record),
         }
         for flag in flags
     ]

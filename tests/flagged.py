@@ -22,7 +22,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Open:
-    """An open deal: rows of its history, contacts and activities (deal_id is put in), and what the model says of it."""
+    """An open deal: rows of its history, contacts and activities (deal_id is put in), and what the model says of it.
+
+    twin: history of another deal of its account.
+    """
 
     history: Sequence[Row]
     contacts: Sequence[Row]
@@ -30,7 +33,7 @@ class Open:
     p: float = 0.5
     slip_risk: float = 0.2
     amount: float = float("nan")
-    later: Sequence[Row] = field(default=())
+    twin: Sequence[Row] = field(default=())
 
 
 def state(day: str, stage: str, **more: Any) -> Row:
@@ -88,6 +91,7 @@ SICK: dict[tuple[str, str], Open] = {
         contacts=(STAFF, OTHER),
     ),
     ("amount_cut", "cut"): history({}, demo(), {"known_at": "2024-05-06", "amount": 10_000}),
+    ("likely_duplicate", "twin"): replace(HEALTHY, twin=(state("2024-04-10", "Qualify", amount=20_500),)),
     ("under_called", "closer"): replace(history({"forecast_category": "pipeline"}, demo()), p=0.9),
     ("over_called", "further"): replace(HEALTHY, p=0.05),
 }
@@ -102,7 +106,11 @@ def tables_of(deals: dict[str, Open], past: int = PAST, later: bool = False) -> 
         _closed(rows, f"lost-{k}", won=False)
     for name, deal in deals.items():
         created = deal.history[0]["known_at"]
-        rows["deals"].append({"deal_id": name, "account_id": "Acme Corp", "created_at": created})
+        rows["deals"].append({"deal_id": name, "account_id": f"Acme Corp {name}", "created_at": created})
+        if deal.twin:
+            born = deal.twin[0]["known_at"]
+            rows["deals"].append({"deal_id": f"{name}-2", "account_id": f"Acme Corp {name}", "created_at": born})
+            rows["deal_history"] += [{"deal_id": f"{name}-2", **row} for row in deal.twin]
         told = {"deal_history": deal.history, "contacts": deal.contacts, "activities": deal.activities}
         for table, listed in told.items():
             rows[table] += [{"deal_id": name, **row} for row in listed]

@@ -290,6 +290,18 @@ def flag_sentences() -> str:
     return _table(("code", "evidence"), rows)
 
 
+def flag_easing() -> str:
+    """Return a row per threshold that eases for a flag that is up, with what it eases to by default."""
+    limits = Flags()
+    rows = []
+    for code in load_flags():
+        section = getattr(limits, code)
+        eased = section.eased(limits.hold)
+        for name in section.EASING:
+            rows.append((f"`{code}`", f"`{name}`", f"{getattr(section, name):g}", f"{getattr(eased, name):.4g}"))
+    return _table(("code", "threshold", "raised from", "stays up to"), rows)
+
+
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "features": lambda: feature_table(ANY_COMPANY),
     "errors": error_table,
@@ -297,6 +309,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "config": config_table,
     "flag-rules": flag_table,
     "flag-sentences": flag_sentences,
+    "flag-easing": flag_easing,
     "mapping-files": lambda: mapping_table("files"),
     "mapping-event-log": lambda: mapping_table("event_log"),
     "mapping-salesforce": lambda: mapping_table("salesforce"),

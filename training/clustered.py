@@ -36,6 +36,19 @@ def mean(values: Float, deal: Int) -> Estimate:
     return Estimate(centre, error, centre - Z95 * error, centre + Z95 * error)
 
 
+def share(hit: Float, deal: Int) -> Estimate:
+    """Return the share of rows that hit (float64[n] of 0 and 1, n >= 1), with Wilson's interval.
+
+    Rows count for as many as would be as uncertain were each alone; where all are alike, for as many as the deals.
+    """
+    told, deals = mean(hit, deal), float(len(np.unique(deal)))
+    p = told.value
+    n = min(p * (1 - p) / told.error**2, float(len(hit))) if told.error > 0 else deals
+    z2 = Z95**2
+    centre, half = (p + z2 / (2 * n)) / (1 + z2 / n), Z95 / (1 + z2 / n) * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    return Estimate(p, told.error, max(float(centre - half), 0.0), min(float(centre + half), 1.0))
+
+
 def level(y: Float, p: Float, deal: Int) -> Estimate:
     """Return sum p / sum y with an interval made in its logarithm; unknown where nothing was won."""
     won, said = float(y.sum()), float(p.sum())

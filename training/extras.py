@@ -34,11 +34,12 @@ NO_HEADS: Heads = MappingProxyType({})
 
 def heads_of(config: Config) -> Heads:
     """Return the heads that a config's backtest walks along with the close model."""
-    from training import amount_section, bookings_section, timing_section
+    from training import amount_section, bookings_section, flag_section, timing_section
 
     heads: dict[str, Head] = {}
     if config.timing.enabled:
         heads[timing_section.NAME] = Head(timing_section.fit_and_foretell, timing_section.sections)
     heads[amount_section.NAME] = Head(amount_section.fit_and_expect, amount_section.sections)
     heads[bookings_section.NAME] = Head(bookings_section.forecast_looks, bookings_section.sections, own_rows=True)
+    heads[flag_section.NAME] = Head(flag_section.nothing, flag_section.sections)
     return heads

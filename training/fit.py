@@ -23,6 +23,7 @@ from training.amount_fit import try_amount
 from training.bookings_fit import fit_bookings
 from training.cuts import fit_on, ground_at
 from training.fingerprint import fingerprint as fingerprint
+from training.flag_record import SLIPPING, past_of, track_record
 from training.prepare import Prepared
 from training.timing_fit import try_timing
 
@@ -50,7 +51,9 @@ def fit_bundle(
     if amount is None:
         tell(f"no amount_expected: {why}")
     bookings = fit_bookings(prepared, ground, notes, amount) if amount is not None else None
-    return make_bundle(prepared, model, ground.rows, data_fingerprint, timing, amount, bookings), notes
+    bundle = make_bundle(prepared, model, ground.rows, data_fingerprint, timing, amount, bookings)
+    unmeasured = (SLIPPING,) if timing is not None else ()
+    return replace(bundle, track_record=track_record(prepared, past_of(prepared, ground, notes), unmeasured)), notes
 
 
 def make_bundle(

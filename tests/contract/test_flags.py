@@ -120,9 +120,12 @@ def test_it_can_be_switched_off(code: str) -> None:
     assert {flag.code for flags in left.values() for flag in flags} == set(CODES) - {code}
 
 
-@pytest.mark.parametrize("code", [code for code in CODES if code != "overdue"])
+NEED_NO_PAST = {"overdue", "likely_duplicate"}
+
+
+@pytest.mark.parametrize("code", [code for code in CODES if code not in NEED_NO_PAST])
 def test_without_a_past_nothing_is_unusual(code: str) -> None:
     """Below the least number of past deals there is no usual value, and no flag that needs one."""
     deals = {name: deal for name, deal in EVERY.items() if name.startswith(f"{code}-") and not name.endswith("-risk")}
     young = flags_of(deals, made=record(tables_of(deals, past=19)))
-    assert {flag.code for flags in young.values() for flag in flags} <= {"overdue"}
+    assert {flag.code for flags in young.values() for flag in flags} <= NEED_NO_PAST

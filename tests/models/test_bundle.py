@@ -145,6 +145,18 @@ def test_a_file_that_others_need_must_be_listed(folder: Path, names: tuple[str, 
         load(folder)
 
 
+def test_a_bundle_of_before_has_no_record_of_its_flags(world: World, folder: Path) -> None:
+    assert load(folder).track_record == world.bundle.track_record is not None
+    rewrite(folder, MANIFEST, without("flags.json"))
+    assert load(folder).track_record is None
+
+
+def test_a_record_without_figures_is_refused(folder: Path) -> None:
+    rewrite(folder, "flags.json", lambda told: told | {"by_code": {"stalled": {"precision": 0.5}}})
+    with pytest.raises(BundleDamagedError, match="do not hold a model"):
+        load(folder)
+
+
 @pytest.mark.parametrize("names", [("amount_trees.txt",), ("timing_won.txt", "timing_lost.txt"), ("trees.txt",)])
 def test_golden_rows_find_trees_that_are_gone(folder: Path, names: tuple[str, ...]) -> None:
     """The files that are left are whole, and the manifest agrees with them: only the answers tell."""

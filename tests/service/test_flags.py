@@ -11,6 +11,7 @@ import pytest
 
 from configs.flags import Flags
 from features.asof import Requests, known_before
+from features.periods import DAY
 from features.record import build_record
 from serving.answers import answer
 from serving.batch import budgeted, open_deals, score_file, score_open
@@ -18,6 +19,7 @@ from serving.scoring import DealScore, flag_json, score
 from tests.served import World, posted
 
 pytestmark = pytest.mark.timeout(120)
+MEMBERS = {"code", "severity", "evidence", "money_at_stake", "first_seen", "next_look", "new", "track_record"}
 WIDE = Flags.model_validate({"stalled": {"times_usual": 1.5}, "slipping": {"risk": 0.6}, "under_called": {"p": 0.3}})
 
 
@@ -92,16 +94,52 @@ def test_a_file_keeps_to_the_budget_and_counts_the_rest(world: World, tmp_path: 
         shown = {row["deal_id"]: json.loads(row["flags"]) for row in csv.DictReader(file)}
     for code, tally in written.flags.items():
         assert tally.raised == sum(flag.code == code for one in every for flag in one.flags or ())
-        assert tally.shown == min(tally.raised, most) == sum(f["code"] == code for fs in shown.values() for f in fs)
+        assert tally.shown <= min(tally.raised, most)
+        assert tally.shown == sum(f["code"] == code for fs in shown.values() for f in fs)
         assert f"{code} {tally.shown} of {tally.raised}" in said[-1]
     assert [flags for flags in shown.values() if flags]
     for flags in shown.values():
         for flag in flags:
-            assert set(flag) == {"code", "severity", "evidence", "money_at_stake", "first_seen", "next_look"}
+            assert set(flag) == MEMBERS
 
 
 def test_without_a_budget_nothing_is_left_out(world: World) -> None:
     every = score_open(world.seen, world.bundle, world.as_of, Flags())
-    kept, tally = budgeted(every, 1.0)
+    kept, tally = budgeted(world.seen.record, world.bundle, every, world.as_of, Flags(share=1.0))
     assert kept == every
     assert all(of.raised == of.shown for of in tally.values())
+
+
+def test_the_record_stands_beside_flags_of_its_own_thresholds_alone(world: World) -> None:
+    record = world.bundle.track_record
+    assert record is not None
+    own = [
+        flag
+        for one in score_open(world.seen, world.bundle, world.as_of, world.config.flags)
+        for flag in one.flags or ()
+    ]
+    assert all(flag.track_record == record.by_code.get(flag.code) for flag in own)
+    assert any(flag.track_record is not None for flag in own)
+    other = [flag for one in score_open(world.seen, world.bundle, world.as_of, WIDE) for flag in one.flags or ()]
+    assert other
+    assert all(flag.track_record is None for flag in other)
+
+
+def test_a_list_keeps_what_it_showed_in_the_weeks_before(world: World) -> None:
+    """With a wide `keep` every deal that was within the budget a week ago, and still has its flag, stays within it."""
+    limits = Flags(share=0.03, keep=100, per_rep=1000)
+    record, now, then = world.seen.record, world.as_of, world.as_of - 7 * DAY
+    every, earlier = (score_open(world.seen, world.bundle, at, limits) for at in (now, then))
+    plain = limits.model_copy(update={"keep": 1.0})
+    (shown, _), (steady, tally), (before, _) = (
+        budgeted(record, world.bundle, scores, at, of)
+        for scores, at, of in ((every, now, plain), (every, now, limits), (earlier, then, plain))
+    )
+    pairs = {
+        name: {(one.deal_id, flag.code) for one in scores for flag in one.flags or ()}
+        for name, scores in (("raised", every), ("shown", shown), ("steady", steady), ("before", before))
+    }
+    old = pairs["before"] & pairs["raised"]
+    assert old - pairs["shown"], "some would have gone"
+    assert len(old & pairs["steady"]) > len(old & pairs["shown"])
+    assert all(t.shown <= -(-len(every) * 3 // 100) for t in tally.values())
