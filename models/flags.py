@@ -25,7 +25,7 @@ from features.rates import Standing, standing
 from features.tables import NAT
 from models.base import Bool, Float, Int
 
-FLAG_MODULES = ("flag_dates", "flag_pace", "flag_people", "flag_calls")
+FLAG_MODULES = ("flag_dates", "flag_pace", "flag_people", "flag_silence", "flag_calls")
 LOW, MEDIUM, HIGH = "low", "medium", "high"
 
 
@@ -35,7 +35,8 @@ class Flag:
 
     severity: "low", "medium" or "high". evidence: the facts and the usual values. money_at_stake: currency, to the
     cent, None where there is no amount; the rule says of what. first_seen: the first day on whose 00:00 the facts that
-    raise it held, by the usual values of now; None where that cannot be told. next_look: what to look at.
+    raise it held, by the usual values of now; None where that cannot be told. next_look: what to look at. rank: what an
+    alert budget goes by, the largest first; None: the money at stake.
     """
 
     code: str
@@ -44,6 +45,7 @@ class Flag:
     money_at_stake: float | None
     first_seen: date | None
     next_look: str
+    rank: float | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Raised:
 
     where: bool[n]. excess: float64[n], how many times its threshold a deal has reached. since: gives int64[n], local
     days, NAT where it cannot be told; asked only where something is raised. says: the evidence of a row. at_stake:
-    float64[n], currency, NaN where not known.
+    float64[n], currency, NaN where not known. rank: float64[n], what an alert budget goes by; None: the money.
     """
 
     where: Bool
@@ -135,6 +137,7 @@ class Raised:
     since: Callable[[], Int]
     says: Callable[[int], str]
     at_stake: Float
+    rank: Float | None = None
 
 
 Find = Callable[[Case], Raised]
@@ -145,7 +148,8 @@ class Rule:
     """A registered flag.
 
     templates: its sentences by name, with fields in braces. at_stake: what its money is, in words.
-    rule: when it is raised. excess: what its severity goes by. next_look: what to look at, never what to do.
+    rule: when it is raised. excess: what its severity goes by. first: whom an alert budget keeps. next_look: what to
+    look at, never what to do.
     """
 
     code: str
@@ -153,23 +157,32 @@ class Rule:
     rule: str
     excess: str
     at_stake: str
+    first: str
     next_look: str
     find: Find
 
 
 FLAGS: dict[str, Rule] = {}
 EXPECTED = "the probability times what the deal brings if it is won"
+MONEY = "most money at stake"
 
 
 def flag_rule(
-    code: str, *, templates: Mapping[str, str], rule: str, excess: str, next_look: str, at_stake: str = EXPECTED
+    code: str,
+    *,
+    templates: Mapping[str, str],
+    rule: str,
+    excess: str,
+    next_look: str,
+    at_stake: str = EXPECTED,
+    first: str = MONEY,
 ) -> Callable[[Find], Find]:
     """Register a flag; see `Rule`."""
 
     def register(find: Find) -> Find:
         if code in FLAGS and FLAGS[code].find.__module__ != find.__module__:
             raise ValueError(f"flag {code!r} is registered twice")
-        FLAGS[code] = Rule(code, templates, rule, excess, at_stake, next_look, find)
+        FLAGS[code] = Rule(code, templates, rule, excess, at_stake, first, next_look, find)
         return find
 
     return register
@@ -204,6 +217,7 @@ def find_flags(view: AsOfView, scores: Scores, limits: Flags) -> list[tuple[Flag
                 _cents(float(raised.at_stake[row])),
                 None if first[row] == NAT else EPOCH + timedelta(days=int(first[row])),
                 rule.next_look,
+                None if raised.rank is None else float(raised.rank[row]),
             )
             found[row].append(flag)
     return [tuple(listed) for listed in found]
@@ -227,17 +241,22 @@ class Tally:
 
 
 def within_budget(flags: Sequence[tuple[Flag, ...]], share: float) -> tuple[list[tuple[Flag, ...]], dict[str, Tally]]:
-    """Keep each flag on so many deals as the alert budget allows, most money at stake first, and count the rest.
+    """Keep each flag on so many deals as the alert budget allows, by rank or most money at stake first; count the rest.
 
-    flags: of all open deals of one as-of. share: of these deals, rounded up. Where money is equal the earlier deal
-    stays; a deal without an amount comes last.
+    flags: of all open deals of one as-of. share: of these deals, rounded up. Where these are equal the earlier deal
+    stays; a deal without an amount comes last where it goes by money.
     """
     allowed = len(flags) if share >= 1 else ceil(share * len(flags))
     carriers: dict[str, list[tuple[float, int]]] = {}
     for row, listed in enumerate(flags):
         for flag in listed:
-            stake = -1.0 if flag.money_at_stake is None else flag.money_at_stake
-            carriers.setdefault(flag.code, []).append((-stake, row))
+            carriers.setdefault(flag.code, []).append((-_weight(flag), row))
     kept = {code: {row for _, row in sorted(rows)[:allowed]} for code, rows in carriers.items()}
     shown = [tuple(flag for flag in listed if row in kept[flag.code]) for row, listed in enumerate(flags)]
     return shown, {code: Tally(len(rows), len(kept[code])) for code, rows in sorted(carriers.items())}
+
+
+def _weight(flag: Flag) -> float:
+    if flag.rank is not None:
+        return flag.rank
+    return -1.0 if flag.money_at_stake is None else flag.money_at_stake

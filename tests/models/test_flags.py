@@ -74,8 +74,8 @@ def first(code: str, name: str) -> date | None:
         ("stalled", "still", date(2024, 3, 22)),  # 50 days after 1 February
         ("single_threaded", "alone", date(2024, 5, 2)),
         ("neglected", "waiting", date(2024, 5, 7)),
-        ("disengaged", "silent", date(2024, 5, 11)),  # 24 days, six usual gaps, after 16 April 09:00
-        ("disengaged", "never", date(2024, 5, 9)),
+        ("disengaged", "silent", date(2024, 5, 1)),  # 14 days after 16 April 09:00; 1.4 usual gaps are fewer
+        ("disengaged", "never", date(2024, 4, 29)),
         ("process_skipped", "jumped", date(2024, 5, 2)),
         ("process_skipped", "no_senior", date(2024, 5, 2)),
         ("amount_cut", "cut", date(2024, 5, 7)),
@@ -213,7 +213,7 @@ EAGER = Flags.model_validate(
         "stalled": {"times_usual": 1, "min_days": 1},
         "single_threaded": {"usual_share": 0.5, "times_usual_amount": 0},
         "neglected": {"times_usual": 1, "min_days": 1},
-        "disengaged": {"gaps": 1, "min_days": 1},
+        "disengaged": {"share": 1, "min_days": 1},
         "process_skipped": {"most_share": 1, "late_from": 0, "senior_share": 0.5},
         "amount_cut": {"share": 0.01, "days": 3650},
         "under_called": {"p": 0.01, "gap": 0, "min_peers": 1},
@@ -290,7 +290,7 @@ def test_reference_facts_of_before_say_nothing_unusual() -> None:
     assert flags_of(DEALS, made=same) == flags_of(DEALS, made=of)
     old = read_reference(_without_later(files), of.reference.dimensions, of.reference.stage_count)
     left = flags_of(DEALS, made=build_record(tables, of.stages, of.calendar, Schema("in_period"), reference=old))
-    assert {each.code for flags in left.values() for each in flags} == {"overdue", "slipping", "stalled", "disengaged"}
+    assert {each.code for flags in left.values() for each in flags} == {"overdue", "slipping", "stalled"}
 
 
 def _without_later(files: dict[str, bytes]) -> dict[str, bytes]:
