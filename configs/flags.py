@@ -129,7 +129,7 @@ class UnderCalled(FlagRule):
     """The model says in, with margin, where the rep's category or close date says out."""
 
     p: float = Field(
-        default=0.6, gt=0, lt=1, description="probability at the low end of its doubt from which it is flagged, 0-1"
+        default=0.5, gt=0, lt=1, description="probability at the low end of its doubt from which it is flagged, 0-1"
     )
     gap: float = Field(
         default=0.2,

@@ -268,6 +268,49 @@ def test_a_budget_of_few_deals_is_one() -> None:
     assert within_budget([(flag("a", None),), (flag("a", 0.0),)], 0.01) == ([(), (flag("a", 0.0),)], {"a": Tally(2, 1)})
 
 
+def test_a_rank_goes_before_the_money() -> None:
+    """A flag that has a rank is kept by it, whatever is at stake; the other codes go by money all the same."""
+    ranked = [(replace(flag("a", stake), rank=rank), flag("b", stake)) for stake, rank in ((9.0, -1.0), (1.0, 2.0))]
+    shown, tally = within_budget(ranked, 0.5)
+    assert [[each.code for each in listed] for listed in shown] == [["b"], ["a"]]
+    assert tally == {"a": Tally(2, 1), "b": Tally(2, 1)}
+
+
+def silent(**more: object) -> Flag:
+    """The flag of the buyer who was last heard on 16 April, with another row among the activities."""
+    deal = SICK["disengaged", "silent"]
+    said = (*deal.activities, more) if more else deal.activities
+    (found,) = flags_of({"x": replace(deal, activities=said)})["x"]
+    assert found.code == "disengaged"
+    assert found.rank is not None
+    return found
+
+
+def test_what_the_buyer_opened_and_calls_not_taken_move_the_rank_alone() -> None:
+    plain = silent()
+    opened = silent(kind="content", direction="inbound", outcome="opened", occurred_at="2024-05-01 09:00")
+    assert plain.rank is not None
+    assert opened.rank == pytest.approx(plain.rank - 0.75)
+    assert replace(opened, rank=plain.rank) == plain
+    call = {"kind": "call", "direction": "outbound", "outcome": "no_answer"}
+    deal = SICK["disengaged", "silent"]
+    ranks = []
+    for days in (("05-01",), ("05-01", "05-02")):
+        rows = [{**call, "occurred_at": f"2024-{day} 09:00"} for day in days]
+        (found,) = flags_of({"x": replace(deal, activities=(*deal.activities, *rows))})["x"]
+        ranks.append(found.rank)
+    assert ranks == [plain.rank, pytest.approx(plain.rank + 0.25)]
+
+
+def test_a_share_decides_who_is_disengaged() -> None:
+    """The deal is 6 usual gaps and more into its silence, which none of the won deals ever was."""
+    assert "0.1%" in silent().evidence
+    flags = Flags.model_validate({"disengaged": {"share": 1e-9}})
+    assert [each.code for each in flags_of({"x": SICK["disengaged", "silent"]}, flags)["x"]] == ["disengaged"]
+    late = Flags.model_validate({"disengaged": {"min_days": 27}})
+    assert flags_of({"x": SICK["disengaged", "silent"]}, late)["x"] == ()
+
+
 def test_no_flag_changes_a_models_hash(tmp_path: Path) -> None:
     config = demo_config(tmp_path)
     moved = config.model_copy(update={"flags": Flags.model_validate({"share": 0.5, "stalled": {"enabled": False}})})
