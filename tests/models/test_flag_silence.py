@@ -1,4 +1,4 @@
-"""The laws of time for the flag of the silent buyer, on a planted world where many are: nasty records raise it seldom."""
+"""The laws of time for the flag of the silent buyer, on a planted world; nasty records raise it seldom."""
 
 from __future__ import annotations
 
