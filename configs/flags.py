@@ -91,12 +91,12 @@ class Neglected(FlagRule):
 class Disengaged(FlagRule):
     """The buyer is silent for longer than is usual, and it is not we who owe the next word."""
 
-    EASING: ClassVar[Mapping[str, str]] = {"gaps": LESS}
-    gaps: float = Field(
-        default=6.0,
-        ge=1,
-        le=100,
-        description="days of the buyer's silence from which it is flagged, in the deal's usual gaps",
+    EASING: ClassVar[Mapping[str, str]] = {"share": MORE}
+    share: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description="share of the weeks of won deals, at most, with a silence as old for it to be flagged, 0-1",
     )
     min_days: int = Field(default=14, ge=1, le=3650, description="and at least so many days")
 
@@ -162,7 +162,7 @@ class UnderCalled(FlagRule):
 
     EASING: ClassVar[Mapping[str, str]] = {"p": LESS, "gap": LESS}
     p: float = Field(
-        default=0.6, gt=0, lt=1, description="probability at the low end of its doubt from which it is flagged, 0-1"
+        default=0.5, gt=0, lt=1, description="probability at the low end of its doubt from which it is flagged, 0-1"
     )
     gap: float = Field(
         default=0.2,
@@ -261,7 +261,7 @@ class Flags(Strict):
         gt=0,
         le=1,
         description="alert budget of each flag in a file of scores: share of the open deals of an as-of that may carry "
-        "it, most money at stake first; the rest is counted; 1: no budget",
+        "it, most money at stake first (`disengaged`: the most unusual silence); the rest is counted; 1: no budget",
     )
     per_rep: int = Field(
         default=3,

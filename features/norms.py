@@ -14,10 +14,8 @@ from features.periods import DAY, SECONDS_PER_DAY
 from features.rates import Standing, lift, rate, standing
 from features.reference import MILLION
 from features.registry import OWN, Columns, Context, Feature, Float, feature_group
+from features.silence import company_gap, own_gap, silent_days
 from features.tables import NAT
-
-GAP_WEIGHT = 3.0  # gaps of the usual length that a deal's own mean gap is shrunken by
-MONTH = 30.0  # days between acts of the buyer before any deal was won
 
 SPECS = (
     Feature(
@@ -115,28 +113,13 @@ def _beside(days: Float, norm: Float) -> Float:
 
 
 def _silence(view: AsOfView, company: Seen) -> Float:
-    """Return the buyer's silence in gaps usual for this deal: -log of its survival if gaps were exponential."""
-    silent, gap = silence(view, company)
-    return silent / gap
+    """Return the buyer's silence in gaps usual for this deal: -log of its survival if gaps were exponential.
 
-
-def silence(view: AsOfView, company: Seen) -> tuple[Float, Float]:
-    """Return how long the buyer has been silent and the deal's usual gap, days, float64[n] each.
-
-    The usual gap is the deal's own mean, shrunken towards that of won deals. Before the buyer's first act the silence
-    runs from the deal's creation.
+    The usual gap is the deal's own mean, shrunken towards that of all won deals.
     """
     acts = view.of("activities")
-    since = acts.days_since("buyer", clock="occurred_at")
-    silent = np.where(np.isnan(since), view.days_since_created(), since)
-    norm = ratio(company.total("buyer_s", "won"), company.total("buyer_gaps", "won")) / SECONDS_PER_DAY
-    usual = np.where(np.isnan(norm), MONTH, norm)
-    count = acts.count("buyer")
-    first, last = acts.first("occurred_at", "buyer"), acts.latest("occurred_at", "buyer")
-    span = np.where(count > 1, np.where(last == NAT, 0, last) - np.where(first == NAT, 0, first), 0)
-    own = np.maximum(span, 0) / MILLION / SECONDS_PER_DAY
-    gap = (own + GAP_WEIGHT * usual) / (np.maximum(count - 1.0, 0.0) + GAP_WEIGHT)
-    return np.maximum(silent, 0.0), np.maximum(gap, 1.0 / 24)
+    created = np.asarray(view.fixed("created_at"), dtype=np.int64)
+    return silent_days(acts, created) / own_gap(acts, company_gap(company))
 
 
 def _call_gap(now: Standing, m: float) -> Float:

@@ -15,9 +15,10 @@ from features.asof import AsOfView, DealFacts, Requests
 from features.changes import history_of
 from features.closes import closes_of
 from features.periods import Calendar
-from features.reference import Events, Reference, Vocabulary, reference_of
+from features.reference import SEGMENT, Events, Reference, Vocabulary, reference_of
 from features.registry import Schema
 from features.siblings import Siblings
+from features.silence import silences_of
 from features.stages import StageMap
 from features.standings import book_of, calls_of, misses_of, quotas_of, yields_of
 from features.tables import Coded, CrmTables, Table
@@ -109,6 +110,7 @@ def _events(
         "book": book_of(history, codes["account"]),
         **yields_of(history, calendar, stage_count),
         **usuals_of(history, activities, contacts, stage_count),
+        "silences": silences_of(history, activities, said["closes"], codes, stage_count),
         "quotas": quotas_of(tables.quotas, rep(tables.quotas), calendar),
         "calls": calls,
         "misses": misses_of(calls, said["closes"], calendar),
@@ -153,4 +155,5 @@ def _deal_facts(tables: CrmTables, schema: Schema, vocabulary: Vocabulary) -> De
     numbers = {
         name: deals.floats(name) if name in deals.columns else np.full(deals.n, np.nan) for name in schema.numbers
     }
-    return DealFacts(deals.ints("known_at"), {"created_at": deals.ints("created_at"), **codes, **numbers})
+    fixed = {SEGMENT: np.full(deals.n, -1, dtype=np.int64), "created_at": deals.ints("created_at")}
+    return DealFacts(deals.ints("known_at"), fixed | codes | numbers)

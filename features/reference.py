@@ -30,6 +30,7 @@ FACTS = (
     "cents", "buyer_s", "buyer_gaps", "outbound", "edits",
 )  # fmt: skip
 KEYS = ("account", "rep", "categories")
+AGES = 11  # of silences, see `features.silence.EDGES`
 SEGMENT = "type"  # the dimension whose values may have stages of their own pace
 
 # Every kind of event: its columns beside known_at. A close also has one column per schema dimension.
@@ -44,8 +45,9 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "called": ("cell", "won"),
     "crews": ("stage", "won", "contacts", "several", "senior"),
     "manners": ("won", "answer_s", "answers", "skipped", "cut", "slips"),
+    "silences": ("stage", "looks", *(f"old_{k}" for k in range(AGES))),
 }
-LATER = ("called", "crews", "manners")
+LATER = ("called", "crews", "manners", "silences")
 """Kinds that only flags ask about; files of earlier versions lack them, and what is lacking is empty."""
 MASKS = ("won", "timely")
 LOOKS = 3  # a deal is looked at so many times in a period, at its start and evenly after it
@@ -87,6 +89,8 @@ class Events:
     several (two or more, 0/1), senior (a director or above, or somebody who decides, 0/1).
     manners: a row per closed episode: answer_s and answers (time to our first mail after each of the buyer's, and how
     many), skipped (a stage, 0/1), cut (its amount, 0/1), slips (moves of the close date past a period's end).
+    silences: a row per stage of a won episode: looks (Mondays on which it was open in that stage, -1: none told) and
+    old_k (those of them with a silence of the buyer of ``EDGES[k]`` usual gaps of the deal or more).
     """
 
     columns: Mapping[str, Int]
@@ -164,6 +168,7 @@ def reference_of(
     add("account", "closes", accounts, closes["account"])
     for name in dimensions:
         add(f"by_{name}", "closes", vocabulary.size(name), closes[name])
+    add("segment", "closes", vocabulary.size(SEGMENT), closes.get(SEGMENT, np.full(len(said["closes"]), -1)))
     add("stage", "visits", stage_count, visits["stage"])
     add("rep_stage", "visits", reps * stage_count, _pair(visits["rep"], visits["stage"], stage_count))
     segments = vocabulary.size(SEGMENT)
@@ -175,6 +180,8 @@ def reference_of(
     add("called", "called", CELLS, said["called"].columns["cell"])
     add("stage_crew", "crews", stage_count, said["crews"].columns["stage"])
     add("manners", "manners", 1, np.zeros(len(said["manners"]), dtype=np.int64))
+    add("silences", "silences", 1, np.zeros(len(said["silences"]), dtype=np.int64))
+    add("stage_silence", "silences", stage_count, said["silences"].columns["stage"])
     return Reference(vocabulary, said, dimensions, stage_count, timelines | _called(closes, reps))
 
 

@@ -31,19 +31,18 @@ NO_INCUMBENTS: Incumbents = MappingProxyType({})
 def within_budget(
     flags: Sequence[tuple[Flag, ...]], owners: Sequence[int], limits: Flags, before: Incumbents = NO_INCUMBENTS
 ) -> tuple[list[tuple[Flag, ...]], dict[str, Tally]]:
-    """Keep each flag on so many deals as the alert budget allows, most money at stake first, and count the rest.
+    """Keep each flag on so many deals as the alert budget allows, by rank or most money at stake first; count the rest.
 
     flags: of all open deals of one as-of, owners: code of each deal's owner, `NOBODY` for none. Of these deals `share`
-    may carry a flag, rounded up, and `per_rep` of one owner; with a share of 1 there is no budget. Where money is equal
-    the earlier deal stays; a deal without an amount comes last. So that lists do not flicker, deals that were within
-    the budget `before` come first while they are among the first `keep` times as many.
+    may carry a flag, rounded up, and `per_rep` of one owner; with a share of 1 there is no budget. Where these are
+    equal the earlier deal stays; where it goes by money a deal without an amount comes last. So that lists do not
+    flicker, deals that were within the budget `before` come first while they are among the first `keep` times as many.
     """
     allowed = len(flags) if limits.share >= 1 else ceil(limits.share * len(flags))
     carriers: dict[str, list[tuple[float, int]]] = {}
     for row, listed in enumerate(flags):
         for flag in listed:
-            stake = -1.0 if flag.money_at_stake is None else flag.money_at_stake
-            carriers.setdefault(flag.code, []).append((-stake, row))
+            carriers.setdefault(flag.code, []).append((-_weight(flag), row))
     kept = {
         code: _kept(
             _in_order(rows, before.get(code, ()) if limits.keep > 1 else (), limits.keep * allowed),
@@ -57,8 +56,14 @@ def within_budget(
     return shown, {code: Tally(len(rows), len(kept[code])) for code, rows in sorted(carriers.items())}
 
 
+def _weight(flag: Flag) -> float:
+    if flag.rank is not None:
+        return flag.rank
+    return -1.0 if flag.money_at_stake is None else flag.money_at_stake
+
+
 def _in_order(carriers: Sequence[tuple[float, int]], before: Collection[int], reach: float) -> list[int]:
-    """Return rows, most at stake first; those that were shown before and are among the first so many go ahead."""
+    """Return rows, in their order; those that were shown before and are among the first so many go ahead."""
     rows = [row for _, row in sorted(carriers)]
     stay = dict.fromkeys(row for place, row in enumerate(rows) if place < reach and row in before)
     return [*stay, *(row for row in rows if row not in stay)]

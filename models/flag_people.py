@@ -1,4 +1,4 @@
-"""Flags of the people: one contact alone on a large deal, a buyer who waits for our answer, a buyer who is silent."""
+"""Flags of the people: one contact alone on a large deal, a buyer who waits for our answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 
 from features.asof import Seen
 from features.columns import ratio
-from features.norms import silence
 from features.periods import DAY, SECONDS_PER_DAY, local_days
 from features.reference import MILLION
 from features.tables import NAT
@@ -85,7 +84,7 @@ def neglected(case: Case) -> Raised:
     usual = ratio(past.total("answer_s", "won"), answers) / SECONDS_PER_DAY
     least = np.maximum(limits.times_usual * np.nan_to_num(usual), limits.min_days)
     enough = (won >= case.limits.min_deals) & (answers >= case.limits.min_deals)
-    where = owed & ~_meeting_ahead(acts) & enough & (np.nan_to_num(waiting) >= least)
+    where = owed & ~meeting_ahead(acts) & enough & (np.nan_to_num(waiting) >= least)
 
     def since() -> Int:
         wrote = acts.last("known_at", "email_in")
@@ -104,62 +103,7 @@ def neglected(case: Case) -> Raised:
     return Raised(where, np.nan_to_num(waiting) / least, since, says, case.expected)
 
 
-SILENT = {
-    "silent": "no sign from the buyer for {days}, since {day}, though we were in touch after; this deal's usual gap is "
-    "{gap}, that of the {deals} that were won {usual}",
-    "never": "no sign from the buyer in the {days} since the deal began, though we were in touch; the usual gap of the "
-    "{deals} that were won is {usual}",
-}
-
-
-@flag_rule(
-    "disengaged",
-    templates=SILENT,
-    rule="the buyer has been silent for `gaps` times the deal's usual gap (its own mean, held to that of won deals) or "
-    "longer, and at least `min_days`; we wrote, called or met no earlier than the buyer's last act, and no meeting is "
-    "booked ahead",
-    excess="days of silence, in those from which it is flagged",
-    next_look="who on the buyer's side spoke last, and whether anybody heard of the deal outside the CRM",
-)
-def disengaged(case: Case) -> Raised:
-    """Find deals whose buyer is silent for longer than usual, and not for want of a word from us (`neglected`)."""
-    limits, view, acts, company = case.limits.disengaged, case.view, case.view.of("activities"), case.standing.company
-    silent, gap = silence(view, company)
-    gaps, won = company.total("buyer_gaps", "won"), company.count("won")
-    usual = ratio(company.total("buyer_s", "won"), gaps) / SECONDS_PER_DAY
-    spoke, reached = acts.days_since("buyer"), acts.days_since("reached")
-    ours = ~np.isnan(reached) & (np.isnan(spoke) | (reached <= spoke))
-    least = np.maximum(limits.gaps * gap, limits.min_days)
-    enough = (won >= case.limits.min_deals) & (gaps >= case.limits.min_deals)
-    where = ours & enough & ~_meeting_ahead(acts) & (np.nan_to_num(silent) >= least)
-    heard, known = acts.latest("occurred_at", "buyer"), acts.last("known_at", "buyer")
-    began = np.where(heard == NAT, np.asarray(view.fixed("created_at"), dtype=np.int64), heard)
-
-    def since() -> Int:
-        some_time = np.where(began == NAT, 0, began)
-        reached_at = some_time + (least * DAY).astype(np.int64)
-        # By then we had been in touch; else the day on which it became the buyer's turn is not told.
-        told = acts.count("reached", since=np.where(known == NAT, some_time, known)) - acts.count(
-            "reached", since=reached_at
-        )
-        return np.where((began != NAT) & (told > 0), latest_of(case.day_from(reached_at), case.day_after(known)), NAT)
-
-    def says(row: int) -> str:
-        told = {
-            "days": some(np.floor(silent[row]), "day"),
-            "gap": span(gap[row]),
-            "deals": some(won[row], "deal"),
-            "usual": span(usual[row]),
-        }
-        if heard[row] == NAT:
-            return SILENT["never"].format(**told)
-        day = local_days(np.array([heard[row]]), view.calendar.zone)[0]
-        return SILENT["silent"].format(day=day_text(day), **told)
-
-    return Raised(where, np.nan_to_num(silent) / least, since, says, case.expected)
-
-
-def _meeting_ahead(acts: Seen) -> Bool:
+def meeting_ahead(acts: Seen) -> Bool:
     """Return bool[n]: a meeting is booked at or after the as-of and was not called off."""
     booked, off = (acts.upcoming("occurred_at", f"meeting_{what}") for what in ("planned", "cancelled"))
     return booked > off

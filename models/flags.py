@@ -28,7 +28,7 @@ from features.tables import NAT
 from models.base import Bool, Float, Int
 from models.track_record import FlagRecord
 
-FLAG_MODULES = ("flag_dates", "flag_pace", "flag_people", "flag_twins", "flag_calls")
+FLAG_MODULES = ("flag_dates", "flag_pace", "flag_people", "flag_silence", "flag_twins", "flag_calls")
 SEVERITIES = LOW, MEDIUM, HIGH = "low", "medium", "high"
 WEEK = 7
 
@@ -41,6 +41,7 @@ class Flag:
     cent, None where there is no amount; the rule says of what. first_seen: the first day on whose 00:00 the facts that
     raise it held, by the usual values of now; None where that cannot be told. next_look: what to look at. new: whether
     it is news, see docs/flags.md. track_record: how right this flag was on the company's own past, None: not told.
+    rank: what an alert budget goes by, the largest first; None: the money at stake.
     """
 
     code: str
@@ -51,6 +52,7 @@ class Flag:
     next_look: str
     new: bool = True
     track_record: FlagRecord | None = None
+    rank: float | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class Raised:
 
     where: bool[n]. excess: float64[n], how many times its threshold a deal has reached. since: gives int64[n], local
     days, NAT where it cannot be told; asked only where something is raised. says: the evidence of a row. at_stake:
-    float64[n], currency, NaN where not known.
+    float64[n], currency, NaN where not known. rank: float64[n], what an alert budget goes by; None: the money.
     """
 
     where: Bool
@@ -158,6 +160,7 @@ class Raised:
     since: Callable[[], Int]
     says: Callable[[int], str]
     at_stake: Float
+    rank: Float | None = None
 
 
 Find = Callable[[Case], Raised]
@@ -168,8 +171,8 @@ class Rule:
     """A registered flag.
 
     templates: its sentences by name, with fields in braces. at_stake: what its money is, in words.
-    rule: when it is raised. excess: what its severity goes by. next_look: what to look at, never what to do.
-    by_model: whether it is raised by what the model says, and not by facts alone.
+    rule: when it is raised. excess: what its severity goes by. first: whom an alert budget keeps. next_look: what to
+    look at, never what to do. by_model: whether it is raised by what the model says, and not by facts alone.
     """
 
     code: str
@@ -177,6 +180,7 @@ class Rule:
     rule: str
     excess: str
     at_stake: str
+    first: str
     next_look: str
     find: Find
     by_model: bool = False
@@ -184,6 +188,7 @@ class Rule:
 
 FLAGS: dict[str, Rule] = {}
 EXPECTED = "the probability times what the deal brings if it is won"
+MONEY = "most money at stake"
 
 
 def flag_rule(
@@ -195,13 +200,14 @@ def flag_rule(
     next_look: str,
     at_stake: str = EXPECTED,
     by_model: bool = False,
+    first: str = MONEY,
 ) -> Callable[[Find], Find]:
     """Register a flag; see `Rule`."""
 
     def register(find: Find) -> Find:
         if code in FLAGS and FLAGS[code].find.__module__ != find.__module__:
             raise ValueError(f"flag {code!r} is registered twice")
-        FLAGS[code] = Rule(code, templates, rule, excess, at_stake, next_look, find, by_model)
+        FLAGS[code] = Rule(code, templates, rule, excess, at_stake, first, next_look, find, by_model)
         return find
 
     return register
@@ -271,6 +277,7 @@ class _Found:
             None if day == NAT else EPOCH + timedelta(days=min(day, today)),
             self.rule.next_look,
             lately or worse,
+            rank=None if raised.rank is None else float(raised.rank[row]),
         )
 
 

@@ -280,8 +280,9 @@ def flag_table() -> str:
     for code, rule in load_flags().items():
         section = getattr(Flags(), code)
         limits = ", ".join(f"`{name}` {value:g}" for name, value in section if name != "enabled")
-        rows.append((f"`{code}`", rule.rule, limits, rule.excess, rule.at_stake, rule.next_look))
-    return _table(("code", "raised where", "defaults", "severity goes by", "money at stake", "next look"), rows)
+        rows.append((f"`{code}`", rule.rule, limits, rule.excess, rule.at_stake, rule.first, rule.next_look))
+    head = ("code", "raised where", "defaults", "severity goes by", "money at stake", "kept first", "next look")
+    return _table(head, rows)
 
 
 def flag_sentences() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from configs.flags import Flags
 from models.flag_budget import NOBODY, Incumbents, Tally, carriers_of, within_budget
@@ -38,6 +39,14 @@ def test_it_keeps_what_has_most_at_stake_and_counts_the_rest() -> None:
 
 def test_a_budget_of_few_deals_is_one() -> None:
     assert kept([(flag("a", None),), (flag("a", 0.0),)], 0.01) == ([(), (flag("a", 0.0),)], {"a": Tally(2, 1)})
+
+
+def test_a_rank_goes_before_the_money() -> None:
+    """A flag that has a rank is kept by it, whatever is at stake; the other codes go by money all the same."""
+    ranked = [(replace(flag("a", stake), rank=rank), flag("b", stake)) for stake, rank in ((9.0, -1.0), (1.0, 2.0))]
+    shown, tally = kept(ranked, 0.5)
+    assert [[each.code for each in listed] for listed in shown] == [["b"], ["a"]]
+    assert tally == {"a": Tally(2, 1), "b": Tally(2, 1)}
 
 
 def test_so_many_of_a_rep_and_the_next_ones_move_up() -> None:

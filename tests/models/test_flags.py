@@ -75,8 +75,8 @@ def first(code: str, name: str) -> date | None:
         ("stalled", "still", date(2024, 3, 22)),  # 50 days after 1 February
         ("single_threaded", "alone", date(2024, 5, 2)),
         ("neglected", "waiting", date(2024, 5, 7)),
-        ("disengaged", "silent", date(2024, 5, 11)),  # 24 days, six usual gaps, after 16 April 09:00
-        ("disengaged", "never", date(2024, 5, 9)),
+        ("disengaged", "silent", date(2024, 5, 1)),  # 14 days after 16 April 09:00; 1.4 usual gaps are fewer
+        ("disengaged", "never", date(2024, 4, 29)),
         ("process_skipped", "jumped", date(2024, 5, 2)),
         ("process_skipped", "no_senior", date(2024, 5, 2)),
         ("amount_cut", "cut", date(2024, 5, 7)),
@@ -214,7 +214,7 @@ EAGER = Flags.model_validate(
         "stalled": {"times_usual": 1, "min_days": 1},
         "single_threaded": {"usual_share": 0.5, "times_usual_amount": 0},
         "neglected": {"times_usual": 1, "min_days": 1},
-        "disengaged": {"gaps": 1, "min_days": 1},
+        "disengaged": {"share": 1, "min_days": 1},
         "process_skipped": {"most_share": 1, "late_from": 0, "senior_share": 0.5},
         "amount_cut": {"share": 0.01, "days": 3650},
         "likely_duplicate": {"days": 3650, "amount_within": 0.9},
@@ -258,6 +258,41 @@ def test_the_laws_hold_on_any_record(seed: int) -> None:
         assert eager(cut, same, rows) == found
 
 
+def silent(**more: object) -> Flag:
+    """The flag of the buyer who was last heard on 16 April, with another row among the activities."""
+    deal = SICK["disengaged", "silent"]
+    said = (*deal.activities, more) if more else deal.activities
+    (found,) = flags_of({"x": replace(deal, activities=said)})["x"]
+    assert found.code == "disengaged"
+    assert found.rank is not None
+    return found
+
+
+def test_what_the_buyer_opened_and_calls_not_taken_move_the_rank_alone() -> None:
+    plain = silent()
+    opened = silent(kind="content", direction="inbound", outcome="opened", occurred_at="2024-05-01 09:00")
+    assert plain.rank is not None
+    assert opened.rank == pytest.approx(plain.rank - 0.75)
+    assert replace(opened, rank=plain.rank) == plain
+    call = {"kind": "call", "direction": "outbound", "outcome": "no_answer"}
+    deal = SICK["disengaged", "silent"]
+    ranks = []
+    for days in (("05-01",), ("05-01", "05-02")):
+        rows = [{**call, "occurred_at": f"2024-{day} 09:00"} for day in days]
+        (found,) = flags_of({"x": replace(deal, activities=(*deal.activities, *rows))})["x"]
+        ranks.append(found.rank)
+    assert ranks == [plain.rank, pytest.approx(plain.rank + 0.25)]
+
+
+def test_a_share_decides_who_is_disengaged() -> None:
+    """The deal is 6 usual gaps and more into its silence, which none of the won deals ever was."""
+    assert "0.1%" in silent().evidence
+    flags = Flags.model_validate({"disengaged": {"share": 1e-9}})
+    assert [each.code for each in flags_of({"x": SICK["disengaged", "silent"]}, flags)["x"]] == ["disengaged"]
+    late = Flags.model_validate({"disengaged": {"min_days": 27}})
+    assert flags_of({"x": SICK["disengaged", "silent"]}, late)["x"] == ()
+
+
 def test_no_flag_changes_a_models_hash(tmp_path: Path) -> None:
     config = demo_config(tmp_path)
     moved = config.model_copy(update={"flags": Flags.model_validate({"share": 0.5, "stalled": {"enabled": False}})})
@@ -282,7 +317,7 @@ def test_reference_facts_of_before_say_nothing_unusual() -> None:
     assert flags_of(DEALS, made=same) == every | twin
     old = read_reference(_without_later(files), of.reference.dimensions, of.reference.stage_count)
     left = flags_of(DEALS, made=build_record(tables, of.stages, of.calendar, Schema("in_period"), reference=old))
-    assert {each.code for flags in left.values() for each in flags} == {"overdue", "slipping", "stalled", "disengaged"}
+    assert {each.code for flags in left.values() for each in flags} == {"overdue", "slipping", "stalled"}
 
 
 def _without_later(files: dict[str, bytes]) -> dict[str, bytes]:

@@ -14,6 +14,7 @@ from tests.worlds.population import Deals, Reps
 from tests.worlds.settings import Planted
 
 MEETING_LAG = (3, 11)  # days from agreeing on a meeting to it
+MOST_ANSWERED = 0.95  # share of the calls
 _SPAN = 10**9  # more seconds than any world has
 KINDS = ("call", "content", "email", "meeting")
 DIRECTIONS = ("inbound", "mutual", "outbound")
@@ -95,13 +96,15 @@ def activities_of(
     drift = np.exp(planted.drift_activity * days.quarter)
     factor = (_working(planted, days) * drift)[lived.day]
     effort = factor * np.exp(reps.effort[deals.rep[lived.deal]])
+    talk = deals.talk[lived.deal]
+    factor = factor * talk
     level = lived.level
 
     def drawn(rate: tuple[float, ...], by: Float) -> Int:
         return np.repeat(np.arange(len(level)), rng.poisson(np.array(rate)[level] * by))
 
     dials = drawn(planted.call_out, effort)
-    took = rng.random(len(dials)) < np.array(planted.answered)[level[dials]]
+    took = rng.random(len(dials)) < np.minimum(np.array(planted.answered)[level[dials]] * talk[dials], MOST_ANSWERED)
     parts = [
         _now(lived, drawn(planted.mail_in, factor), rng, "email", "inbound"),
         _now(lived, drawn(planted.mail_out, effort), rng, "email", "outbound"),

@@ -119,7 +119,7 @@ def _state(planted: Planted) -> tuple[Float, Float, Float]:
     senior = np.array([0.0, planted.win_by_senior])
     segment = np.array(planted.win_by_segment)[:, None, None, None]
     win[:, LATE:] = segment + np.array(planted.win)[:, None, None] + by_level[:, None] + senior
-    lose_level = np.array([*planted.lose_by_level, 0.9])
+    lose_level = np.array([*planted.lose_by_level, planted.lose_gone])
     lose += np.array(planted.lose)[:, None, None] + lose_level[:, None] + np.array([0.0, planted.lose_by_senior])
     slope = planted.advance_by_level * np.array([-1.5, -0.5, 0.5, 1.5, -2.5])
     pace = np.array(planted.pace)[:, None, None]

@@ -47,6 +47,7 @@ class Deals:
     senior: Int
     slipper: Bool
     review: Int  # weekday
+    talk: Float  # how much the buyer says, beside others of the same engagement
 
     def __len__(self) -> int:
         return len(self.day)
@@ -97,4 +98,5 @@ def deals_of(planted: Planted, size: Size, days: Days, rng: np.random.Generator)
         senior=(rng.random(n) < planted.senior_at_first).astype(np.int64),
         slipper=rng.random(n) < planted.slipper,
         review=rng.integers(0, 5, n),
+        talk=np.array(planted.talk)[segment] * np.exp(planted.talk_sd * rng.normal(size=n)),
     )

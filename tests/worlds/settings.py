@@ -123,8 +123,13 @@ class Planted:
 
     # W5: buyers who go silent for good, and reps who call less than they expect.
     ghosting: float = -20.0  # log-odds a day
+    lose_gone: float = 0.9  # beside the other levels: how soon reps write down that nobody answers any more
     under_callers: float = 0.0  # share of the reps
     strengths: tuple[float, ...] = (1.2, 1.35, 1.5)
+
+    # W5P: buyers speak at a pace of their own, by segment and from deal to deal, however engaged they are.
+    talk: tuple[float, ...] = (1.0, 1.0, 1.0)
+    talk_sd: float = 0.0  # log
 
     # W6: what is overwritten once the outcome is known.
     bait: bool = False
@@ -158,7 +163,17 @@ WORLDS: dict[str, Planted] = {
     "W4": Planted(dirty=True),
     "W5": Planted(ghosting=-6.6, under_callers=0.10),
     "W5Z": Planted(ghosting=-6.6),
+    "W5P": Planted(
+        ghosting=-5.5,
+        lose_gone=1.6,
+        under_callers=0.10,
+        talk=(2.5, 0.8, 0.2),
+        talk_sd=0.5,
+        first_level=(0.05, 0.45, 0.38, 0.12),
+        down=(-5.3, -3.9, -3.7),
+    ),
     "W6": _W1,
     "W6B": Planted(bait=True),
 }
-"""By name. W5Z: W5 without a single under-calling rep. W6 and W6B: twins, the second one with the bait."""
+"""By name. W5Z: W5 without a single under-calling rep. W5P: W5 with quick and slow buyers, of whom fewer fall silent
+without going; reps write a dead deal off sooner. W6 and W6B: twins, the second one with the bait."""

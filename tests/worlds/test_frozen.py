@@ -20,6 +20,7 @@ GOLDEN = {
     "W4": "3fc298c3a9cdd23b2e21974894a35b1a",
     "W5": "08ed3c9964ca14a69eb4ab3f452cede1",
     "W5Z": "b0d33e582ef7357dd94b085311c3d5eb",
+    "W5P": "e232ce9a4d83f163158e2c8a174747dd",
     "W6": "3e899813cafe06a8751575fc76e2f8fd",
     "W6B": "26024aec4db1899dab262393afe6c734",
 }

@@ -283,6 +283,19 @@ def test_buyers_who_are_gone_stay_silent() -> None:
     assert (small("W1").gone_at == NAT).all()
 
 
+def test_slow_buyers_are_silent_for_long_and_alive() -> None:
+    """W5P: a fixed number of days catches slow buyers first; the twin W5 has no such buyers."""
+    made = world("W5P", 1, 30, 8)
+    told, acts = made.truth, made.ingest.tables.activities
+    inbound = acts.coded("direction").codes == acts.coded("direction").code_of("inbound")
+    said = np.bincount(acts.coded("deal_id").codes[inbound], minlength=len(made.deals))
+    days = np.bincount(made.lived.deal[made.lived.level < GONE], minlength=len(made.deals))
+    by_segment = np.bincount(made.deals.segment, said) / np.bincount(made.deals.segment, days)
+    assert (by_segment[:-1] > 2 * by_segment[1:]).all()
+    assert 0.1 < (told.level == GONE).mean() < 0.2
+    assert (small("W5").deals.talk == 1).all()
+
+
 def test_under_callers_call_less_by_their_strength() -> None:
     """The same company with honest reps calls more, by the strength on average."""
     seed = (1, 130, 4)

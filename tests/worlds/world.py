@@ -55,9 +55,9 @@ class Truth:
     def __len__(self) -> int:
         return len(self.p)
 
-    def take(self, mask: Bool) -> Truth:
+    def take(self, rows: Bool | Int) -> Truth:
         """Some of the rows."""
-        return Truth(*(getattr(self, column.name)[mask] for column in fields(self)))
+        return Truth(*(getattr(self, column.name)[rows] for column in fields(self)))
 
     def rows(self, deal: Int, as_of: Int) -> Int:
         """int64[n]: the row of each (deal, as_of), -1 where the deal was not open then."""
