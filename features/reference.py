@@ -44,8 +44,9 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "called": ("cell", "won"),
     "crews": ("stage", "won", "contacts", "several", "senior"),
     "manners": ("won", "answer_s", "answers", "skipped", "cut", "slips"),
+    "entries": ("won", "busiest"),
 }
-LATER = ("called", "crews", "manners")
+LATER = ("called", "crews", "manners", "entries")
 """Kinds that only flags ask about; files of earlier versions lack them, and what is lacking is empty."""
 MASKS = ("won", "timely")
 LOOKS = 3  # a deal is looked at so many times in a period, at its start and evenly after it
@@ -87,6 +88,7 @@ class Events:
     several (two or more, 0/1), senior (a director or above, or somebody who decides, 0/1).
     manners: a row per closed episode: answer_s and answers (time to our first mail after each of the buyer's, and how
     many), skipped (a stage, 0/1), cut (its amount, 0/1), slips (moves of the close date past a period's end).
+    entries: a row per closed episode: busiest (the most acts of ours that the CRM learnt of on one day).
     """
 
     columns: Mapping[str, Int]
@@ -175,6 +177,7 @@ def reference_of(
     add("called", "called", CELLS, said["called"].columns["cell"])
     add("stage_crew", "crews", stage_count, said["crews"].columns["stage"])
     add("manners", "manners", 1, np.zeros(len(said["manners"]), dtype=np.int64))
+    add("entries", "entries", 1, np.zeros(len(said["entries"]), dtype=np.int64))
     return Reference(vocabulary, said, dimensions, stage_count, timelines | _called(closes, reps))
 
 

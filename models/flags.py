@@ -25,7 +25,7 @@ from features.rates import Standing, standing
 from features.tables import NAT
 from models.base import Bool, Float, Int
 
-FLAG_MODULES = ("flag_dates", "flag_pace", "flag_people", "flag_calls")
+FLAG_MODULES = ("flag_dates", "flag_pace", "flag_people", "flag_edits", "flag_calls")
 LOW, MEDIUM, HIGH = "low", "medium", "high"
 
 
