@@ -17,7 +17,6 @@ from features.asof import Requests, known_before
 from features.between import between
 from features.build import FeatureMatrix, build_features
 from models.bundle import Bundle
-from models.explain import EXACT, off_by
 from models.flags import Flag
 from models.moved_facts import Fact, facts_of
 from models.why_moved import Move, why_moved
@@ -26,7 +25,7 @@ from serving.batch import check_as_of, local_iso, stale_source
 from serving.facts import last_fact
 from serving.fits import load_fitting
 from serving.refresh import Sourced, sourced
-from serving.scoring import DealScore, flag_json, reason_json, scorable, score
+from serving.scoring import DealScore, flag_json, reason_json, reasons_off, scorable, score
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def explain_deal(
         progress(warning)
     deal = deal_code(seen, deal_id)
     scores = [_scored(seen, bundle, config, deal, at) for at in asked]
-    if any(off_by(one.reasons, one.log_odds) > EXACT for one in scores):
+    if reasons_off(scores, every=1):
         progress("warning: the reasons do not add up to the score; please report this")
     moved = None if earlier is None else _moved(seen, bundle, deal, scores[0], scores[1])
     return Explained(scores[-1], bundle.about.target, config.time_zone, bundle.about.horizon_days, moved)
