@@ -87,14 +87,18 @@ def activities_of(table: Table, deals: Table, contacts: Table) -> Timeline:
         "meeting_planned": meeting & planned,
         "meeting_cancelled": meeting & cancelled,
         "buyer": buyer,
+        "ours": done & ~buyer,
         "senior_buyer": buyer & _senior(table, contacts, deals),
     }
     # What the CRM learnt of in one instant goes by when it happened, our side first; never by the order of the rows.
     turn = occurred_at * 2 + direction("inbound")
     rows = timeline("activities", deals.n, deal_rows(deals, table.coded("deal_id")), known_at, columns, turn)
-    rows = rows.with_columns({"reached_of_day": _of_day(rows, "reached")})
     return rows.with_columns(
-        _answers(rows, "reply", "email_in", "email_out") | _answers(rows, "answer", "email_out", "email_in")
+        # Counts go by days of entry: ten meetings typed in within an hour weigh as one.
+        {"reached_of_day": _of_day(rows, "reached")}
+        | {f"{name}_day": _of_day(rows, name) == 1 for name in ("buyer", "meeting_held")}
+        | _answers(rows, "reply", "email_in", "email_out")
+        | _answers(rows, "answer", "email_out", "email_in")
     )
 
 

@@ -20,7 +20,7 @@ from models.linear import TABLE
 from models.profile import Profile
 
 SHOWN = 3  # reasons that raise, and as many that lower
-FLOOR = 0.02  # log-odds below which a factor is noise and goes to `other`
+FLOOR = 0.02  # log-odds that move no probability by more than half a point, which the score rounds off: to `other`
 WORDS = ((0.6, "much"), (0.2, "clearly"), (0.0, "slightly"))
 EXACT = 1e-6  # log-odds by which what is told may miss what was served
 
