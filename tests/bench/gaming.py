@@ -63,9 +63,9 @@ class Played:
     moves: Float
     flags: list[tuple[Flag, ...]]
 
-    def share_flagged(self, code: str) -> float:
-        """Return the share of the deals that carry a flag."""
-        return float(np.mean([any(flag.code == code for flag in listed) for listed in self.flags]))
+    def share_flagged(self, *codes: str) -> float:
+        """Return the share of the deals that carry at least one of these flags."""
+        return float(np.mean([any(flag.code in codes for flag in listed) for listed in self.flags]))
 
 
 def company(config: Config, ingest: Ingest, periods: int = 1) -> Company:

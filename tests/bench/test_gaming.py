@@ -38,7 +38,11 @@ BOUNDS = {
     "simulated": {"20 mails sent": 0.5, "called commit": 3.0, "close date moved into the period": 0.8},
 }
 """By company: the largest 95th percentile of the moves of a trick, log-odds."""
-FLAGGED = {"10 meetings logged": "logged_in_bulk", "called commit": "raised_late", "all of it": "logged_in_bulk"}
+FLAGGED = {
+    "10 meetings logged": ("logged_in_bulk",),
+    "called commit": ("raised_late",),
+    "all of it": ("logged_in_bulk", "raised_late"),
+}
 pytestmark = [pytest.mark.timeout(3 * 3600)]
 
 
@@ -74,9 +78,9 @@ def test_moves_are_bounded_and_flagged(game: tuple[str, Company]) -> None:
     for what, bound in BOUNDS[name].items():
         high = float(np.quantile(played[what].moves, 0.95))
         held(f"{name}, {what}: 95th percentile of the moves", high, f"at most {bound}", high <= bound)
-    for what, code in FLAGGED.items():
-        share = played[what].share_flagged(code)
-        held(f"{name}, {what}: flagged as {code}", share, "at least 0.95", share >= 0.95)
+    for what, codes in FLAGGED.items():
+        share = played[what].share_flagged(*codes)
+        held(f"{name}, {what}: flagged as {' or '.join(codes)}", share, "at least 0.95", share >= 0.95)
 
 
 def test_ten_meetings_typed_in_at_once_weigh_as_one(game: tuple[str, Company]) -> None:
