@@ -38,5 +38,15 @@ def say(text: str) -> None:
 
 
 def answer(value: object) -> None:
-    """Print one JSON object as the last line of standard output."""
-    print(json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False), flush=True)
+    """Print one JSON object as the last line of standard output, what a terminal would obey escaped as JSON escapes."""
+    told = json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    print(printable(told), flush=True)
+
+
+def printable(text: str) -> str:
+    """Return a text that does nothing to a terminal but stand there.
+
+    Control characters, marks that turn the direction of writing, invisible ones and halves of surrogate pairs are told
+    by their number, as in JSON: a deal's name can't hide, recolour or forge a line.
+    """
+    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)

@@ -195,6 +195,38 @@ class OverCalled(FlagRule):
     min_peers: int = Field(default=50, ge=1, le=1_000_000, description="looks at earlier deals called alike, at least")
 
 
+class LoggedInBulk(FlagRule):
+    """Many acts of ours were entered at once, or long after they are said to have happened."""
+
+    EASING: ClassVar[Mapping[str, str]] = {"times_usual": LESS, "late_days": LESS}
+    days: int = Field(default=7, ge=1, le=31, description="days back in which entries count")
+    acts: int = Field(
+        default=8, ge=2, le=1000, description="acts of ours entered within one of those days from which it is flagged"
+    )
+    times_usual: float = Field(
+        default=2.0,
+        ge=1,
+        le=100,
+        description="and at least so many times the busiest day of a usual won deal; for late entries, so many times "
+        "the usual days between an act and its entry",
+    )
+    late_acts: int = Field(
+        default=5, ge=2, le=1000, description="acts of ours entered in all those days, for late entries to count"
+    )
+    late_days: float = Field(
+        default=3.0, gt=0, le=365, description="mean days between act and entry from which it is flagged"
+    )
+
+
+class RaisedLate(FlagRule):
+    """Just before the look the call was raised, or the close date moved into the period."""
+
+    hours: int = Field(default=24, ge=1, le=720, description="hours before the as-of in which a change counts")
+    quiet_days: float = Field(
+        default=0.0, ge=0, le=365, description="days without a sign of the buyer before it from which it is flagged"
+    )
+
+
 class RepPatterns(Strict):
     """How a rep's calls compare with what was booked, over finished periods. Opt-in: it is about people."""
 
@@ -309,6 +341,10 @@ class Flags(Strict):
     likely_duplicate: LikelyDuplicate = Field(
         default_factory=LikelyDuplicate, description="another open deal of the account looks the same"
     )
+    logged_in_bulk: LoggedInBulk = Field(
+        default_factory=LoggedInBulk, description="many acts of ours entered at once, or late"
+    )
+    raised_late: RaisedLate = Field(default_factory=RaisedLate, description="called better just before the look")
     under_called: UnderCalled = Field(default_factory=UnderCalled, description="closer than the forecast says")
     over_called: OverCalled = Field(default_factory=OverCalled, description="further than the forecast says")
     rep_patterns: RepPatterns = Field(

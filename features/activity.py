@@ -120,7 +120,7 @@ def activity(view: AsOfView, context: Context) -> Columns:
         "answer_hours": ratio(seen.total("answer_s", "answer"), seen.count("answer")) / SECONDS_PER_HOUR,
         "calls_out_30d": seen.count("call_out", within=month),
         "connect_rate_90d": ratio(seen.count("call_connected", within=quarter), seen.count("call_out", within=quarter)),
-        "meetings_per_connect": ratio(seen.count("meeting_held"), seen.count("call_connected")),
+        "meetings_per_connect": ratio(seen.count("meeting_held_day"), seen.count("call_connected")),
         "meetings_ahead": ahead,
         "days_to_meeting": _days_to_meeting(view, seen, ahead),
         "meetings_cancelled": seen.count("meeting_cancelled"),

@@ -13,7 +13,7 @@ import numpy as np
 from configs.vocab import CANCELLED, NOT_HAPPENED
 from features.asof import look
 from features.parsing import fold_name
-from features.periods import MICRO
+from features.periods import DAY, MICRO
 from features.settle import deal_rows
 from features.tables import NAT, PLANNED, Coded, Table
 from features.timeline import Bool, Int, Timeline, timeline
@@ -75,6 +75,7 @@ def activities_of(table: Table, deals: Table, contacts: Table) -> Timeline:
         "inbound": inbound,
         "outbound": outbound,
         "reached": outbound | (meeting & done),
+        "call_in": inbound & kind("call"),
         "call_out": outbound & kind("call"),
         "call_connected": outbound & kind("call") & connected,
         "email_in": inbound & kind("email"),
@@ -86,13 +87,18 @@ def activities_of(table: Table, deals: Table, contacts: Table) -> Timeline:
         "meeting_planned": meeting & planned,
         "meeting_cancelled": meeting & cancelled,
         "buyer": buyer,
+        "ours": done & ~buyer,
         "senior_buyer": buyer & _senior(table, contacts, deals),
     }
     # What the CRM learnt of in one instant goes by when it happened, our side first; never by the order of the rows.
     turn = occurred_at * 2 + direction("inbound")
     rows = timeline("activities", deals.n, deal_rows(deals, table.coded("deal_id")), known_at, columns, turn)
     return rows.with_columns(
-        _answers(rows, "reply", "email_in", "email_out") | _answers(rows, "answer", "email_out", "email_in")
+        # Counts go by days of entry: ten meetings typed in within an hour weigh as one.
+        {"reached_of_day": _of_day(rows, "reached")}
+        | {f"{name}_day": _of_day(rows, name) == 1 for name in ("buyer", "meeting_held")}
+        | _answers(rows, "reply", "email_in", "email_out")
+        | _answers(rows, "answer", "email_out", "email_in")
     )
 
 
@@ -105,6 +111,21 @@ def _answers(rows: Timeline, name: str, answer: str, asked: str) -> dict[str, In
     occurred_at = rows.values("occurred_at")
     took = np.where(first, occurred_at[place] - occurred_at[np.where(own, before, 0)], 0) if len(rows) else place
     return {name: first, f"{name}_s": np.maximum(took, 0) // MICRO}
+
+
+def _of_day(rows: Timeline, where: str) -> Int:
+    """Return for each matching row which of its deal's it is among those the CRM learnt of on one UTC day, 1 the first.
+
+    0 on all other rows.
+    """
+    at = rows.marked(where).rows
+    day, deal = rows.known_at[at] // DAY, rows.entity[at]
+    place = np.arange(len(at))
+    new = np.ones(len(at), dtype=bool)
+    new[1:] = (day[1:] != day[:-1]) | (deal[1:] != deal[:-1])
+    out = np.zeros(len(rows), dtype=np.int64)
+    out[at] = place - np.maximum.accumulate(np.where(new, place, 0)) + 1 if len(at) else place
+    return out
 
 
 def _senior(table: Table, contacts: Table, deals: Table) -> Bool:

@@ -1,7 +1,8 @@
 """Engagement: what the buyer does: replies and how fast, meetings held, calls taken, content opened.
 
 ``buyer`` rows are inbound activities, meetings held and calls that connected. Times since use when it happened
-(``occurred_at``) among the rows the CRM already knew.
+(``occurred_at``) among the rows the CRM already knew. Counts are of days on which the CRM learnt of any (UTC), so that
+what is typed in all at once weighs as one act (docs/decisions/0029-counts-go-by-days-of-entry.md).
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ SPECS = (
     Feature(
         "buyer_30d",
         "activities",
-        "the buyer acted {value} times in 30 days; deals like this usually {usual}",
+        "the buyer acted on {value} days of the last 30; deals like this usually {usual}",
         factor="buyer_engagement",
     ),
     Feature(
         "buyer_total",
         "activities",
-        "the buyer acted {value} times so far; deals like this usually {usual}",
+        "the buyer acted on {value} days so far; deals like this usually {usual}",
         factor="buyer_engagement",
     ),
     Feature(
         "buyer_trend",
         "share 0-1",
-        "{value} of the buyer's last 42 days of activity fell in the last 14; usually {usual}",
+        "{value} of the days on which the buyer acted in the last 42 fell in the last 14; usually {usual}",
         missing="no buyer activity in 42 days",
         unknown="no sign from the buyer in 42 days",
         style=".0%",
@@ -56,11 +57,14 @@ SPECS = (
     Feature(
         "meetings_held_30d",
         "meetings",
-        "{value} meetings held in 30 days; deals like this usually {usual}",
+        "meetings were held on {value} days of the last 30; deals like this usually {usual}",
         factor="meetings",
     ),
     Feature(
-        "meetings_held", "meetings", "{value} meetings held so far; deals like this usually {usual}", factor="meetings"
+        "meetings_held",
+        "meetings",
+        "meetings were held on {value} days so far; deals like this usually {usual}",
+        factor="meetings",
     ),
     Feature(
         "content_30d",
@@ -121,21 +125,22 @@ def engagement(view: AsOfView, context: Context) -> Columns:
     """Return the engagement columns for every request; see the module docstring."""
     activities = view.of("activities")
     fortnight, month, quarter = 14 * DAY, 30 * DAY, 90 * DAY
-    recent = activities.count("buyer", within=fortnight)
+    recent = activities.count("buyer_day", within=fortnight)
+    lately, ours = (activities.count(mask, within=quarter) for mask in ("buyer_day", "ours"))
     took = ratio(activities.total("reply_s", "reply"), activities.count("reply"))
     took_lately = ratio(activities.total("reply_s", "reply", within=month), activities.count("reply", within=month))
     return {
         "days_since_buyer": activities.days_since("buyer", clock="occurred_at"),
-        "buyer_30d": activities.count("buyer", within=month),
-        "buyer_total": activities.count("buyer"),
-        "buyer_trend": ratio(recent, activities.count("buyer", within=42 * DAY)),
-        "buyer_share_90d": ratio(activities.count("buyer", within=quarter), activities.count("done", within=quarter)),
-        "meetings_held_30d": activities.count("meeting_held", within=month),
-        "meetings_held": activities.count("meeting_held"),
+        "buyer_30d": activities.count("buyer_day", within=month),
+        "buyer_total": activities.count("buyer_day"),
+        "buyer_trend": ratio(recent, activities.count("buyer_day", within=42 * DAY)),
+        "buyer_share_90d": ratio(lately, lately + ours),
+        "meetings_held_30d": activities.count("meeting_held_day", within=month),
+        "meetings_held": activities.count("meeting_held_day"),
         "content_30d": activities.count("content", within=month),
         "contracts_in": activities.count("contract_in"),
-        "buyer_fading_7d": activities.decayed(7 * DAY, "buyer"),
-        "buyer_fading_30d": activities.decayed(month, "buyer"),
+        "buyer_fading_7d": activities.decayed(7 * DAY, "buyer_day"),
+        "buyer_fading_30d": activities.decayed(month, "buyer_day"),
         "reply_hours": took / SECONDS_PER_HOUR,
         "reply_trend": np.log(took_lately + SECONDS_PER_HOUR) - np.log(took + SECONDS_PER_HOUR),
         "process_steps": _steps(view, activities),

@@ -46,8 +46,9 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "crews": ("stage", "won", "contacts", "several", "senior"),
     "manners": ("won", "answer_s", "answers", "skipped", "cut", "slips"),
     "silences": ("stage", "looks", *(f"old_{k}" for k in range(AGES))),
+    "entries": ("won", "busiest"),
 }
-LATER = ("called", "crews", "manners", "silences")
+LATER = ("called", "crews", "manners", "silences", "entries")
 """Kinds that only flags ask about; files of earlier versions lack them, and what is lacking is empty."""
 MASKS = ("won", "timely")
 LOOKS = 3  # a deal is looked at so many times in a period, at its start and evenly after it
@@ -91,6 +92,7 @@ class Events:
     many), skipped (a stage, 0/1), cut (its amount, 0/1), slips (moves of the close date past a period's end).
     silences: a row per stage of a won episode: looks (Mondays on which it was open in that stage, -1: none told) and
     old_k (those of them with a silence of the buyer of ``EDGES[k]`` usual gaps of the deal or more).
+    entries: a row per closed episode: busiest (the most acts of ours that the CRM learnt of on one day).
     """
 
     columns: Mapping[str, Int]
@@ -182,6 +184,7 @@ def reference_of(
     add("manners", "manners", 1, np.zeros(len(said["manners"]), dtype=np.int64))
     add("silences", "silences", 1, np.zeros(len(said["silences"]), dtype=np.int64))
     add("stage_silence", "silences", stage_count, said["silences"].columns["stage"])
+    add("entries", "entries", 1, np.zeros(len(said["entries"]), dtype=np.int64))
     return Reference(vocabulary, said, dimensions, stage_count, timelines | _called(closes, reps))
 
 

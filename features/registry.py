@@ -57,10 +57,12 @@ class Feature:
         """Return the plain sentence for a value beside the usual one; NaN is told as unknown."""
         if np.isnan(value):
             return self.unknown or f"{self.name.replace('_', ' ')}: not known ({self.missing})"
-        return self.says.format(value=self._told(value), usual="not known" if np.isnan(usual) else self._told(usual))
+        return self.says.format(value=self.told(value), usual=self.told(usual))
 
-    def _told(self, value: float) -> str:
-        """Return a value as the sentence shows it."""
+    def told(self, value: float) -> str:
+        """Return a value as the sentence shows it; NaN as "not known"."""
+        if np.isnan(value):
+            return "not known"
         if self.words:
             return self.words[min(max(round(value), 0), len(self.words) - 1)]
         if not self.exp:

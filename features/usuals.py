@@ -1,5 +1,5 @@
 """What is usual among closed deals beyond what features use: who was on the deal by when, how fast we answered, how its
-record moved. Flags set a deal beside it; no model learns from it.
+record moved and was kept. Flags set a deal beside it; no model learns from it.
 
 Each fact becomes known at the deal's close, like every reference fact (`features.reference`), and says only what stood
 in the record strictly before that.
@@ -17,12 +17,13 @@ from features.timeline import Int, Timeline
 
 
 def usuals_of(history: Timeline, activities: Timeline, contacts: Timeline, stage_count: int) -> dict[str, Events]:
-    """Read ``crews`` and ``manners`` off the deals' own timelines; see `features.reference.Events`."""
+    """Read ``crews``, ``manners`` and ``entries`` off the deals' own timelines; see `features.reference.Events`."""
     ends = ends_of(history)
     won = history.mask("won")[ends.end].astype(np.int64)
     return {
         "crews": _crews(history, contacts, ends, won, stage_count),
         "manners": _manners(history, activities, ends, won),
+        "entries": _entries(activities, ends, won),
     }
 
 
@@ -68,3 +69,9 @@ def _manners(history: Timeline, activities: Timeline, ends: Ends, won: Int) -> E
             "slips": changes("slipped"),
         }
     )
+
+
+def _entries(activities: Timeline, ends: Ends, won: Int) -> Events:
+    """Return a row per close: the most acts of ours that the CRM learnt of on one day."""
+    busiest = look(activities, ends.deal, ends.known_at).latest("reached_of_day", "reached")
+    return events({"known_at": ends.known_at, "won": won, "busiest": np.maximum(busiest, 0)})  # NAT is negative

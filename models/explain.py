@@ -7,20 +7,22 @@ slope. A reason says what goes with a score, never what causes it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from features.build import FeatureMatrix
 from features.registry import Plan
-from models.base import Float, sigmoid
+from models.base import Bool, Float, Int, sigmoid
 from models.close import CloseModel
 from models.linear import TABLE
 from models.profile import Profile
 
 SHOWN = 3  # reasons that raise, and as many that lower
-FLOOR = 0.02  # log-odds below which a factor is noise and goes to `other`
+FLOOR = 0.02  # log-odds that move no probability by more than half a point, which the score rounds off: to `other`
 WORDS = ((0.6, "much"), (0.2, "clearly"), (0.0, "slightly"))
+EXACT = 1e-6  # log-odds by which what is told may miss what was served
 
 
 @dataclass(frozen=True)
@@ -34,83 +36,124 @@ class Reason:
     sentence: str
 
 
-def explain(model: CloseModel, plan: Plan, profile: Profile, matrix: FeatureMatrix) -> list[list[Reason]]:
-    """Return for each row: the baseline, up to 3 raising and 3 lowering factors (strongest first), and `other`."""
+@dataclass(frozen=True)
+class Terms:
+    """What n log-odds are made of. base + the columns of phi = the log-odds; so do base + the columns of strength.
+
+    names: columns of phi, float64[n, k]: the table of rates and the features. factors: columns of strength,
+    float64[n, f]: features that say much the same, added up. members: the columns of phi of each factor.
+    """
+
+    names: tuple[str, ...]
+    phi: Float
+    base: Float
+    factors: tuple[str, ...]
+    members: tuple[tuple[int, ...], ...]
+    strength: Float
+
+
+def terms_of(model: CloseModel, plan: Plan, matrix: FeatureMatrix) -> Terms:
+    """Return the terms of every row of a matrix."""
     names, phi, base = model.contributions(matrix)
-    told = _Told(plan, profile.rate, model.table.predict(matrix), matrix, profile.usual(matrix))
-    groups = _groups(names, plan)
-    strength = np.stack([_added(phi, members) for members in groups.values()], axis=1)
-    factors = list(groups)
-    out = []
-    for i in range(len(phi)):
-        chosen = _chosen(strength[i])
-        reasons = [_baseline(float(base[i]))]
-        for k in chosen:
-            lead = _lead(phi[i], groups[factors[k]], float(strength[i, k]))
-            reasons.append(told.reason(i, factors[k], names[lead], float(strength[i, k])))
-        rest = float(phi[i].sum() - strength[i, chosen].sum())
-        reasons.append(Reason("other", rest, None, None, f"everything else together{goes_with(rest)}"))
-        out.append(reasons)
-    return out
-
-
-def _added(phi: Float, members: list[int]) -> Float:
-    """Add columns up one by one: NumPy's own sum takes another order for one row than for many."""
-    total = np.zeros(len(phi))
-    for j in members:
-        total += phi[:, j]
-    return total
-
-
-def _groups(names: tuple[str, ...], plan: Plan) -> dict[str, list[int]]:
-    """Return the columns of each factor. Features that say much the same share one."""
     factor = {feature.name: feature.factor or feature.name for feature in plan.features}
     groups: dict[str, list[int]] = {}
     for j, name in enumerate(names):
         groups.setdefault(factor.get(name, name), []).append(j)
-    return groups
+    strength = np.stack([added(phi, members) for members in groups.values()], axis=1)
+    return Terms(names, phi, base, tuple(groups), tuple(map(tuple, groups.values())), strength)
 
 
-def _lead(phi: Float, members: list[int], strength: float) -> int:
-    """Return the member that says most in the factor's own direction: its sentence speaks for the factor."""
-    return max(members, key=lambda j: float(phi[j]) if strength > 0 else -float(phi[j]))
+def added(columns: Float, which: Sequence[int]) -> Float:
+    """Add columns up one by one, float64[n]: NumPy's own sum takes another order for one row than for many."""
+    total = np.zeros(len(columns))
+    for j in which:
+        total += columns[:, j]
+    return total
 
 
-def _chosen(strength: Float) -> list[int]:
-    order = np.argsort(-np.abs(strength), kind="stable")
-    strong = [int(k) for k in order if abs(strength[k]) >= FLOOR]
-    return [k for k in strong if strength[k] > 0][:SHOWN] + [k for k in strong if strength[k] < 0][:SHOWN]
+def explain(model: CloseModel, plan: Plan, profile: Profile, matrix: FeatureMatrix) -> list[list[Reason]]:
+    """Return for each row: the baseline, up to 3 raising and 3 lowering factors (strongest first), and `other`."""
+    terms = terms_of(model, plan, matrix)
+    strength, leads, place = terms.strength.tolist(), _leads(terms).tolist(), _shown(terms.strength)
+    rest = added(np.where(_marked(place, len(terms.factors)), 0.0, terms.strength), range(len(terms.factors))).tolist()
+    told = Telling(plan, profile, model.table.predict(matrix), matrix)
+    chance = sigmoid(terms.base).tolist()
+    out = []
+    for i, (base, chosen) in enumerate(zip(terms.base.tolist(), place.tolist(), strict=True)):
+        said = f"a deal with nothing unusual about it stands at {chance[i]:.0%}"
+        reasons = [Reason("baseline", base, None, None, said)]
+        for k in chosen:
+            if k >= 0:
+                reasons.append(told.reason(i, terms.factors[k], terms.names[leads[i][k]], strength[i][k]))
+        reasons.append(Reason("other", rest[i], None, None, f"everything else together{goes_with(rest[i])}"))
+        out.append(reasons)
+    return out
 
 
-@dataclass(frozen=True)
-class _Told:
-    """What sentences are made of, for the rows of one matrix."""
+def off_by(reasons: Sequence[Reason], log_odds: float) -> float:
+    """Return by how much the reasons of a score miss its log-odds; more than `EXACT` is a fault of ours."""
+    return abs(sum(reason.log_odds for reason in reasons) - log_odds)
 
-    plan: Plan
-    rate: float
-    rates: Float
-    matrix: FeatureMatrix
-    usual: Float
+
+def _leads(terms: Terms) -> Int:
+    """Return the column of phi that says most in each factor's own direction: its sentence speaks for the factor."""
+    leads = np.empty(terms.strength.shape, dtype=np.int64)
+    for k, members in enumerate(terms.members):
+        columns = terms.phi[:, members]
+        most = np.where(terms.strength[:, k] > 0, columns.argmax(axis=1), columns.argmin(axis=1))
+        leads[:, k] = np.array(members)[most]
+    return leads
+
+
+def _shown(strength: Float) -> Int:
+    """Return the factors that are told, int64[n, 6]: raising ones, then lowering ones, strongest first; -1: none."""
+    ways = []
+    for way in (strength, -strength):
+        order = np.argsort(-way, axis=1, kind="stable")[:, :SHOWN]
+        ways.append(np.where(np.take_along_axis(way, order, axis=1) >= FLOOR, order, -1))
+    return np.concatenate(ways, axis=1)
+
+
+def _marked(place: Int, count: int) -> Bool:
+    """Return bool[n, count]: the factors among those told."""
+    marked = np.zeros((len(place), count + 1), dtype=bool)
+    np.put_along_axis(marked, place, True, axis=1)  # -1 marks the spare last column
+    return marked[:, :count]
+
+
+class Telling:
+    """Makes the sentences of the rows of one matrix. rates: float64[n], what the table of rates says of each."""
+
+    def __init__(self, plan: Plan, profile: Profile, rates: Float, matrix: FeatureMatrix) -> None:
+        self._features, self._rate, self._rates = plan.features, profile.rate, rates
+        self._values, self._usual = matrix.values, profile.usual(matrix)
+        self._place = {name: j for j, name in enumerate(matrix.names)}
 
     def reason(self, row: int, factor: str, lead: str, strength: float) -> Reason:
         """Tell one factor of one row by its leading column."""
-        if lead == TABLE:
-            rate = float(self.rates[row])
-            said = f"deals in this stage with this much time were won {rate:.0%} of the time; all deals {self.rate:.0%}"
-            return Reason(factor, strength, rate, self.rate, said + goes_with(strength))
-        j = self.matrix.names.index(lead)
-        value, usual = self.matrix.values[row, j], self.usual[row, j]
-        said = self.plan.features[j].sentence(value, usual) + goes_with(strength)
-        return Reason(factor, strength, _known(value), _known(usual), said)
+        value, usual, said = self.sentence(row, lead)
+        return Reason(factor, strength, known(value), known(usual), said + goes_with(strength))
+
+    def sentence(self, row: int, name: str) -> tuple[float, float, str]:
+        """Return the value of a column of phi, the usual value and the sentence of both; NaN where not known."""
+        if name == TABLE:
+            rate = float(self._rates[row])
+            won = f"deals in this stage with this much time were won {rate:.0%} of the time"
+            return rate, self._rate, f"{won}; all deals {self._rate:.0%}"
+        j = self._place[name]
+        value, usual = float(self._values[row, j]), float(self._usual[row, j])
+        return value, usual, self._features[j].sentence(value, usual)
+
+    def value(self, name: str, value: float) -> str:
+        """Return a value of a column of phi as its sentence shows it."""
+        if name == TABLE:
+            return f"{value:.0%}"
+        return self._features[self._place[name]].told(value)
 
 
-def _baseline(base: float) -> Reason:
-    chance = float(sigmoid(np.array([base]))[0])
-    return Reason("baseline", base, None, None, f"a deal with nothing unusual about it stands at {chance:.0%}")
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def known(value: float) -> float | None:
+    """Return a value, None for NaN."""
+    return value if value == value else None
 
 
 def goes_with(strength: float) -> str:

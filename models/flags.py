@@ -28,7 +28,7 @@ from features.tables import NAT
 from models.base import Bool, Float, Int
 from models.track_record import FlagRecord
 
-FLAG_MODULES = ("flag_dates", "flag_pace", "flag_people", "flag_silence", "flag_twins", "flag_calls")
+FLAG_MODULES = ("flag_dates", "flag_pace", "flag_people", "flag_silence", "flag_twins", "flag_edits", "flag_calls")
 SEVERITIES = LOW, MEDIUM, HIGH = "low", "medium", "high"
 WEEK = 7
 

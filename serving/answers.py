@@ -15,7 +15,7 @@ from models.bundle import Bundle
 from serving.intake import Loaded, take_in
 from serving.problems import problem
 from serving.schemas import NOW, ScoreRequest, read_request
-from serving.scoring import Ahead, DealScore, flag_json, reason_json, score, with_left_out
+from serving.scoring import Ahead, DealScore, flag_json, reason_json, reasons_off, score, with_left_out
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -25,11 +25,15 @@ PROBABILITY = {"in_period": "p_won_in_period", "eventual": "p_eventual"}
 
 @dataclass(frozen=True)
 class Answer:
-    """The body of an answer, and how many deals of the request got a score and how many a problem."""
+    """The body of an answer, and how many deals of the request got a score and how many a problem.
+
+    reasons_off: of the explained scores that were checked, how many have reasons that do not add up; a fault of ours.
+    """
 
     body: bytes
     scored: int
     refused: int
+    reasons_off: int = 0
 
 
 def answer(body: bytes, now: int, request_id: str, loaded: Loaded, limits: Serving) -> Answer:
@@ -58,7 +62,8 @@ def answer(body: bytes, now: int, request_id: str, loaded: Loaded, limits: Servi
         for place, deal in enumerate(request.deals)
     ]
     document = identity(loaded) | {"as_of": iso(as_of), "request_id": request_id, "results": results}
-    return Answer(to_json(document), len(scores), len(request.deals) - len(scores))
+    off = reasons_off(list(scores.values()))
+    return Answer(to_json(document), len(scores), len(request.deals) - len(scores), off)
 
 
 def identity(loaded: Loaded) -> dict[str, Any]:

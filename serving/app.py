@@ -118,6 +118,8 @@ class Api:
         work = partial(answer, body, self._now(), state["request_id"], loaded, self._limits)
         got = work() if len(body) < THREAD_FROM else await anyio.to_thread.run_sync(work, limiter=self._limiter())
         state |= {"rows": got.scored, "refused": got.refused}
+        if got.reasons_off:
+            state["reasons_off"] = got.reasons_off
         return Response(got.body, media_type="application/json")
 
     @property

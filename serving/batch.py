@@ -26,7 +26,7 @@ from serving.answers import EPOCH, MICROSECOND, PROBABILITY, iso
 from serving.facts import last_fact
 from serving.fits import load_fitting
 from serving.refresh import Sourced, sourced
-from serving.scoring import DealScore, flag_json, flags_of, reason_json, scorable, score
+from serving.scoring import DealScore, flag_json, flags_of, reason_json, reasons_off, scorable, score
 from serving.table_files import Kind, write_table
 
 SCHEMA_VERSION = 3
@@ -145,6 +145,8 @@ def score_file(
         tallies.append(tally)
         if warning := stale_source(seen, as_of, config.time_zone):
             progress(warning)
+        if off := reasons_off(listed, every=1):
+            progress(f"warning: the reasons of {off:,} of {len(listed):,} deals do not add up; please report this")
         progress(f"{local_iso(as_of, config.time_zone)}: {len(listed):,} open deals{_told(tally)}")
     names = columns(bundle.about.target)
     rows = (cells(one, config.time_zone) for listed in scores for one in listed)

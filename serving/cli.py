@@ -1,4 +1,7 @@
-"""The commands that give answers: score, serve, keys, example-request. Heavy imports happen inside a command."""
+"""The commands that give answers: score, forecast, explain, serve, keys, example-request.
+
+Heavy imports happen inside a command.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the front door."""
     app.command("score")(score)
     app.command("forecast")(forecast)
+    app.command("explain")(explain)
     app.command("serve")(serve)
     app.command("example-request")(example_request)
     app.add_typer(keys_app, name="keys")
@@ -108,6 +112,38 @@ def forecast(
             typer.echo(line)
         say(f"{sum(written.rows):,} rows in {out}")
         return written.told() | {"windows": [told_json(one, settings.time_zone) for one in outcomes]}
+
+    run(work, as_json, debug)
+
+
+def explain(
+    config: ConfigPath,
+    deal_id: Annotated[str, typer.Argument(metavar="DEAL_ID", help="As in `score`.", show_default=False)],
+    as_of: AsOf,
+    earlier: Annotated[
+        str | None, typer.Option("--from", help="An earlier day or timestamp: why the score moved since.")
+    ] = None,
+    override: Overrides = None,
+    model: Model = "live",
+    in_sample: InSample = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Explain the score of one open deal. With --from: why it moved since then."""
+
+    def work() -> dict[str, Any]:
+        from configs.console import printable, say
+        from features.periods import parse_as_of
+        from serving.explain_command import document, explain_deal, lines
+
+        settings = read_config(config, override)
+        zone = settings.time_zone
+        since = None if earlier is None else parse_as_of(earlier, zone)
+        told = explain_deal(settings, deal_id, parse_as_of(as_of, zone), since, model, in_sample, say)
+        if not as_json:
+            for line in lines(told):
+                typer.echo(printable(line))
+        return document(told)
 
     run(work, as_json, debug)
 

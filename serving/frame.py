@@ -90,7 +90,7 @@ class Frame:
             "status": status or 499,
             "ms": round((time.perf_counter() - started) * 1000, 1),
             "request_id": state["request_id"],
-            **{name: state[name] for name in ("rows", "refused", "key", "code") if name in state},
+            **{name: state[name] for name in ("rows", "refused", "reasons_off", "key", "code") if name in state},
         }
         if failure is not None:
             line["code"] = failure.code if isinstance(failure, ForecastleError) else InternalError.code

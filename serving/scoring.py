@@ -24,7 +24,7 @@ from features.tables import NAT
 from features.told import told_at
 from models.base import Float
 from models.bundle import Bundle
-from models.explain import Reason, explain
+from models.explain import EXACT, Reason, explain, off_by
 from models.flags import Flag, Scores, find_flags
 from models.heads import Prediction
 from models.timing import Outlook
@@ -44,6 +44,8 @@ NOTES = {
     "stale_reference": "rates of reps, accounts and segments hold deals closed up to {day} only",
 }
 """What may be odd about a deal that is scored all the same: code -> words. A note reads ``code: words``."""
+SAMPLED = 20
+"""Of explained answers every so many-th, the first of a request included, is checked: do its reasons add up?"""
 NO_START = ("no_history", "no_amount", "zero_amount")
 STANDS_IN = "; amount_expected is what won deals of its segments and stage are usually worth"
 """Said after the notes of `NO_START` where the model has an amount head."""
@@ -273,6 +275,11 @@ def with_left_out(scored: DealScore, names: Sequence[str]) -> DealScore:
         return scored
     note = f"left_out: {', '.join(names)} {LEFT_OUT}"
     return replace(scored, data_notes=(*scored.data_notes, note))
+
+
+def reasons_off(scores: Sequence[DealScore], every: int = SAMPLED) -> int:
+    """Return how many of every so many-th explained scores have reasons that miss the log-odds. It fails no answer."""
+    return sum(off_by(one.reasons, one.log_odds) > EXACT for one in scores[::every] if one.reasons)
 
 
 def reason_json(reasons: tuple[Reason, ...]) -> Iterator[dict[str, object]]:

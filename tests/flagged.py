@@ -71,6 +71,14 @@ def _mail(day: str, ours: bool) -> Row:
     return {**(ANSWERED if ours else ASKED), "occurred_at": f"2024-{day} 09:00"}
 
 
+def _logged(count: int, day: int, known: int) -> tuple[Row, ...]:
+    """Mails of ours on one day of May, entered on another, a minute apart."""
+    return tuple(
+        {**ANSWERED, "occurred_at": f"2024-05-{day:02} 10:{k:02}", "known_at": f"2024-05-{known:02} 10:{k:02}"}
+        for k in range(count)
+    )
+
+
 SICK: dict[tuple[str, str], Open] = {
     ("overdue", "passed"): history({"close_date": "2024-04-30"}, demo()),
     ("overdue", "moved"): history({"close_date": "2024-04-20"}, demo(close_date="2024-05-10")),
@@ -92,6 +100,14 @@ SICK: dict[tuple[str, str], Open] = {
     ),
     ("amount_cut", "cut"): history({}, demo(), {"known_at": "2024-05-06", "amount": 10_000}),
     ("likely_duplicate", "twin"): replace(HEALTHY, twin=(state("2024-04-10", "Qualify", amount=20_500),)),
+    ("logged_in_bulk", "burst"): replace(HEALTHY, activities=(*HEALTHY.activities, *_logged(10, 12, 12))),
+    ("logged_in_bulk", "late"): replace(HEALTHY, activities=(*HEALTHY.activities, *_logged(6, 5, 9))),
+    ("raised_late", "call"): history(
+        {"forecast_category": "pipeline"}, demo(), {"known_at": "2024-05-12 20:00", "forecast_category": "commit"}
+    ),
+    ("raised_late", "date"): history(
+        {"close_date": "2024-07-20"}, demo(), {"known_at": "2024-05-12 20:00", "close_date": "2024-06-20"}
+    ),
     ("under_called", "closer"): replace(history({"forecast_category": "pipeline"}, demo()), p=0.9),
     ("over_called", "further"): replace(HEALTHY, p=0.05),
 }

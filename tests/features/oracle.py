@@ -99,7 +99,8 @@ class Known:
         order = sorted(
             self.rows["activities"], key=lambda a: (a["known_at"], a["occurred_at"], a["direction"] == "inbound")
         )
-        return by_deal([act | self._told(act) for act in order])
+        told = by_deal([act | self._told(act) for act in order])
+        return {deal: [act | first_of_day(acts[:k], act) for k, act in enumerate(acts)] for deal, acts in told.items()}
 
     def _standing(self, row: Row) -> Row:
         stages, stage = self.world.stages, row["stage"]
@@ -134,6 +135,12 @@ class Known:
             "planned": planned, "not_held": not_held, "done": done, "in": inbound, "out": outbound, "met": met,
             "buyer": buyer, "senior": buyer and senior,
         }  # fmt: skip
+
+
+def first_of_day(before: list[Row], act: Row) -> Row:
+    """Whether an act is the first of the buyer's, and the first meeting, that its deal's record got on its UTC day."""
+    today = [a for a in before if a["known_at"] // DAY == act["known_at"] // DAY]
+    return {f"{name}_day": act[name] and not any(a[name] for a in today) for name in ("buyer", "met")}
 
 
 def known(tables: CrmTables, world: World, as_of: int) -> Known:
@@ -323,7 +330,7 @@ class Deal:
             "answer_hours": share(sum(took), len(took)) / 3600,
             "calls_out_30d": self.count(lambda a: a["out"] and a["kind"] == "call", 30),
             "connect_rate_90d": share(self.count(connected, 90), dials),
-            "meetings_per_connect": share(self.count(lambda a: a["met"]), self.count(connected)),
+            "meetings_per_connect": share(self.count(lambda a: a["met_day"]), self.count(connected)),
             "meetings_ahead": ahead,
             "days_to_meeting": booked_last,
             "meetings_cancelled": self.count(lambda a: a["kind"] == "meeting" and a["not_held"]),
@@ -344,27 +351,28 @@ class Deal:
 
     def _engagement(self) -> dict[str, float]:
         replies = answers(self.acts, "out", "in")
-        took, lately = (
+        took, recent = (
             [s for at, s in replies if days is None or at >= self.as_of - days * DAY] for days in (None, 30)
         )
-        mean, mean_lately = share(sum(took), len(took)), share(sum(lately), len(lately))
+        mean, mean_lately = share(sum(took), len(took)), share(sum(recent), len(recent))
         happened = [act["occurred_at"] for act in self.acts if act["buyer"]]
+        lately = self.count(lambda a: a["buyer_day"], 90)
         return {
             "days_since_buyer": self.days(max(happened, default=None)),
-            "buyer_30d": self.count(lambda a: a["buyer"], 30),
-            "buyer_total": len(happened),
-            "buyer_trend": share(self.count(lambda a: a["buyer"], 14), self.count(lambda a: a["buyer"], 42)),
-            "buyer_share_90d": share(self.count(lambda a: a["buyer"], 90), self.count(lambda a: a["done"], 90)),
-            "meetings_held_30d": self.count(lambda a: a["met"], 30),
-            "meetings_held": self.count(lambda a: a["met"]),
+            "buyer_30d": self.count(lambda a: a["buyer_day"], 30),
+            "buyer_total": self.count(lambda a: a["buyer_day"]),
+            "buyer_trend": share(self.count(lambda a: a["buyer_day"], 14), self.count(lambda a: a["buyer_day"], 42)),
+            "buyer_share_90d": share(lately, lately + self.count(lambda a: a["done"] and not a["buyer"], 90)),
+            "meetings_held_30d": self.count(lambda a: a["met_day"], 30),
+            "meetings_held": self.count(lambda a: a["met_day"]),
             "content_30d": self.count(
                 lambda a: a["done"] and (a["kind"] in ("content", "web") or a["outcome"] == "opened"), 30
             ),
             "contracts_in": self.count(lambda a: a["in"] and a["kind"] == "contract"),
-            "buyer_fading_7d": self.fading(lambda a: a["buyer"], 7),
-            "buyer_fading_30d": self.fading(lambda a: a["buyer"], 30),
+            "buyer_fading_7d": self.fading(lambda a: a["buyer_day"], 7),
+            "buyer_fading_30d": self.fading(lambda a: a["buyer_day"], 30),
             "reply_hours": mean / 3600,
-            "reply_trend": log(mean_lately + 3600) - log(mean + 3600) if lately else nan,
+            "reply_trend": log(mean_lately + 3600) - log(mean + 3600) if recent else nan,
             "process_steps": self._process_steps(),
         }
 

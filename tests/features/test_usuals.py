@@ -100,3 +100,28 @@ def test_a_look_follows_its_instant() -> None:
     third = (over - begun) // 3
     instants = np.array([begun, begun + third - 1, begun + third, begun + 2 * third, over - 1, over - DAY])
     assert look_of(calendar, instants).tolist() == [0, 0, 1, 2, 2, 2]
+
+
+def test_the_busiest_day_goes_by_when_acts_were_entered() -> None:
+    """Three entered on one day, whenever they happened; the buyer's own and what came with the close don't count."""
+    ours = {"deal_id": "W", "kind": "email", "direction": "outbound"}
+    days = [("2024-01-08", "2024-01-10"), ("2024-01-09", "2024-01-10 08:00"), ("2024-01-10", "2024-01-10 23:00")]
+    late = [{**ours, "occurred_at": "2024-02-01", "known_at": "2024-03-05"}] * 5
+    acts = [{**ours, "occurred_at": at_, "known_at": known} for at_, known in days]
+    acts += [{**ours, "occurred_at": "2024-01-11"}, {**ours, "occurred_at": "2024-01-10", "direction": "inbound"}]
+    made = record(
+        company(
+            deals=[{"deal_id": deal, "account_id": "A", "created_at": "2024-01-05"} for deal in ("W", "L")],
+            deal_history=[
+                {"deal_id": "W", "known_at": "2024-01-05", "stage": "Qualify"},
+                {"deal_id": "W", "known_at": "2024-03-05", "stage": "Won"},
+                {"deal_id": "L", "known_at": "2024-01-05", "stage": "Qualify"},
+                {"deal_id": "L", "known_at": "2024-03-06", "stage": "Lost"},
+            ],
+            activities=[*acts, *late],
+        )
+    )
+    assert said(made, "entries") == [
+        {"known_at": at("2024-03-05"), "won": 1, "busiest": 3},
+        {"known_at": at("2024-03-06"), "won": 0, "busiest": 0},
+    ]

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from features.build import plan_features
 from features.registry import Context, Feature, Plan, Schema
 from models.base import Examples, Frame, sigmoid
 from models.calibrate import Affine
 from models.close import CloseModel, CloseSettings, InnerFold, fit_close
-from models.explain import FLOOR, SHOWN, Reason, explain, goes_with
+from models.explain import EXACT, FLOOR, SHOWN, Reason, explain, goes_with, off_by
 from models.linear import TABLE
 from models.profile import FEWEST, Profile, profile_of
 from models.trees import TreeSettings
@@ -95,6 +96,39 @@ def test_features_that_say_the_same_are_told_as_one(fitted: tuple[CloseModel, Pr
                 shown += 1
                 assert reason.log_odds == pytest.approx(together[i], abs=1e-12)
     assert shown > 300
+
+
+def test_features_are_told_by_eight_to_ten_factors() -> None:
+    """Of every group; a company's own numbers, where it declares any, are one more."""
+    for target in ("in_period", "eventual"):
+        plan = plan_features(Context(Schema(target, ("type", "source", "industry")), 20.0))
+        assert 8 <= len({feature.factor for feature in plan.features} | {TABLE}) <= 10
+        assert all(feature.factor for feature in plan.features)
+        own = plan_features(Context(Schema(target, ("type",), ("seats", "price")), 20.0))
+        assert {f.factor for f in own.features} - {f.factor for f in plan.features} == {"attributes"}
+
+
+def test_one_row_is_told_as_among_many(fitted: tuple[CloseModel, Profile, Examples]) -> None:
+    model, profile, rows = fitted
+    values = some(rows)[:40]
+    many = explain(model, PLAN, profile, matrix(values))
+    assert [explain(model, PLAN, profile, matrix(values[i : i + 1]))[0] for i in range(len(values))] == many
+
+
+def test_a_shown_factor_could_be_seen_in_the_score() -> None:
+    """The floor is half a point at even odds, where a log-odds moves the probability most."""
+    moved = float(sigmoid(np.array([FLOOR / 2]))[0] - sigmoid(np.array([-FLOOR / 2]))[0])
+    assert moved == pytest.approx(0.005, abs=1e-6)
+
+
+def test_reasons_that_miss_are_measured(fitted: tuple[CloseModel, Profile, Examples]) -> None:
+    model, profile, rows = fitted
+    asked = matrix(some(rows))
+    told = explain(model, PLAN, profile, asked)
+    log_odds = model.logit(asked).tolist()
+    assert max(off_by(reasons, odds) for reasons, odds in zip(told, log_odds, strict=True)) <= EXACT
+    assert off_by(told[0], log_odds[0] + 0.5) == pytest.approx(0.5)
+    assert off_by(told[0][:-2], log_odds[0]) > EXACT
 
 
 def test_the_planted_reasons_are_found(fitted: tuple[CloseModel, Profile, Examples]) -> None:
