@@ -17,6 +17,7 @@ from features.timeline import Bool, Float, Int, Timeline
 
 PEERS = 10.0  # weight, in deals, of all deals in the stage when those that were also called alike are few
 CALL_SHARE = 0.3  # the call that is judged is the last one of the period's first 30 % (week 4 of 13)
+QUIET_PERIODS = 8  # that a deal is looked at without a change of it
 MISS_LIMIT = 2.0  # a call missed by more than this, in log, says no more than that
 
 
@@ -56,7 +57,10 @@ def yields_of(history: Timeline, calendar: Calendar, stage_count: int) -> dict[s
     """
     deal, at, period, turn = _looks(history, calendar)
     seen = look(history, deal, at)
-    standing = (seen.high > seen.low) & (seen.last("outcome") == OPEN)
+    # Who has not been touched for long is not called any more; so a look depends on the deal's rows before it alone,
+    # and not on how far the record reaches.
+    quiet = period - calendar.index(seen.last("known_at"))
+    standing = (seen.high > seen.low) & (seen.last("outcome") == OPEN) & (quiet <= QUIET_PERIODS)
     deal, at, period, turn = (column[standing] for column in (deal, at, period, turn))
     seen = look(history, deal, at)
     over = calendar.starts[period + 1]
@@ -78,10 +82,9 @@ def yields_of(history: Timeline, calendar: Calendar, stage_count: int) -> dict[s
 
 
 def _looks(history: Timeline, calendar: Calendar) -> tuple[Int, Int, Int, Int]:
-    """Return (deal, instant, period, turn) of every look at a deal between its first and its last row.
+    """Return (deal, instant, period, turn) of every look at a deal from its first row to its last.
 
-    A deal that is still open is looked at for a period beyond the last row of the whole history, so that what is seen
-    of a period that is over does not depend on what was written after it.
+    A deal that is still open is looked at for `QUIET_PERIODS` more, beyond the last row of the whole history.
     """
     empty = np.zeros(0, dtype=np.int64)
     if not len(history):
@@ -89,9 +92,8 @@ def _looks(history: Timeline, calendar: Calendar) -> tuple[Int, Int, Int, Int]:
     some = np.flatnonzero(history.start[1:] > history.start[:-1]).astype(np.int64)
     first = history.known_at[history.start[some]]
     final = history.start[some + 1] - 1
-    end = int(history.known_at.max())
-    low, high = calendar.index(np.array([int(first.min()), end])).tolist()
-    high = min(high + 1, len(calendar.starts) - 2)
+    low, high = calendar.index(np.array([int(first.min()), int(history.known_at.max())])).tolist()
+    high = min(high + QUIET_PERIODS, len(calendar.starts) - 2)
     last = np.where(history.values("outcome")[final] == OPEN, calendar.starts[high + 1], history.known_at[final])
     begun, width = calendar.starts[low : high + 1], np.diff(calendar.starts[low : high + 2])
     instants = (begun[:, None] + width[:, None] * np.arange(LOOKS) // LOOKS).ravel()
