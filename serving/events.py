@@ -225,8 +225,9 @@ def _placed(error: ForecastleError, place: int, part: str) -> ForecastleError:
     """Return the error of a deal as one of the event that it was made of."""
     start = f"/deals/{place}"
     inside = f"{start}/{LISTS[part]}/0" if part in LISTS else start
+    own = [fault for fault in error.faults if fault.path.startswith(inside)]  # not of the creation that was made up
     faults = [
         replace(fault, path=f"/events/{place}/{part}" + fault.path.removeprefix(inside).removeprefix(start))
-        for fault in error.faults
+        for fault in own or error.faults
     ]
     return type(error)(error.message, faults)

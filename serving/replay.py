@@ -108,7 +108,11 @@ def _compare(bundle: Bundle | None, sha: str, rows: Sequence[Any], tally: Tally)
 
 
 def _sound(row: Any, width: int) -> bool:
-    """Whether a feature vector is whole and what was written."""
+    """Whether a feature vector is whole and what was written, and what the heads were told can be read."""
+    try:
+        told_of([json.loads(row.told)])
+    except (KeyError, TypeError, ValueError):
+        return False
     return len(row.features) == width and sha256(row.features).hexdigest() == row.features_sha256
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import asdict
 
 from sqlalchemy import Connection
 
@@ -19,7 +18,7 @@ ROOM = 10_000  # rows that may wait in best effort
 
 def append(connection: Connection, entries: Sequence[Entry], asked: Asked, model: Model) -> None:
     """Append rows within the caller's transaction."""
-    common = asdict(asked) | asdict(model)
+    common = vars(asked) | vars(model)
     if entries:
         connection.execute(LEDGER.insert(), [vars(entry) | common for entry in entries])
 

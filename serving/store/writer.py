@@ -50,7 +50,7 @@ class Writer:
         """Have `work` run inside a transaction; the future gives its result once that is committed.
 
         The future raises StoreError where the transaction could not be committed, or what `work` raised: that undoes
-        the work of this job alone.
+        the work of this job alone. `work` may run twice, so it must change nothing but the database.
         """
         future: Future[T] = Future()
         with self._lock:
@@ -87,14 +87,20 @@ class Writer:
                 return
 
     def _commit(self, jobs: list[_Job[Any]]) -> None:
-        """Run all jobs in one transaction and hand out what became of them; nobody waits for a cancelled one."""
+        """Run all jobs in one transaction and hand out what became of them; nobody waits for a cancelled one.
+
+        Where one is wrong, all are run again: that is rare, and what they did before is undone.
+        """
         jobs = [job for job in jobs if job.future.set_running_or_notify_cancel()]
         if not jobs:
             return
-        done: list[Any] = []
         try:
-            with self._engine.begin() as connection:
-                done = [self._attempt(connection, job.work) for job in jobs]
+            try:
+                done = self._together(jobs)
+            except _SICK:
+                raise
+            except Exception:  # noqa: BLE001 -- one of them is wrong: which, is found out now
+                done = self._apart(jobs)
             self.commits += 1
         except FAULTS as error:
             fault = store_fault(error, self._engine)
@@ -106,6 +112,16 @@ class Writer:
                 job.future.set_exception(result)
             else:
                 job.future.set_result(result)
+
+    def _together(self, jobs: list[_Job[Any]]) -> list[Any]:
+        """Run jobs in one transaction; where one of them raises, none is done."""
+        with self._engine.begin() as connection:
+            return [job.work(connection) for job in jobs]
+
+    def _apart(self, jobs: list[_Job[Any]]) -> list[Any]:
+        """Run jobs in one transaction, each between savepoints, which cost as much as the row of a ledger."""
+        with self._engine.begin() as connection:
+            return [self._attempt(connection, job.work) for job in jobs]
 
     def _attempt(self, connection: Connection, work: Callable[[Connection], T]) -> T | Exception:
         """Run one job between savepoints. What is wrong with the job is returned; with the database, raised."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +20,7 @@ from serving.auth import create_key, keys_file
 from serving.intake import Loaded
 from tests.postgres import Cluster, postgres
 from tests.served import World, world_in
-from tests.stored import URL_ENV, Office, Service, cut_export, database, few_deals, office_in, service
+from tests.stored import URL_ENV, Office, cut_export, database, few_deals, office_in
 
 NOW = datetime(2025, 5, 20, 12, tzinfo=UTC)
 
@@ -121,8 +123,14 @@ def either(request: pytest.FixtureRequest, world: World, export: Path, tmp_path:
 
 
 @pytest.fixture
-def running(office: Office) -> Iterator[Service]:
-    """A service over a refreshed store in SQLite."""
-    office.refresh()
-    with service(office) as served:
-        yield served
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.getuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("needs root to mount a small disk")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
