@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from configs.errors import Fault, InvalidRequestError
-from serving.answers import iso, read_as_of, to_json
+from serving.answers import Answer, iso, read_as_of, to_json
 from serving.api import Api
 from serving.principal import Principal
 from serving.store.repository import SORTS, Query, Repository, StoredScore
@@ -45,8 +45,10 @@ class DealRoutes:
         asked = Question(as_of, _yes(given, "explain", True), request.scope["state"]["request_id"])
         deal_id = request.path_params["deal_id"]
 
-        def work() -> Any:
-            return answer_stored(repository.deal(principal, deal_id), asked, loaded, api.limits)
+        def work() -> Answer:
+            # An id that can't be printed is never stored, and PostgreSQL would not even look for a NUL.
+            stored = repository.deal(principal, deal_id) if deal_id.isprintable() else None
+            return answer_stored(stored, asked, loaded, api.limits)
 
         got = await api.in_thread(work)
         await api.keep(request, principal, loaded, got.entries, started)

@@ -193,6 +193,12 @@ def test_a_deal_without_its_creation_is_unknown_until_it_comes(served: Service) 
     assert served.score("N1").status_code == 200
 
 
+@pytest.mark.parametrize("name", ["a%00b", "%F0%9F", "..%5C..", "'%20OR%201=1--", "x" * 5000])
+def test_an_id_that_is_nobodys_is_a_404(served: Service, name: str) -> None:
+    got = served.score(name)
+    assert (got.status_code, got.json()["code"]) == (404, "unknown_deal")
+
+
 def test_a_creation_sent_again_replaces_the_first(served: Service) -> None:
     served.push(*told(), *told("N2"))
     served.push({"event_id": "again", "deal_id": "N1", "deal": BORN | {"created_at": "2025-04-01T00:00:00Z"}})

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
+from typer.testing import CliRunner
 
 from configs.errors import DataError, InSampleError, UsageError
+from forecastle import app
 from serving.answers import iso
 from serving.batch import budgeted, score_open
 from serving.entries import ahead_json
@@ -304,3 +306,24 @@ def test_a_principal_sees_the_deals_of_its_teams_alone(either: Office, teams: fr
         assert {one.deal_id for one in repository.scores(Principal("k", teams), query)} == mine
         assert {one.deal_id for one in every if repository.deal(Principal("k", teams), one.deal_id)} == mine
     assert Principal("k").teams == frozenset()
+
+
+def test_the_commands_tell_what_they_did(office: Office, few: list[str]) -> None:
+    """`refresh` and `replay` as a user runs them; a changed ledger is exit code 1."""
+    said = [f"state_dir={office.config.state_dir}", f"source.path={office.export}"]
+    sets = [word for each in (*office.world.overrides, *said) for word in ("--set", each)]
+
+    def run(*words: str) -> Any:
+        return CliRunner().invoke(app, [words[0], str(office.world.config_path), *words[1:], *sets, "--json"])
+
+    refreshed = run("refresh", "--as-of", "2025-05-05")
+    assert refreshed.exit_code == 0, refreshed.output
+    told = json.loads(refreshed.stdout.splitlines()[-1])
+    assert (told["scored"], told["as_of"]) == (len(is_open(few)), "2025-05-05T04:00:00Z")
+    replayed = run("replay", "--deal", few[0])
+    assert json.loads(replayed.stdout.splitlines()[-1])["agree"] == 1
+    with office.store() as store, store.engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER ledger_no_update"))
+        connection.execute(text("UPDATE ledger SET p = 0.5"))
+    assert run("replay").exit_code == 1
+    assert "not what their models give" in run("replay").output
