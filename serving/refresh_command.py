@@ -91,13 +91,17 @@ class Refreshed:
 
 @dataclass(frozen=True)
 class Before:
-    """What the store holds before a refresh. eventful: deals of which events tell. gone: from when, by deal."""
+    """What the store holds before a refresh.
+
+    eventful: deals of which events tell. ended, lost: deals that are gone, from when on, by an event and by the source.
+    """
 
     known: Known
     standings: Mapping[str, Standing]
     answers: Mapping[str, str]
     eventful: Mapping[str, StoredDeal]
-    gone: Mapping[str, int]
+    ended: Mapping[str, int]
+    lost: Mapping[str, int]
 
 
 @dataclass
@@ -158,7 +162,8 @@ class _Refresh:
             before = self._before(connection)
         vanished = self._vanished(before.known, allow_vanished)
         stones = stones_of(self.seen.tables.deal_history)
-        gone = {**before.gone, **stones.known_at, **dict.fromkeys(vanished, self.now)}
+        lost = {name: at for name, at in before.lost.items() if name not in self.docs}
+        gone = {**before.ended, **lost, **stones.known_at, **dict.fromkeys(vanished, self.now)}
         more = self._eventful(before, vanished)
         self._score_source(before, set(more), gone)
         self._score_pushed(before, more, gone)
@@ -189,9 +194,8 @@ class _Refresh:
 
     def _before(self, connection: Connection) -> Before:
         eventful = {stored.deal_id: stored for stored in with_events(connection)}
-        return Before(
-            known_deals(connection), standings(connection), answers(connection), eventful, gone_by(connection)
-        )
+        ended, lost = (gone_by(connection, origin) for origin in ("event", "source"))
+        return Before(known_deals(connection), standings(connection), answers(connection), eventful, ended, lost)
 
     def _refuse_the_past(self, stored: int | None) -> None:
         if stored is not None and self.as_of < stored:

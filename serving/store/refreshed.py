@@ -81,9 +81,10 @@ def with_events(connection: Connection) -> Iterable[StoredDeal]:
     return stored_deals(connection, select(DEALS.c.deal_id, DEALS.c.body).where(DEALS.c.deal_id.in_(told)))
 
 
-def gone_by(connection: Connection) -> dict[str, int]:
-    """Return from when each deal is gone, UTC microseconds."""
-    return {row.deal_id: row.known_at for row in connection.execute(select(TOMBSTONES))}
+def gone_by(connection: Connection, origin: str) -> dict[str, int]:
+    """Return from when each deal is gone that its origin (source or event) says so of, UTC microseconds."""
+    told = select(TOMBSTONES.c.deal_id, TOMBSTONES.c.known_at).where(TOMBSTONES.c.origin == origin)
+    return {row.deal_id: int(row.known_at) for row in connection.execute(told)}
 
 
 def answers(connection: Connection) -> dict[str, str]:
