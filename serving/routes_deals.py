@@ -16,7 +16,6 @@ from starlette.responses import Response
 from configs.errors import Fault, InvalidRequestError
 from serving.answers import Answer, iso, read_as_of, to_json
 from serving.api import Api
-from serving.principal import Principal
 from serving.store.repository import SORTS, Query, Repository, StoredScore
 from serving.stored import Question, answer_stored
 
@@ -60,7 +59,7 @@ class DealRoutes:
         principal = api.principal(request)
         repository = Repository(api.store())
         query, told = _query(_parameters(request, LIST_PARAMETERS))
-        rows = await api.in_thread(partial(_page, repository, principal, query))
+        rows = await api.in_thread(partial(repository.scores, principal, query))
         more = len(rows) == query.limit
         shown = rows[: query.limit - 1]
         document = {
@@ -70,10 +69,6 @@ class DealRoutes:
         }
         request.scope["state"] |= {"rows": len(shown)}
         return Response(to_json(document), media_type="application/json")
-
-
-def _page(repository: Repository, principal: Principal, query: Query) -> list[StoredScore]:
-    return repository.scores(principal, query)
 
 
 def _row(one: StoredScore) -> dict[str, Any]:
