@@ -14,7 +14,11 @@ Columns: class, machine code (stable), HTTP status, exit code of the command lin
         UnmappedError             unmapped               422 4  a word that the mapping does not list
         TooLittleDataError        too_little_data        422 4  not enough closed deals, periods or rows to go on
       StateError                  state_error            503 1  the state directory cannot be read or written
+        StoreError                store_error            503 1  the store of events, scores and ledger cannot be used
+          StoreFullError          store_full             503 1  there is no space left for it
+          StoreVersionError       store_version          503 1  a newer version of forecastle made it
       TrackingError               tracking_error         503 1  the experiment store failed
+      NotReplayedError            not_replayed           500 1  a score of the ledger is not what its model gives
       BundleError                 bundle_error           503 1  a model bundle cannot be used
         BundleMismatchError       bundle_mismatch        503 1  made by other feature specs, config or format
         BundleDamagedError        bundle_damaged         503 1  a file of the bundle is missing or has another digest
@@ -25,7 +29,10 @@ Columns: class, machine code (stable), HTTP status, exit code of the command lin
         UnauthorizedError         unauthorized           401 1  no valid API key
         ForbiddenError            forbidden              403 1  the key may not do this
         NotFoundError             not_found              404 1  no such route or record
+          UnknownDealError        unknown_deal           404 1  no deal of this id is stored
         MethodNotAllowedError     method_not_allowed     405 1  the route exists, not with this method
+        ConflictError             conflict               409 1  an id or key was used before, for something else
+        DealGoneError             deal_gone              410 1  the deal was deleted or merged into another
         TooLargeError             too_large              413 1  the body is over the limit in bytes
         UnsupportedMediaTypeError unsupported_media_type 415 1  the body is not application/json
         InvalidRequestError       invalid_request        422 1  the body breaks the request schema
@@ -195,11 +202,39 @@ class StateError(ForecastleError):
     title = "The state directory cannot be used"
 
 
+class StoreError(StateError):
+    """The store of events, scores and ledger cannot be opened, read or written."""
+
+    code, status, exit_code = "store_error", 503, 1
+    title = "The store cannot be used"
+
+
+class StoreFullError(StoreError):
+    """There is no space left for the store."""
+
+    code, status, exit_code = "store_full", 503, 1
+    title = "The store is full: what cannot be kept is not answered"
+
+
+class StoreVersionError(StoreError):
+    """A newer version of forecastle made the store."""
+
+    code, status, exit_code = "store_version", 503, 1
+    title = "The store was made by a newer version"
+
+
 class TrackingError(ForecastleError):
     """The experiment store failed."""
 
     code, status, exit_code = "tracking_error", 503, 1
     title = "The experiment store failed"
+
+
+class NotReplayedError(ForecastleError):
+    """A row of the ledger is not what its feature vector and its model give."""
+
+    code, status, exit_code = "not_replayed", 500, 1
+    title = "The ledger and the models do not agree"
 
 
 class BundleError(ForecastleError):
@@ -272,11 +307,32 @@ class NotFoundError(RequestError):
     title = "Not found"
 
 
+class UnknownDealError(NotFoundError):
+    """No deal of this id is stored, or none that the caller may see."""
+
+    code, status, exit_code = "unknown_deal", 404, 1
+    title = "No such deal is stored"
+
+
 class MethodNotAllowedError(RequestError):
     """The route exists, but not with this method."""
 
     code, status, exit_code = "method_not_allowed", 405, 1
     title = "The method is not allowed here"
+
+
+class ConflictError(RequestError):
+    """An event id or an idempotency key was used before, for something else."""
+
+    code, status, exit_code = "conflict", 409, 1
+    title = "This id was used for something else"
+
+
+class DealGoneError(RequestError):
+    """The deal was deleted or merged into another before the as-of."""
+
+    code, status, exit_code = "deal_gone", 410, 1
+    title = "The deal is gone"
 
 
 class TooLargeError(RequestError):

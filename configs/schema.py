@@ -18,6 +18,7 @@ from configs.learning import Backtest, Card, Gates, LeakAudit, Model, Timing, Tr
 from configs.vocab import (
     FeatureGroup,
     Grid,
+    LedgerMode,
     PeriodKind,
     SourceKind,
     Target,
@@ -155,6 +156,17 @@ class Features(Strict):
     )
 
 
+class StoreAt(Strict):
+    """Where the service keeps events, scores and the ledger."""
+
+    url_env: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z][A-Z0-9_]{0,63}$",
+        description="environment variable that holds the URL of a PostgreSQL database "
+        "(postgresql+psycopg://USER:PASSWORD@HOST/DATABASE); null: SQLite in state_dir",
+    )
+
+
 class Serving(Strict):
     """The scoring service."""
 
@@ -171,6 +183,13 @@ class Serving(Strict):
     max_deals_explained: int = Field(default=100, ge=1, le=10_000, description="deals a request with reasons")
     max_events_per_deal: int = Field(
         default=10_000, ge=1, le=1_000_000, description="history rows and activities of one deal in a request"
+    )
+    max_events: int = Field(default=1000, ge=1, le=100_000, description="events that a CRM may push in one request")
+    store: StoreAt = Field(default_factory=StoreAt, description="where events, scores and the ledger are kept")
+    ledger: LedgerMode = Field(
+        default=LedgerMode.DURABLE,
+        description="what is kept of each score that is served. durable: on disk before the answer; best_effort: soon "
+        "after it, what there is no room for is dropped and counted; off: nothing",
     )
 
     @model_validator(mode="after")

@@ -13,6 +13,14 @@ class Target(StrEnum):
     EVENTUAL = "eventual"  # won in the end
 
 
+class LedgerMode(StrEnum):
+    """What is kept of a score that is served."""
+
+    DURABLE = "durable"  # on disk before the answer
+    BEST_EFFORT = "best_effort"  # soon after the answer; what there is no room for is dropped and counted
+    OFF = "off"
+
+
 class ForecastCategory(StrEnum):
     """The seller's confidence in a deal; not its stage."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,10 +12,11 @@ from configs.errors import Fault, ForecastleError, InSampleError, InvalidRequest
 from configs.schema import Serving
 from features.periods import DAY
 from models.bundle import Bundle
-from serving.intake import Loaded, take_in
+from serving.entries import Entry, Model, ahead_json, entries_of
+from serving.intake import Intake, Loaded, take_in
 from serving.problems import problem
 from serving.schemas import NOW, ScoreRequest, read_request
-from serving.scoring import Ahead, DealScore, flag_json, reason_json, reasons_off, score, with_left_out
+from serving.scoring import DealScore, flag_json, reason_json, reasons_off, scoring, with_left_out
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -27,12 +28,14 @@ PROBABILITY = {"in_period": "p_won_in_period", "eventual": "p_eventual"}
 class Answer:
     """The body of an answer, and how many deals of the request got a score and how many a problem.
 
-    reasons_off: of the explained scores that were checked, how many have reasons that do not add up; a fault of ours.
+    entries: what the ledger is to keep, an entry for each score. reasons_off: of the explained scores that were
+    checked, how many have reasons that do not add up; a fault of ours.
     """
 
     body: bytes
     scored: int
     refused: int
+    entries: tuple[Entry, ...] = ()
     reasons_off: int = 0
 
 
@@ -43,27 +46,49 @@ def answer(body: bytes, now: int, request_id: str, loaded: Loaded, limits: Servi
     wrong with one deal stands in its place among the results.
     """
     request = read_request(body)
-    as_of = _as_of(request.as_of, now, loaded.bundle)
+    as_of = read_as_of(request.as_of, now, loaded.bundle, request.in_sample)
     _refuse_excess(request, limits)
-    about = loaded.bundle.about
-    if as_of < about.trained_as_of and not request.in_sample:
-        raise InSampleError(
-            f"the model has seen what came after as_of: it was trained as of {iso(about.trained_as_of)}; "
-            "ask for a later as_of, or send in_sample: true and treat the answer as a fit, not a forecast"
-        )
-    intake = take_in(request.deals, as_of, loaded, limits)
-    scores: dict[int, DealScore] = {}
-    if intake.record is not None:
-        listed = score(intake.record, intake.requests, loaded.bundle, request.explain, loaded.facts.as_of, loaded.flags)
-        placed = zip(intake.positions, listed, strict=True)
-        scores = {place: with_left_out(one, intake.ignored.get(place, ())) for place, one in placed}
+    judged = judge(request.deals, as_of, request.explain, loaded, limits)
+    target = loaded.bundle.about.target
     results = [
-        _result(deal, scores.get(place), intake.problems.get(place), about.target, request.explain)
+        _result(deal, judged.scores.get(place), judged.problems.get(place), target, request.explain)
         for place, deal in enumerate(request.deals)
     ]
     document = identity(loaded) | {"as_of": iso(as_of), "request_id": request_id, "results": results}
-    off = reasons_off(list(scores.values()))
-    return Answer(to_json(document), len(scores), len(request.deals) - len(scores), off)
+    refused = len(request.deals) - len(judged.scores)
+    off = reasons_off(list(judged.scores.values()))
+    return Answer(to_json(document), len(judged.scores), refused, judged.entries, off)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of the deals of a request, by their place in it: a score or a problem each.
+
+    entries: for the ledger, in the order of the scores. intake: what the deals were read into.
+    """
+
+    scores: Mapping[int, DealScore]
+    problems: Mapping[int, ForecastleError]
+    entries: tuple[Entry, ...]
+    intake: Intake
+
+
+def judge(deals: Sequence[object], as_of: int, explain: bool, loaded: Loaded, limits: Serving) -> Judged:
+    """Score deals given with their history as of an instant (UTC microseconds)."""
+    intake = take_in(deals, as_of, loaded, limits)
+    if intake.record is None or not len(intake.requests):
+        return Judged({}, intake.problems, (), intake)
+    made = scoring(intake.record, intake.requests, loaded.bundle, explain, loaded.facts.as_of, loaded.flags)
+    placed = zip(intake.positions, made.scores, strict=True)
+    scores = {place: with_left_out(one, intake.ignored.get(place, ())) for place, one in placed}
+    names = [(_name(deals[place]) or "").replace("\x00", "\ufffd") for place in intake.positions]  # PostgreSQL's texts
+    return Judged(scores, intake.problems, entries_of(made, names, explain), intake)
+
+
+def model_of(loaded: Loaded) -> Model:
+    """Return what the ledger says of the model and its facts."""
+    bundle, facts = loaded.bundle, loaded.facts
+    return Model(bundle.sha, bundle.version, bundle.about.plan_fingerprint, facts.as_of, facts.sha)
 
 
 def identity(loaded: Loaded) -> dict[str, Any]:
@@ -90,10 +115,23 @@ def to_json(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _as_of(text: str, now: int, bundle: Bundle) -> int:
-    """Read the request's as_of. Raises InvalidRequestError where it is no instant, or one that can't be asked about."""
-    if text == NOW:
-        return now
+def read_as_of(text: str, now: int, bundle: Bundle, in_sample: bool) -> int:
+    """Read the as_of of a request. now: UTC microseconds.
+
+    Raises InvalidRequestError where it is no instant, or one that can't be asked about, and InSampleError where the
+    model has seen what came after it.
+    """
+    as_of = now if text == NOW else _instant(text, now, bundle)
+    trained = bundle.about.trained_as_of
+    if as_of < trained and not in_sample:
+        raise InSampleError(
+            f"the model has seen what came after as_of: it was trained as of {iso(trained)}; "
+            "ask for a later as_of, or send in_sample: true and treat the answer as a fit, not a forecast"
+        )
+    return as_of
+
+
+def _instant(text: str, now: int, bundle: Bundle) -> int:
     expected = "ISO 8601 with an offset or Z, such as 2026-03-31T00:00:00Z, or now"
     try:
         moment = datetime.fromisoformat(text)
@@ -122,15 +160,24 @@ def _refuse_excess(request: ScoreRequest, limits: Serving) -> None:
         raise LimitExceededError(faults=[Fault("too_many_deals", "", got, f"at most {most:,}", remedy, "/deals")])
 
 
+def _name(deal: object) -> str | None:
+    """Return the id of a deal as it may be told again, None where it has none."""
+    deal_id = deal.get("deal_id") if isinstance(deal, dict) else None
+    return deal_id if isinstance(deal_id, str) and len(deal_id) <= 200 and _is_text(deal_id) else None
+
+
 def _result(
     deal: object, scored: DealScore | None, error: ForecastleError | None, target: str, explained: bool
 ) -> dict[str, Any]:
     """One element of ``results``."""
-    deal_id = deal.get("deal_id") if isinstance(deal, dict) else None
-    named = deal_id if isinstance(deal_id, str) and len(deal_id) <= 200 and _is_text(deal_id) else None
     if scored is None:
-        return {"deal_id": named, "ok": False, "problem": problem(error or InvalidRequestError())}
-    result: dict[str, Any] = {"deal_id": named, "ok": True, PROBABILITY[target]: scored.p}
+        return {"deal_id": _name(deal), "ok": False, "problem": problem(error or InvalidRequestError())}
+    return {"deal_id": _name(deal), "ok": True} | score_json(scored, target, explained)
+
+
+def score_json(scored: DealScore, target: str, explained: bool) -> dict[str, Any]:
+    """Return a score as members of a result."""
+    result: dict[str, Any] = {PROBABILITY[target]: scored.p}
     if scored.period_end is not None:
         result["period_end"] = scored.period_end.isoformat()
     result |= ahead_json(scored.ahead) | {"amount_expected": scored.amount_expected}
@@ -138,20 +185,6 @@ def _result(
     if explained:
         result["reasons"] = list(reason_json(scored.reasons))
     return result | {"flags": flag_json(scored.flags), "data_notes": list(scored.data_notes)}
-
-
-def ahead_json(ahead: Ahead | None) -> dict[str, Any]:
-    """Return what may become of a deal as members of a result; null where there is no timing head, or no date."""
-    if ahead is None:
-        return dict.fromkeys(("p_won", "p_lost", "p_open", "close_date", "slip_risk"))
-    days = None if ahead.close_date is None else [day.isoformat() for day in ahead.close_date]
-    return {
-        "p_won": ahead.p_won,
-        "p_lost": ahead.p_lost,
-        "p_open": ahead.p_open,
-        "close_date": None if days is None else dict(zip(("p10", "p50", "p90"), days, strict=True)),
-        "slip_risk": ahead.slip_risk,
-    }
 
 
 def _is_text(value: str) -> bool:

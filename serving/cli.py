@@ -1,7 +1,4 @@
-"""The commands that give answers: score, forecast, explain, serve, keys, example-request.
-
-Heavy imports happen inside a command.
-"""
+"""The commands that give answers, and those that keep them. Heavy imports happen inside a command."""
 
 from __future__ import annotations
 
@@ -38,6 +35,8 @@ def register(app: typer.Typer) -> None:
     app.command("score")(score)
     app.command("forecast")(forecast)
     app.command("explain")(explain)
+    app.command("refresh")(refresh)
+    app.command("replay")(replay)
     app.command("serve")(serve)
     app.command("example-request")(example_request)
     app.add_typer(keys_app, name="keys")
@@ -148,6 +147,69 @@ def explain(
     run(work, as_json, debug)
 
 
+def refresh(
+    config: ConfigPath,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="Day or timestamp, as in `score`; now without it.", show_default=False)
+    ] = None,
+    allow_vanished: Annotated[
+        bool, typer.Option("--allow-vanished", help="Take deals that left the source for deleted, however many.")
+    ] = False,
+    override: Overrides = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Store the source's facts, scores of all open deals, and the forecast. Scores only what changed or is of another
+    day.
+    """
+
+    def work() -> dict[str, Any]:
+        from configs.console import say
+        from features.periods import parse_as_of
+        from serving.api import clock
+        from serving.refresh_command import refresh as refreshed
+
+        settings = read_config(config, override)
+        instant = None if as_of is None else parse_as_of(as_of, settings.time_zone)
+        done = refreshed(settings, instant, clock(), allow_vanished, say)
+        say(
+            f"{done.scored:,} scored, {done.unchanged:,} unchanged, {done.closed:,} closed, {done.tombstoned:,} gone, "
+            f"{done.not_known:,} not known yet, {done.refused:,} refused; {done.forecast:,} rows of forecast"
+        )
+        return done.told()
+
+    run(work, as_json, debug)
+
+
+def replay(
+    config: ConfigPath,
+    request: Annotated[str | None, typer.Option("--request", help="Only this request id.")] = None,
+    deal: Annotated[str | None, typer.Option("--deal", help="Only this deal.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Only what was asked since this day or timestamp.")
+    ] = None,
+    override: Overrides = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Compute scores of the ledger again and compare them bit for bit. Exit code 1 where one differs."""
+
+    def work() -> dict[str, Any]:
+        from configs.console import say
+        from features.periods import parse_as_of
+        from serving.replay import replay as replayed
+
+        settings = read_config(config, override)
+        tally = replayed(
+            settings, request, deal, None if since is None else parse_as_of(since, settings.time_zone), say
+        )
+        told = tally.told()
+        say(f"{tally.rows:,} rows: {tally.agree:,} agree, {told['cannot_be_rebuilt']:,} cannot be rebuilt")
+        return told
+
+    run(work, as_json, debug)
+
+
 def serve(
     config: ConfigPath,
     override: Overrides = None,
@@ -162,11 +224,13 @@ def serve(
         from serving.environment import refuse_taken_port, serve_command, worker_environment
         from serving.fits import load_fitting
         from serving.refresh import refresh_reference
+        from serving.store.engine import open_store
 
         said = [*(override or ()), *([f"serving.port={port}"] if port is not None else [])]
         settings = read_config(config, said)
         refuse_taken_port(settings.serving.host, settings.serving.port)
         bundle = load_fitting(settings, tell=say)
+        open_store(settings).close()  # made or migrated before any worker needs it; a wrong URL is said here
         facts = refresh_reference(settings, bundle, say)
         say(f"model {bundle.version}; reference facts of the {facts.origin}")
         now = datetime.now(UTC)

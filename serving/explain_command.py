@@ -20,8 +20,9 @@ from models.bundle import Bundle
 from models.flags import Flag
 from models.moved_facts import Fact, facts_of
 from models.why_moved import Move, why_moved
-from serving.answers import PROBABILITY, ahead_json, iso
+from serving.answers import PROBABILITY, iso
 from serving.batch import check_as_of, local_iso, stale_source
+from serving.entries import ahead_json
 from serving.facts import last_fact
 from serving.fits import load_fitting
 from serving.refresh import Sourced, sourced

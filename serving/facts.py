@@ -32,12 +32,16 @@ POINTER = "REFERENCE"
 
 @dataclass(frozen=True)
 class Facts:
-    """Reference facts. as_of: the last fact of what they were read from, UTC microseconds. why: empty for `source`."""
+    """Reference facts. as_of: the last fact of what they were read from, UTC microseconds. why: empty for `source`.
+
+    sha: of the snapshot that holds them, or of the bundle; empty where they were never written down.
+    """
 
     reference: Reference
     as_of: int
     origin: str
     why: str = ""
+    sha: str = ""
 
 
 def serving_dir(state_dir: Path) -> Path:
@@ -54,7 +58,7 @@ def last_fact(tables: CrmTables) -> int:
 
 def own_facts(bundle: Bundle, why: str) -> Facts:
     """The facts that the bundle carries, and why they must do."""
-    return Facts(bundle.reference, bundle.about.trained_as_of, BUNDLE, why)
+    return Facts(bundle.reference, bundle.about.trained_as_of, BUNDLE, why, bundle.sha)
 
 
 def write_snapshot(state_dir: Path, reference: Reference, as_of: int) -> Path:
@@ -97,20 +101,26 @@ def load_facts(state_dir: Path, bundle: Bundle) -> Facts:
     if not isinstance(folder, str) or Path(folder).name != folder:
         return own_facts(bundle, str(pointed.get("why") or "no snapshot of the source was taken"))
     try:
-        manifest, files, _ = read_verified(root / folder, folder.partition("-")[2])
+        manifest, files, sha = read_verified(root / folder, snapshot_sha(Path(folder)))
         about: dict[str, Any] = manifest["about"]
         schema, stages = bundle.about.schema, bundle.about.stages
         if tuple(about["dimensions"]) != schema.dimensions or about["stage_count"] != len(stages.order):
             return own_facts(bundle, "the snapshot of the source is for a model with other attributes or stages")
-        return Facts(read_reference(files, schema.dimensions, len(stages.order)), int(about["as_of"]), SOURCE)
+        reference = read_reference(files, schema.dimensions, len(stages.order))
+        return Facts(reference, int(about["as_of"]), SOURCE, sha=sha)
     except (BundleError, KeyError, TypeError, ValueError, OSError):
         return own_facts(bundle, "the snapshot of the source is damaged")
+
+
+def snapshot_sha(folder: Path) -> str:
+    """Return the SHA-256 that names a snapshot."""
+    return folder.name.partition("-")[2]
 
 
 def _whole(folder: Path) -> bool:
     """Whether a snapshot is there and undamaged."""
     try:
-        read_verified(folder, folder.name.partition("-")[2])
+        read_verified(folder, snapshot_sha(folder))
     except BundleError:
         return False
     return True

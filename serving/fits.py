@@ -18,6 +18,8 @@ from features.schema import OWN
 from features.stages import StageMap
 from models.bundle import Bundle, load
 from models.store import LIVE, bundle_folder
+from serving.facts import load_facts
+from serving.intake import Loaded, ready
 
 
 def load_fitting(config: Config, model: str = LIVE, tell: Callable[[str], None] = lambda _: None) -> Bundle:
@@ -39,6 +41,12 @@ def load_fitting(config: Config, model: str = LIVE, tell: Callable[[str], None] 
             f"then {bundle.about.config_hash[:12]}); what its answers depend on is the same"
         )
     return bundle
+
+
+def load_model(config: Config) -> Loaded:
+    """Load the live bundle, its reference facts and the words of the mapping. Raises BundleError or ConfigError."""
+    bundle = load_fitting(config)
+    return ready(bundle, load_facts(config.state_dir, bundle), mapping_of(config), config.flags)
 
 
 def check_fits(bundle: Bundle, config: Config) -> None:

@@ -139,7 +139,7 @@ def forecast_file(
             progress(warning)
         company = company_at(seen, bundle, as_of)
         found = [outcome(company, window, learnt, config.seed, asked.scenario) for window in windows[as_of]]
-        own = [row for one in found for row in _rows(one, as_of, asked.level, bundle, config.time_zone)]
+        own = [row for one in found for row in outcome_rows(one, as_of, asked.level, bundle, config.time_zone)]
         progress(f"{local_iso(as_of, config.time_zone)}: {len(company.amount):,} open deals, {len(own):,} rows")
         rows, told, counts = rows + own, told + found, [*counts, len(own)]
     write_table(out, columns(asked.scenario), rows, KINDS)
@@ -266,7 +266,8 @@ def columns(scenario: Scenario) -> tuple[str, ...]:
     return (*COLUMNS, *(MORE if scenario != AS_IT_IS else MORE[1:]))
 
 
-def _rows(one: Outcome, as_of: int, level: str | None, bundle: Bundle, zone: str) -> Iterator[tuple[Cell, ...]]:
+def outcome_rows(one: Outcome, as_of: int, level: str | None, bundle: Bundle, zone: str) -> Iterator[tuple[Cell, ...]]:
+    """Yield the rows of a file: a node each, of this level or all, of the forecast as it is and of the scenario."""
     first, last = _days(one.window, zone)
     both = bool(one.what_if)
     for said, listed in ((BASE, one.nodes), (WHAT_IF, one.what_if)):

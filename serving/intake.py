@@ -89,7 +89,7 @@ def take_in(deals: Sequence[object], as_of: int, loaded: Loaded, limits: Serving
             problems[place] = error
         elif isinstance(deal, dict):
             good.append(place)
-            records.append(_flat(deal, place, attributes))
+            records.append(flat(deal, place, attributes))
     about = loaded.bundle.about
     inline = tables_from_records(
         records,
@@ -100,7 +100,7 @@ def take_in(deals: Sequence[object], as_of: int, loaded: Loaded, limits: Serving
         keep_unknown_stages=loaded.keep_unknown,
     )
     for row, faults in inline.faults.items():
-        problems[good[row]] = _refusal(faults, deals[good[row]], good[row])
+        problems[good[row]] = refusal(faults, deals[good[row]], good[row])
     record = build_record(
         inline.tables, about.stages, loaded.bundle.calendar, about.schema, reference=loaded.facts.reference
     )
@@ -140,6 +140,13 @@ def _shape_error(
     faults = deal_faults(deal, pointer)
     if faults:
         return InvalidRequestError(faults=faults)
+    return unknown_attributes(deal, pointer, attributes, left_out)
+
+
+def unknown_attributes(
+    deal: object, pointer: str, attributes: Mapping[str, AttributeKind], left_out: Sequence[str]
+) -> ForecastleError | None:
+    """Return the error of a deal whose ``attributes`` the model does not know, or None."""
     given = deal.get("attributes") if isinstance(deal, dict) else None
     unknown = [name for name in given or () if name not in attributes and name not in left_out]
     if unknown:
@@ -152,7 +159,7 @@ def _shape_error(
     return None
 
 
-def _flat(deal: Mapping[str, Any], place: int, attributes: Mapping[str, AttributeKind]) -> dict[str, Any]:
+def flat(deal: Mapping[str, Any], place: int, attributes: Mapping[str, AttributeKind]) -> dict[str, Any]:
     """The deal as a record of one level: attributes and the account's fields become its own, its place its id."""
     own = {name: value for name, value in deal.items() if name not in ("attributes", "account")}
     account = {name: value for name, value in (deal.get("account") or {}).items() if name in ACCOUNT_FIELDS}
@@ -160,7 +167,7 @@ def _flat(deal: Mapping[str, Any], place: int, attributes: Mapping[str, Attribut
     return own | {name: given[name] for name in given if name in attributes} | {"deal_id": str(place)}
 
 
-def _refusal(faults: Sequence[Fault], deal: object, place: int) -> ForecastleError:
+def refusal(faults: Sequence[Fault], deal: object, place: int) -> ForecastleError:
     """The error of a deal whose rows can't be used, its faults placed in the request and without the values."""
     told = [_placed(fault, deal, place) for fault in faults[:MAX_FAULTS]]
     if len(faults) > MAX_FAULTS:
@@ -181,7 +188,7 @@ def _placed(fault: Fault, deal: object, place: int) -> Fault:
 
 
 def _part(deal: object, column: str) -> str:
-    """Where a value stood that `_flat` made the deal's own: ``/attributes``, ``/account``, or empty for the deal."""
+    """Where a value stood that `flat` made the deal's own: ``/attributes``, ``/account``, or empty for the deal."""
     for part in ("attributes", "account"):
         given = deal.get(part) if isinstance(deal, dict) else None
         if isinstance(given, dict) and column in given:

@@ -15,7 +15,7 @@ from features.record import Record, build_record
 from features.tables import CrmTables
 from models.bundle import Bundle
 from serving.facts import SOURCE as SOURCE
-from serving.facts import Facts, last_fact, own_facts, point_to_bundle, write_snapshot
+from serving.facts import Facts, last_fact, own_facts, point_to_bundle, snapshot_sha, write_snapshot
 
 NO_PANDAS = "pandas is not installed, so the source cannot be read"
 
@@ -59,8 +59,13 @@ def refresh_reference(config: Config, bundle: Bundle, progress: Callable[[str], 
         progress(f"the source was not read, so rates stop at the model's trained_as_of: {error}")
         point_to_bundle(config.state_dir, why)
         return own_facts(bundle, why)
-    write_snapshot(config.state_dir, seen.record.reference, seen.as_of)
-    return Facts(seen.record.reference, seen.as_of, SOURCE)
+    return snapshot(config, seen)
+
+
+def snapshot(config: Config, seen: Sourced) -> Facts:
+    """Leave the reference facts of a source for the workers to load, and return them. Raises StateError."""
+    folder = write_snapshot(config.state_dir, seen.record.reference, seen.as_of)
+    return Facts(seen.record.reference, seen.as_of, SOURCE, sha=snapshot_sha(folder))
 
 
 def _reason(error: DataError | ConfigError) -> str:

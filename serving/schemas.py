@@ -59,10 +59,11 @@ Number = Annotated[Any, PlainValidator(_number), WithJsonSchema({"type": ["numbe
 Attribute = Annotated[Any, PlainValidator(_attribute), WithJsonSchema({"type": ["number", "string", "null"]})]
 Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
 
-_CLOSED = ConfigDict(extra="forbid", strict=True)
+CLOSED = ConfigDict(extra="forbid", strict=True)
+"""Of every object in a request: no field that is not known, no value of another type."""
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class HistoryRow(TypedDict):
     """The full state of a deal's tracked fields after one change, and when the CRM recorded it."""
 
@@ -81,7 +82,7 @@ class HistoryRow(TypedDict):
     merged_into: NotRequired[Id | None]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class Activity(TypedDict):
     """Something people did, or plan to do."""
 
@@ -94,7 +95,7 @@ class Activity(TypedDict):
     minutes: NotRequired[Number | None]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class Contact(TypedDict):
     """A person on the deal."""
 
@@ -104,7 +105,7 @@ class Contact(TypedDict):
     seniority: NotRequired[Word | None]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class Account(TypedDict):
     """What is fixed about the buyer."""
 
@@ -113,7 +114,7 @@ class Account(TypedDict):
     region: NotRequired[Word | None]
 
 
-@with_config(_CLOSED)
+@with_config(CLOSED)
 class Deal(TypedDict):
     """One deal with all that is known of it. ``history`` must be given, empty or not; other lists may be left out."""
 
@@ -159,7 +160,7 @@ def read_request(body: bytes) -> ScoreRequest:
     try:
         return ScoreRequest.model_validate(data)
     except ValidationError as error:
-        raise InvalidRequestError(faults=_faults(error, "", tuple(ScoreRequest.model_fields))) from None
+        raise InvalidRequestError(faults=faults_in(error, "", {"": tuple(ScoreRequest.model_fields)})) from None
 
 
 def read_json(body: bytes) -> object:
@@ -196,27 +197,30 @@ def deal_faults(deal: object, pointer: str) -> tuple[Fault, ...]:
     try:
         _DEAL.validate_python(deal)
     except ValidationError as error:
-        return _faults(error, pointer, ())
+        return faults_in(error, pointer, _FIELDS)
     return ()
 
 
-def _faults(error: ValidationError, pointer: str, known: Sequence[str]) -> tuple[Fault, ...]:
-    """Turn pydantic's errors into faults that name the place and not the value."""
+def faults_in(error: ValidationError, pointer: str, fields: Mapping[str, Sequence[str]]) -> tuple[Fault, ...]:
+    """Turn pydantic's errors into faults that name the place and not the value.
+
+    fields: the names of the fields of each part, that of the whole under the empty text.
+    """
     details = error.errors(include_url=False, include_context=False, include_input=False)
-    faults = [_fault(detail, pointer, known) for detail in details[:MAX_FAULTS]]
+    faults = [_fault(detail, pointer, fields) for detail in details[:MAX_FAULTS]]
     if len(details) > MAX_FAULTS:
         faults.append(Fault("more", "", f"{len(details) - MAX_FAULTS} more faults", path=pointer))
     return tuple(faults)
 
 
-def _fault(detail: ErrorDetails, pointer: str, known: Sequence[str]) -> Fault:
+def _fault(detail: ErrorDetails, pointer: str, fields: Mapping[str, Sequence[str]]) -> Fault:
     place, kind = detail["loc"], detail["type"]
     if kind == "extra_forbidden":
         name = str(place[-1])
-        fields = known or _FIELDS.get(str(place[0]) if len(place) > 1 else "", ())
+        known = fields.get(str(place[0]) if len(place) > 1 else "", ())
         inside = "/".join([pointer, *(_step(step) for step in place[:-1])])
         path = f"{inside}/{name}" if _NAME.fullmatch(name) else inside
-        return Fault("unknown_field", "", "a field that is not known", "", did_you_mean(name[:64], fields), path)
+        return Fault("unknown_field", "", "a field that is not known", "", did_you_mean(name[:64], known), path)
     path = "/".join([pointer, *(_step(step) for step in place)])
     code = "missing" if kind == "missing" else "wrong_type" if kind.endswith("_type") else "wrong_value"
     return Fault(code, "", detail["msg"], path=path)

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from configs.flags import Flags
 from features.asof import AsOfView, Requests
-from features.build import build_features
+from features.build import FeatureMatrix, build_features
 from features.periods import DAY, EPOCH, local_days
 from features.record import Record
 from features.reference import CATEGORY_RANKS
 from features.tables import NAT
-from features.told import told_at
+from features.told import Told, told_at
 from models.base import Float
 from models.bundle import Bundle
 from models.explain import EXACT, Reason, explain, off_by
@@ -94,6 +94,19 @@ class DealScore:
     flags: tuple[Flag, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """Answers with what they were computed from: scores[i] belongs to row i of `matrix` and `told`.
+
+    window_end: int64[n], end of the period that p speaks of, UTC microseconds, NAT for the head `eventual`.
+    """
+
+    scores: list[DealScore]
+    matrix: FeatureMatrix
+    told: Told
+    window_end: NDArray[np.int64]
+
+
 def score(
     record: Record,
     requests: Requests,
@@ -102,19 +115,29 @@ def score(
     reference_as_of: int,
     limits: Flags | None = None,
 ) -> list[DealScore]:
-    """Score every request, in order; each deal must be open at its as-of (`Record.is_open`).
+    """Return the scores of `scoring`; none where nothing is asked."""
+    return scoring(record, requests, bundle, explained, reference_as_of, limits).scores if len(requests) else []
+
+
+def scoring(
+    record: Record,
+    requests: Requests,
+    bundle: Bundle,
+    explained: bool,
+    reference_as_of: int,
+    limits: Flags | None = None,
+) -> Scoring:
+    """Score every request, in order; each deal must be open at its as-of (`Record.is_open`), and there must be one.
 
     reference_as_of: the instant up to which the record's reference facts are complete, UTC microseconds.
     limits: the thresholds of the flags; None: deals are not flagged.
     Raises ConfigError where an as-of lies outside the fiscal calendar.
     """
-    if not len(requests):
-        return []
-    matrix = build_features(record, requests, bundle.plan)
-    said = bundle.heads.predict(matrix, told_at(record, requests))
+    matrix, told = build_features(record, requests, bundle.plan), told_at(record, requests)
+    said = bundle.heads.predict(matrix, told)
     p, log_odds = said.p.tolist(), said.log_odds.tolist()
-    ahead = _ahead(said.outlook, requests, record.calendar.zone)
-    amounts = [None] * len(p) if said.amount is None else np.round(said.amount, 2).tolist()
+    ahead = ahead_of(said.outlook, requests.as_of, record.calendar.zone)
+    amounts = amounts_of(said)
     rungs = bundle.heads.rungs(said.blind)
     reasons = (
         [tuple(listed) for listed in explain(bundle.model, bundle.plan, bundle.profile, matrix)]
@@ -125,7 +148,7 @@ def score(
     ends = _period_ends(record, requests, bundle.about.target)
     ids = record.deal_ids.take(requests.deal).strings()
     flags = flagged(record, requests, bundle, said, limits)
-    return [
+    scores = [
         DealScore(
             deal_id=ids[i] or "",
             as_of=as_of,
@@ -143,6 +166,14 @@ def score(
         )
         for i, as_of in enumerate(requests.as_of.tolist())
     ]
+    in_period = bundle.about.target == "in_period"
+    window_end = record.calendar.bounds(requests.as_of)[1] if in_period else np.full(len(p), NAT, dtype=np.int64)
+    return Scoring(scores, matrix, told, window_end)
+
+
+def amounts_of(said: Prediction) -> list[float | None]:
+    """Return E[amount | won] of each row to the cent, None without an amount head."""
+    return [None] * len(said.p) if said.amount is None else np.round(said.amount, 2).tolist()
 
 
 def flagged(
@@ -204,20 +235,20 @@ def _period_ends(record: Record, requests: Requests, target: str) -> list[date |
     return [calendar.last_day(index) for index in calendar.index(requests.as_of).tolist()]
 
 
-def _ahead(outlook: Outlook | None, requests: Requests, zone: str) -> list[Ahead | None]:
-    """Turn an outlook into plain values, and days ahead into local dates."""
+def ahead_of(outlook: Outlook | None, as_of: NDArray[np.int64], zone: str) -> list[Ahead | None]:
+    """Turn an outlook into plain values, and days after each as-of (int64[n]) into local dates."""
     if outlook is None:
-        return [None] * len(requests)
+        return [None] * len(as_of)
     shares = zip(outlook.p_won.tolist(), outlook.p_lost.tolist(), outlook.p_open.tolist(), strict=True)
-    dates = _dates(requests, np.stack([outlook.close_p10, outlook.close_p50, outlook.close_p90]), zone)
+    dates = _dates(as_of, np.stack([outlook.close_p10, outlook.close_p50, outlook.close_p90]), zone)
     slips = [None if risk != risk else risk for risk in outlook.slip_risk.tolist()]
     return [Ahead(*of, day, slip) for of, day, slip in zip(shares, dates, slips, strict=True)]
 
 
-def _dates(requests: Requests, days: Float, zone: str) -> list[tuple[date, date, date] | None]:
-    """Return for each request the local days that lie `days` (float64[3, n]) after its as-of, None where one is NaN."""
+def _dates(as_of: NDArray[np.int64], days: Float, zone: str) -> list[tuple[date, date, date] | None]:
+    """Return for each row the local days that lie `days` (float64[3, n]) after its as-of, None where one is NaN."""
     missing = np.isnan(days).any(axis=0)
-    instants = requests.as_of + (np.nan_to_num(days) * DAY).astype(np.int64)
+    instants = as_of + (np.nan_to_num(days) * DAY).astype(np.int64)
     local = local_days(instants.ravel(), zone)
     names = {day: EPOCH + timedelta(days=day) for day in np.unique(local).tolist()}
     low, middle, high = ([names[day] for day in part.tolist()] for part in np.split(local, 3))
@@ -307,6 +338,7 @@ def flag_json(flags: tuple[Flag, ...] | None) -> list[dict[str, Any]] | None:
             "first_seen": None if flag.first_seen is None else flag.first_seen.isoformat(),
             "next_look": flag.next_look,
             "new": flag.new,
+            "rank": flag.rank,
             "track_record": record_json(flag.track_record),
         }
         for flag in flags

@@ -16,26 +16,18 @@ import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from configs.errors import ForecastleError
-from configs.load import load_config, mapping_of
-from configs.schema import Config
-from serving.app import Api, create_app
+from configs.load import load_config
+from serving.api import Api
+from serving.app import create_app
 from serving.environment import CONFIG, OVERRIDES
-from serving.facts import load_facts
-from serving.fits import load_fitting
+from serving.fits import load_model
 from serving.frame import log_line
-from serving.intake import Loaded, ready
 
 TIMEOUT_S = 3_600  # BentoML's own; it would not stop the work, so requests are bounded by size instead
 
 config = load_config(Path(os.environ[CONFIG]), json.loads(os.environ.get(OVERRIDES, "[]")))
 app = create_app(config)
 api: Api = app.state.api
-
-
-def load_model(config: Config) -> Loaded:
-    """Load the live bundle, its reference facts and the words of the mapping. Raises BundleError or ConfigError."""
-    bundle = load_fitting(config)
-    return ready(bundle, load_facts(config.state_dir, bundle), mapping_of(config), config.flags)
 
 
 async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,6 +62,10 @@ class Forecastle:
     def __init__(self) -> None:
         """Load the model; where that fails the worker stays, not ready, and the log says why."""
         try:
+            api.store()
+        except ForecastleError as error:  # what needs no store is answered all the same
+            log_line({"event": "store_unusable", "code": error.code, "message": str(error)})
+        try:
             api.loaded = load_model(config)
         except ForecastleError as error:
             log_line({"event": "model_unusable", "code": error.code, "message": str(error)})
@@ -77,6 +73,11 @@ class Forecastle:
         gc.collect()
         gc.freeze()  # what start-up made lives as long as the process: the collector need not walk it
         log_line({"event": "model_loaded", "model": api.loaded.bundle.version, "reference": api.loaded.facts.origin})
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # BentoML does not say what it returns
+    def close(self) -> None:
+        """Write what waits and close the store."""
+        api.close()
 
     def __is_ready__(self) -> bool:
         """Drive BentoML's ``/readyz``."""

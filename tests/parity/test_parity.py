@@ -15,8 +15,9 @@ from features.asof import Requests
 from features.build import FeatureMatrix, build_features
 from features.told import told_at
 from models.bundle import load
-from serving.answers import ahead_json, answer
+from serving.answers import answer
 from serving.batch import score_file
+from serving.entries import ahead_json
 from serving.example import request_of
 from serving.facts import load_facts
 from serving.intake import Loaded

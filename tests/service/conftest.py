@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +18,9 @@ from configs.schema import Config
 from serving.app import create_app
 from serving.auth import create_key, keys_file
 from serving.intake import Loaded
+from tests.postgres import Cluster, postgres
 from tests.served import World, world_in
+from tests.stored import URL_ENV, Office, cut_export, database, few_deals, office_in
 
 NOW = datetime(2025, 5, 20, 12, tzinfo=UTC)
 
@@ -78,3 +83,54 @@ def ids(world: World) -> list[str]:
 
     chosen = open_deals(world.seen.record, world.as_of)
     return sorted(name for name in world.seen.record.deal_ids.take(chosen.deal).strings() if name)
+
+
+@pytest.fixture(scope="session")
+def few(world: World) -> list[str]:
+    """Deals of a small export: half of them open at the world's as-of."""
+    return few_deals(world)
+
+
+@pytest.fixture(scope="session")
+def export(world: World, few: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The export of these deals; not to be changed."""
+    return cut_export(world, tmp_path_factory.mktemp("few") / "export", few)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL cluster for the session."""
+    with postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def office(world: World, export: Path, tmp_path: Path) -> Office:
+    """A store in SQLite, over an export that may be changed."""
+    return office_in(world, tmp_path, Path(shutil.copytree(export, tmp_path / "export")))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(request: pytest.FixtureRequest, world: World, export: Path, tmp_path: Path) -> Iterator[Office]:
+    """The same in SQLite and in PostgreSQL."""
+    copied = Path(shutil.copytree(export, tmp_path / "export"))
+    if request.param == "sqlite":
+        yield office_in(world, tmp_path, copied)
+        return
+    with database(request.getfixturevalue("cluster")) as url, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(URL_ENV, url)
+        yield office_in(world, tmp_path, copied, f"serving.store.url_env={URL_ENV}")
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.getuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("needs root to mount a small disk")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)

@@ -337,7 +337,7 @@ def test_our_own_fault_is_a_500_without_its_words(
     def broken(*_: object) -> None:
         raise RuntimeError("c4n4ry of a customer")
 
-    monkeypatch.setattr("serving.answers.score", broken)
+    monkeypatch.setattr("serving.answers.scoring", broken)
     got = served.score(posted(world.body(ids[:1])))
     assert (got.status_code, got.json()["code"], got.json()["title"]) == (500, "internal", InternalError.title)
     assert got.headers["content-type"] == "application/problem+json"

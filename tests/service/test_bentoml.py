@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +19,13 @@ from typing import Any
 
 import pytest
 
+from serving.answers import iso
 from serving.auth import create_key, keys_file
+from serving.replay import replay
 from serving.scoring import score
 from tests.served import World, posted
+from tests.service.test_events import told
+from tests.stored import few_deals
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]
 
@@ -107,6 +112,23 @@ def test_it_scores_with_the_bits_of_the_batch(server: Server, world: World, ids:
         name: expected[name] for name in ids[:20]
     }
     assert told["model_version"] == world.bundle.version
+
+
+def test_what_is_pushed_is_scored_and_what_was_answered_can_be_replayed(server: Server, world: World) -> None:
+    """Callers at once share commits; every one of their rows is there when they have their answer."""
+    answers = list(
+        ThreadPoolExecutor(8).map(lambda _: server.score(posted(world.body(few_deals(world)[:3]))), range(24))
+    )
+    assert [status for status, _ in answers] == [200] * 24
+    pushed = json.dumps({"events": told("B1")}).encode()
+    assert [one["ok"] for one in json.loads(server.ask("POST", "/v1/events", pushed)[2])["results"]] == [True] * 6
+    status, _, body = server.ask("GET", f"/v1/deals/B1/score?as_of={iso(world.as_of)}")
+    assert (status, json.loads(body)["result"]["deal_id"]) == (200, "B1")
+    replayed = [replay(world.config, answers[k][1]["request_id"], None, None, lambda _: None) for k in (0, -1)]
+    assert [(tally.agree, tally.rows) for tally in replayed] == [(3, 3), (3, 3)]
+    assert replay(world.config, None, "B1", None, lambda _: None).agree == 1
+    every = replay(world.config, None, None, None, lambda _: None)
+    assert every.agree == every.rows >= 24 * 3 + 1
 
 
 def test_status_says_that_the_facts_are_fresh(server: Server) -> None:

@@ -19,7 +19,7 @@ from serving.scoring import DealScore, flag_json, score
 from tests.served import World, posted
 
 pytestmark = pytest.mark.timeout(120)
-MEMBERS = {"code", "severity", "evidence", "money_at_stake", "first_seen", "next_look", "new", "track_record"}
+MEMBERS = {"code", "severity", "evidence", "money_at_stake", "first_seen", "next_look", "new", "rank", "track_record"}
 WIDE = Flags.model_validate({"stalled": {"times_usual": 1.5}, "slipping": {"risk": 0.6}, "under_called": {"p": 0.3}})
 
 

@@ -130,10 +130,10 @@ def test_days_ahead_are_local_days(world: World) -> None:
     """As of a Monday 00:00 in New York, two hours and a day and a half later; and across the end of summer time."""
     asked = open_deals(world.seen.record, world.as_of).take(slice(0, 1))
     days = np.array([[2 / 24], [1.5], [182.02]])
-    ((low, middle, high),) = _dates(asked, days, "America/New_York")
+    ((low, middle, high),) = _dates(asked.as_of, days, "America/New_York")
     assert (low, middle) == (date(2025, 5, 5), date(2025, 5, 6))
     assert high == date(2025, 11, 2)  # half an hour of the third, had 2 November not had an hour more
-    assert _dates(asked, np.array([[1.0], [np.nan], [2.0]]), "America/New_York") == [None]
+    assert _dates(asked.as_of, np.array([[1.0], [np.nan], [2.0]]), "America/New_York") == [None]
 
 
 def test_heads_that_are_absent_say_nothing(world: World) -> None:

@@ -1,0 +1,368 @@
+"""`forecastle refresh`: the source's facts, the scores of all open deals and the forecast go into the store.
+
+Only deals are scored whose facts changed, whose day has passed, or that another model scored. Deals that only the
+source tells of go the way of `forecastle score`; those of which a CRM pushed more go the way of the endpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection
+
+from configs.errors import DataError, UsageError
+from configs.load import mapping_of
+from configs.schema import Config
+from configs.vocab import LedgerMode
+from features.asof import Requests
+from features.periods import local_days
+from features.tables import CrmTables
+from models.bundle import Bundle
+from models.flag_budget import NOBODY, within_budget
+from models.flags import Flag
+from serving.answers import iso, judge, model_of, score_json
+from serving.batch import check_as_of, stale_source
+from serving.entries import Asked, Entry, entries_of, text_of
+from serving.events import plain
+from serving.example import deals_of
+from serving.fits import load_fitting
+from serving.forecast import COLUMNS, bookings_of, company_at, outcome, outcome_rows, windows_of
+from serving.forecast import Asked as Windows
+from serving.intake import Loaded, ready
+from serving.refresh import Sourced, snapshot, sourced
+from serving.scoring import DealScore, scorable, scoring
+from serving.standing import outcomes_of, stones_of, whose
+from serving.store.engine import Store, open_store
+from serving.store.ledger import append
+from serving.store.refreshed import (
+    Known,
+    Standing,
+    answers,
+    gone_by,
+    known_deals,
+    newest,
+    standings,
+    with_events,
+    write_facts,
+    write_forecast,
+    write_outcomes,
+    write_scores,
+    write_stones,
+)
+from serving.store.repository import StoredDeal
+from serving.stored import adds, deal_of
+
+AT_ONCE = 500  # deals with events that are read together
+MOST_VANISHED = 0.5  # of the deals that the source held before
+COMMAND = "refresh"
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What became of every deal of the source and the store. as_of: UTC microseconds. forecast: rows, 0: none.
+
+    not_known: created later, or their creation was never told. refused: facts that contradict each other.
+    """
+
+    as_of: int
+    model_version: str
+    bundle_sha256: str
+    scored: int
+    unchanged: int
+    closed: int
+    tombstoned: int
+    not_known: int
+    refused: int
+    forecast: int
+
+    def told(self) -> dict[str, Any]:
+        """Return what --json says."""
+        return vars(self) | {"as_of": iso(self.as_of)}
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the store holds before a refresh.
+
+    eventful: deals of which events tell. ended, lost: deals that are gone, from when on, by an event and by the source.
+    """
+
+    known: Known
+    standings: Mapping[str, Standing]
+    answers: Mapping[str, str]
+    eventful: Mapping[str, StoredDeal]
+    ended: Mapping[str, int]
+    lost: Mapping[str, int]
+
+
+@dataclass
+class Work:
+    """What a refresh gathers. state: of every deal, one word of `Refreshed`. rows: of scores, by deal."""
+
+    state: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    flags: dict[str, tuple[Flag, ...]] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    owners: list[dict[str, Any]] = field(default_factory=list)
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
+    closed_of: list[str] = field(default_factory=list)
+
+
+def refresh(config: Config, as_of: int | None, now: int, allow_vanished: bool, progress: Progress) -> Refreshed:
+    """Refresh the store as of an instant; now (UTC microseconds) where none is given.
+
+    Raises UsageError, InSampleError, a BundleError, a DataError or StoreError; then the store is as it was.
+    """
+    started = time.perf_counter()
+    instant = now if as_of is None else as_of
+    bundle = load_fitting(config, tell=progress)
+    check_as_of(bundle, [instant], False)
+    store = open_store(config)
+    try:
+        progress(f"model {bundle.version}; reading the source")
+        seen = sourced(config, bundle)
+        if warning := stale_source(seen, instant, config.time_zone):
+            progress(warning)
+        loaded = ready(bundle, snapshot(config, seen), mapping_of(config), config.flags)
+        return _Refresh(config, loaded, seen, instant, now, progress).run(store, allow_vanished, started)
+    finally:
+        store.close()
+
+
+def documents(tables: CrmTables, bundle: Bundle) -> dict[str, dict[str, Any]]:
+    """Return every deal of the source as a request gives it, by id, with all that is known of it at any time."""
+    ids = sorted(name for name in tables.deals.coded("deal_id").strings() if name)
+    return {deal["deal_id"]: deal for deal in deals_of(tables, bundle, ids)}
+
+
+class _Refresh:
+    """One refresh under way."""
+
+    def __init__(self, config: Config, loaded: Loaded, seen: Sourced, as_of: int, now: int, progress: Progress) -> None:
+        self.config, self.loaded, self.seen = config, loaded, seen
+        self.as_of, self.now, self.progress = as_of, now, progress
+        self.day = int(local_days(np.array([as_of]), config.time_zone)[0])
+        self.docs = documents(seen.tables, loaded.bundle)
+        self.shas = {name: sha256(plain(deal).encode()).hexdigest() for name, deal in self.docs.items()}
+        self.work = Work()
+
+    def run(self, store: Store, allow_vanished: bool, started: float) -> Refreshed:
+        """Read the store, score what needs it, write all of it at once."""
+        with store.engine.begin() as connection:
+            self._refuse_the_past(newest(connection))
+            before = self._before(connection)
+        vanished = self._vanished(before.known, allow_vanished)
+        stones = stones_of(self.seen.tables.deal_history)
+        lost = {name: at for name, at in before.lost.items() if name not in self.docs}
+        gone = {**before.ended, **lost, **stones.known_at, **dict.fromkeys(vanished, self.now)}
+        more = self._eventful(before, vanished)
+        self._score_source(before, set(more), gone)
+        self._score_pushed(before, more, gone)
+        for name in {*before.known.facts, *vanished} - set(self.work.state):
+            self.work.state[name] = "tombstoned" if name in gone else "not_known"
+        forecast = self._forecast()
+        shown = self._within_budget(before)
+        new_facts = [
+            {"deal_id": name, "body": plain(self.docs[name]), "facts_sha256": sha}
+            for name, sha in self.shas.items()
+            if before.known.facts.get(name) != sha
+        ]
+        entries = self.work.entries if self.config.serving.ledger is not LedgerMode.OFF else []
+        took = round((time.perf_counter() - started) * 1000, 3)
+        asked = Asked(f"{COMMAND}-{secrets.token_hex(8)}", COMMAND, COMMAND, self.now, took)
+
+        def write(connection: Connection) -> None:
+            write_facts(connection, new_facts, self.work.owners)
+            write_stones(connection, stones.rows, [{"deal_id": name, "known_at": self.now} for name in vanished])
+            keep = {name for name, state in self.work.state.items() if state in ("scored", "unchanged")}
+            write_scores(connection, list(self.work.rows.values()), keep, shown)
+            write_forecast(connection, forecast)
+            write_outcomes(connection, self.work.outcomes, self.work.closed_of)
+            append(connection, entries, asked, model_of(self.loaded))
+
+        store.writer.submit(write).result()
+        return self._told(len(forecast))
+
+    def _before(self, connection: Connection) -> Before:
+        eventful = {stored.deal_id: stored for stored in with_events(connection)}
+        ended, lost = (gone_by(connection, origin) for origin in ("event", "source"))
+        return Before(known_deals(connection), standings(connection), answers(connection), eventful, ended, lost)
+
+    def _refuse_the_past(self, stored: int | None) -> None:
+        if stored is not None and self.as_of < stored:
+            raise UsageError.at(
+                "--as-of",
+                f"{iso(self.as_of)} is before the scores that are stored, of {iso(stored)}",
+                expected="that instant or a later one",
+                remedy="for a file of scores of an earlier day use `forecastle score`",
+            )
+
+    def _vanished(self, known: Known, allowed: bool) -> list[str]:
+        """Return the deals that the source held and does not hold any more. Raises DataError where they are many."""
+        held = [name for name, sha in known.facts.items() if sha is not None]
+        vanished = sorted(name for name in held if name not in self.docs)
+        if not allowed and len(vanished) > MOST_VANISHED * len(held):
+            raise DataError.at(
+                "source",
+                f"{len(vanished):,} of {len(held):,} deals that it held are not in it any more",
+                expected=f"at most {MOST_VANISHED:.0%} of them gone at once",
+                remedy="check that the export is whole; --allow-vanished takes them for deleted",
+                code="vanished",
+            )
+        return vanished
+
+    def _eventful(self, before: Before, vanished: Sequence[str]) -> dict[str, StoredDeal]:
+        """Return the deals of which events tell more than the source, with the source's newest word."""
+        lost, more = set(vanished), {}
+        for name, stored in before.eventful.items():
+            current = replace(stored, body=self.docs.get(name, stored.body))
+            if name not in lost and (name not in self.docs or adds(current)):
+                more[name] = current
+        return more
+
+    def _stale(self, before: Before, name: str) -> bool:
+        """Whether a deal must be scored anew."""
+        last = before.known.last_event.get(name, 0)
+        now = Standing(self.shas.get(name), last, self.day, self.loaded.bundle.sha)
+        return before.standings.get(name) != now
+
+    def _score_source(self, before: Before, others: set[str], gone: Mapping[str, int]) -> None:
+        """Score the deals that the source alone tells of, through the record of the whole source."""
+        record, bundle = self.seen.record, self.loaded.bundle
+        names = [name or "" for name in record.deal_ids.strings()]
+        every = np.arange(len(names), dtype=np.int64)
+        asked = Requests(every, np.full(len(names), self.as_of, dtype=np.int64))
+        known, is_open = scorable(record, asked)
+        owners = whose(record, asked)
+        rows: list[int] = []
+        for k, name in enumerate(names):
+            if name in others:
+                continue
+            self.work.owners.append({"deal_id": name} | owners[k])
+            if not is_open[k]:
+                self.work.state[name] = self._not_open(name, bool(known[k]), gone)
+            elif self._stale(before, name):
+                rows.append(k)
+            else:
+                self.work.state[name] = "unchanged"
+        self.work.outcomes += [one for one in outcomes_of(record, names) if one["deal_id"] not in others]
+        self.work.closed_of += [name for name in names if name not in others]
+        if not rows:
+            return
+        chosen = asked.take(np.array(rows, dtype=np.int64))
+        made = scoring(record, chosen, bundle, True, self.loaded.facts.as_of, self.loaded.flags)
+        scored = [names[k] for k in rows]
+        self.work.entries += entries_of(made, scored, True)
+        for k, one in zip(rows, made.scores, strict=True):
+            self._take(names[k], one, owners[k], before)
+
+    def _score_pushed(self, before: Before, more: Mapping[str, StoredDeal], gone: Mapping[str, int]) -> None:
+        """Score the deals of which events tell, as the endpoint does."""
+        todo = []
+        for name, stored in more.items():
+            if name in before.standings and not self._stale(before, name):
+                self.work.state[name] = "unchanged"
+            elif (deal := deal_of(stored)) is None:
+                self.work.state[name] = "not_known"
+            else:
+                todo.append((name, deal))
+        for start in range(0, len(todo), AT_ONCE):
+            some = todo[start : start + AT_ONCE]
+            judged = judge([deal for _, deal in some], self.as_of, True, self.loaded, self.config.serving)
+            self.work.entries += judged.entries
+            intake = judged.intake
+            if intake.record is not None:
+                places = [int(place or 0) for place in intake.record.deal_ids.strings()]
+                self.work.outcomes += outcomes_of(intake.record, [some[place][0] for place in places])
+                owners = dict(zip(intake.positions, whose(intake.record, intake.requests), strict=True))
+            for place, (name, _) in enumerate(some):
+                self.work.closed_of.append(name)
+                if place in judged.scores:
+                    self._take(name, judged.scores[place], owners[place], before)
+                    continue
+                codes = {fault.code for fault in judged.problems[place].faults}
+                told = codes <= {"deal_closed", "deal_not_known"}
+                self.work.state[name] = self._not_open(name, "deal_closed" in codes, gone) if told else "refused"
+
+    def _not_open(self, name: str, known: bool, gone: Mapping[str, int]) -> str:
+        if not known:
+            return "not_known"
+        return "tombstoned" if name in gone and gone[name] < self.as_of else "closed"
+
+    def _take(self, name: str, one: DealScore, owner: Mapping[str, Any], before: Before) -> None:
+        """Keep a new score."""
+        self.work.state[name] = "scored"
+        self.work.flags[name] = one.flags or ()
+        self.work.rows[name] = {
+            "deal_id": name,
+            "as_of": one.as_of,
+            "day": self.day,
+            "p": one.p,
+            "amount_expected": one.amount_expected,
+            **owner,
+            "answer": text_of(score_json(one, self.loaded.bundle.about.target, True)),
+            "facts_sha256": self.shas.get(name),
+            "last_event": before.known.last_event.get(name, 0),
+            "bundle_sha256": self.loaded.bundle.sha,
+            "model_version": one.model_version,
+        }
+
+    def _within_budget(self, before: Before) -> list[tuple[str, str]]:
+        """Return (code, deal_id) of the flags of all open deals that the alert budget lets through."""
+        names = [name for name, state in self.work.state.items() if state in ("scored", "unchanged")]
+        raised = [
+            self.work.flags[name] if name in self.work.flags else flags_of(before.answers[name]) for name in names
+        ]
+        holder = {row["deal_id"]: row["owner_id"] for row in (*self.work.owners, *self.work.rows.values())}
+        place = {owner: k for k, owner in enumerate(sorted({owner for owner in holder.values() if owner is not None}))}
+        owners = [place.get(holder.get(name), NOBODY) for name in names]
+        shown, _ = within_budget(raised, owners, self.config.flags)
+        return [(flag.code, name) for name, flags in zip(names, shown, strict=True) for flag in flags]
+
+    def _forecast(self) -> list[dict[str, Any]]:
+        """Return the rows of the running period's forecast by what the source tells; none where the model has none."""
+        bundle, zone = self.loaded.bundle, self.config.time_zone
+        try:
+            learnt = bookings_of(bundle)
+            windows = windows_of(self.config, bundle, self.as_of, Windows())
+        except UsageError as error:
+            self.progress(f"no forecast: {error}")
+            return []
+        company = company_at(self.seen, bundle, self.as_of)
+        asked = Windows()
+        found = [outcome(company, window, learnt, self.config.seed, asked.scenario) for window in windows]
+        rows = [row for one in found for row in outcome_rows(one, self.as_of, None, bundle, zone)]
+        about = {"as_of": self.as_of, "bundle_sha256": bundle.sha, "model_version": bundle.version}
+        return [dict(zip(COLUMNS, row, strict=False)) | about for row in rows]
+
+    def _told(self, forecast: int) -> Refreshed:
+        states = list(self.work.state.values())
+        words = ("scored", "unchanged", "closed", "tombstoned", "not_known", "refused")
+        counts = {word: states.count(word) for word in words}
+        bundle = self.loaded.bundle
+        return Refreshed(self.as_of, bundle.version, bundle.sha, forecast=forecast, **counts)
+
+
+def flags_of(answer: str) -> tuple[Flag, ...]:
+    """Return the flags that a stored answer holds, with what an alert budget goes by."""
+    return tuple(
+        Flag(
+            flag["code"],
+            flag["severity"],
+            flag["evidence"],
+            flag["money_at_stake"],
+            None,
+            flag["next_look"],
+            rank=flag.get("rank"),
+        )
+        for flag in json.loads(answer).get("flags") or ()
+    )

@@ -1,0 +1,154 @@
+"""``GET /v1/deals`` and ``GET /v1/deals/{deal_id}/score``: what is stored, and what follows from it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from configs.errors import Fault, InvalidRequestError
+from serving.answers import Answer, iso, read_as_of, to_json
+from serving.api import Api
+from serving.store.repository import SORTS, Query, Repository, StoredScore
+from serving.stored import Question, answer_stored
+
+LIMIT, MOST = 100, 1_000
+_FLAG = re.compile(r"[a-z_]{1,64}")
+SCORE_PARAMETERS = ("as_of", "explain", "in_sample")
+LIST_PARAMETERS = ("flag", "team", "sort", "cursor", "limit")
+
+
+class DealRoutes:
+    """The routes and the api they belong to."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def score(self, request: Request) -> Response:
+        """Score a stored deal as of an instant; what was pushed a moment ago counts."""
+        api = self._api
+        principal = api.principal(request)
+        loaded, repository = api.model(), Repository(api.store())
+        given = _parameters(request, SCORE_PARAMETERS)
+        started, now = api.started(), api.now()
+        if "as_of" not in given:
+            raise _wrong("as_of", "missing", "not given", "as_of=now or an instant, such as as_of=2026-03-31T00:00:00Z")
+        as_of = read_as_of(given["as_of"], now, loaded.bundle, _yes(given, "in_sample", False))
+        asked = Question(as_of, _yes(given, "explain", True), request.scope["state"]["request_id"])
+        deal_id = request.path_params["deal_id"]
+
+        def work() -> Answer:
+            # An id that can't be printed is never stored, and PostgreSQL would not even look for a NUL.
+            stored = repository.deal(principal, deal_id) if deal_id.isprintable() else None
+            return answer_stored(stored, asked, loaded, api.limits)
+
+        got = await api.in_thread(work)
+        await api.keep(request, principal, loaded, got.entries, started)
+        return Response(got.body, media_type="application/json")
+
+    async def listed(self, request: Request) -> Response:
+        """List the latest scores that `forecastle refresh` stored, a page at a time."""
+        api = self._api
+        principal = api.principal(request)
+        repository = Repository(api.store())
+        query, told = _query(_parameters(request, LIST_PARAMETERS))
+        rows = await api.in_thread(partial(repository.scores, principal, query))
+        more = len(rows) == query.limit
+        shown = rows[: query.limit - 1]
+        document = {
+            "request_id": request.scope["state"]["request_id"],
+            "deals": [_row(one) for one in shown],
+            "next_cursor": _cursor(told, shown[-1]) if more else None,
+        }
+        request.scope["state"] |= {"rows": len(shown)}
+        return Response(to_json(document), media_type="application/json")
+
+
+def _row(one: StoredScore) -> dict[str, Any]:
+    """One element of ``deals``: the stored answer, whose it is, and the flags within the alert budget."""
+    flags = [flag for flag in one.answer.get("flags") or () if flag["code"] in one.flags]
+    about = {"as_of": iso(one.as_of), "owner_id": one.owner_id, "team": one.team, "model_version": one.model_version}
+    return {"deal_id": one.deal_id} | about | one.answer | {"flags": flags}
+
+
+def _query(given: dict[str, str]) -> tuple[Query, list[str | None]]:
+    """Read the query of a list, one row longer than asked: it tells whether there is more. Raises InvalidRequestError.
+
+    Also returned: what a cursor is bound to.
+    """
+    flag, team, order = given.get("flag"), given.get("team"), given.get("sort", "deal_id")
+    if flag is not None and not _FLAG.fullmatch(flag):
+        raise _wrong("flag", "wrong_value", "not the code of a flag", "a code such as slipping; see docs/flags.md")
+    name = order.removeprefix("-")
+    if name not in SORTS:
+        words = ", ".join(f"{one}, -{one}" for one in SORTS)
+        raise _wrong("sort", "wrong_value", "not a sort order", f"one of {words}")
+    told = [flag, team, order]
+    after = _after(given["cursor"], told) if "cursor" in given else None
+    return Query(flag, team, name, order.startswith("-"), after, _limit(given.get("limit", str(LIMIT))) + 1), told
+
+
+def _limit(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text) or int(text) > MOST:
+        raise _wrong("limit", "wrong_value", "not a number of deals", f"1 to {MOST:,}")
+    return int(text)
+
+
+def _cursor(told: list[str | None], last: StoredScore) -> str:
+    """Return where the next page begins, for the same question alone."""
+    text = json.dumps([told, last.place, last.deal_id], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _after(cursor: str, told: list[str | None]) -> tuple[Any, str]:
+    """Read a cursor. Raises InvalidRequestError where it is none, or of another question."""
+    bad = _wrong("cursor", "wrong_value", "not a cursor of this question", "next_cursor of the page before")
+    try:
+        said, place, deal_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, TypeError):
+        raise bad from None
+    kind: Callable[[Any], bool] = _is_text if (told[2] or "").removeprefix("-") == "deal_id" else _is_number
+    if said != told or not kind(place) or not _is_text(deal_id):
+        raise bad
+    return place, deal_id
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= 200 and "\x00" not in value and value.isprintable()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _parameters(request: Request, known: tuple[str, ...]) -> dict[str, str]:
+    """Return the query's parameters. Raises InvalidRequestError for one that is unknown, given twice or overlong."""
+    found: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            fault = Fault("unknown_parameter", "", "a parameter that is not known", f"some of {', '.join(known)}")
+            raise InvalidRequestError(faults=[fault])
+        if name in found:
+            raise _wrong(name, "duplicate", "given twice", "each parameter once")
+        if len(value) > 1000 or "\x00" in value:
+            raise _wrong(name, "wrong_value", "too long, or not text", "at most 1,000 characters")
+        found[name] = value
+    return found
+
+
+def _yes(given: dict[str, str], name: str, default: bool) -> bool:
+    words = {"true": True, "false": False}
+    if given.get(name, "true") not in words:
+        raise _wrong(name, "wrong_value", "neither true nor false", "true or false")
+    return words[given[name]] if name in given else default
+
+
+def _wrong(name: str, code: str, got: str, expected: str) -> InvalidRequestError:
+    return InvalidRequestError(faults=[Fault(code, "", got, expected, path=f"/{name}")])

@@ -1,0 +1,1 @@
+"""What the service remembers: facts of deals, latest scores, forecasts, and the ledger of every score it gave."""

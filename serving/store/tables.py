@@ -1,0 +1,189 @@
+"""The tables of the store, the same in SQLite and PostgreSQL. Instants are UTC microseconds; JSON is text.
+
+===================  ====================================================================================
+``deals``            a deal as the source tells it (a body of ``/v1/deals/score``), and whose it is
+``events``           what a CRM pushed, as received, in the order received; an event_id counts once
+``tombstones``       deals that were deleted, merged away, or are no longer in the source
+``scores``           the latest score of every open deal, written by ``forecastle refresh``
+``score_flags``      the flags of these scores that the alert budget lets through
+``forecasts``        bookings by node and window, a set for each as-of
+``outcomes``         what came of deals: every won or lost episode
+``ledger``           every score that was given, with what it takes to compute it again; append-only
+``ledger_outcomes``  a view: the ledger with what came of the deal after the as-of
+``replies``          answers to requests with an Idempotency-Key
+===================  ====================================================================================
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+
+METADATA = MetaData()
+_ROW_ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only what it calls INTEGER
+
+DEALS = Table(
+    "deals",
+    METADATA,
+    Column("deal_id", Text, primary_key=True),
+    Column("body", Text),  # null: known from events alone
+    Column("facts_sha256", Text),
+    Column("last_event", BigInteger, nullable=False, server_default=text("0")),
+    Column("owner_id", Text),
+    Column("team", Text),
+)
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("seq", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("event_id", Text, nullable=False, unique=True),
+    Column("deal_id", Text, nullable=False),
+    Column("part", Text, nullable=False),  # deal, change, activity or contact
+    Column("known_at", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("body_sha256", Text, nullable=False),
+    Column(
+        "fact_sha256", Text, nullable=False
+    ),  # of what it says in our words: the same fact from the source counts once
+    Index("events_of_deal", "deal_id", "seq"),
+)
+TOMBSTONES = Table(
+    "tombstones",
+    METADATA,
+    Column("deal_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),  # deleted, merged or vanished
+    Column("origin", Text, nullable=False),  # source or event
+    Column("known_at", BigInteger, nullable=False),
+)
+SCORES = Table(
+    "scores",
+    METADATA,
+    Column("deal_id", Text, primary_key=True),
+    Column("as_of", BigInteger, nullable=False),
+    Column("day", BigInteger, nullable=False),  # local day of the as-of
+    Column("p", Double, nullable=False),
+    Column("amount_expected", Double),
+    Column("owner_id", Text),
+    Column("team", Text),
+    Column("answer", Text, nullable=False),  # JSON, as the endpoint answers; flags: all that were raised
+    Column("facts_sha256", Text),
+    Column("last_event", BigInteger, nullable=False),
+    Column("bundle_sha256", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Index("scores_by_p", "p", "deal_id"),
+    Index("scores_by_team", "team"),
+)
+SCORE_FLAGS = Table(
+    "score_flags",
+    METADATA,
+    Column("code", Text, primary_key=True),
+    Column("deal_id", Text, primary_key=True),
+)
+FORECASTS = Table(
+    "forecasts",
+    METADATA,
+    Column("as_of", BigInteger, primary_key=True),
+    Column("period_start", Text, primary_key=True),
+    Column("period_end", Text, primary_key=True),
+    Column("level", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    *(
+        Column(name, Double, nullable=False)
+        for name in ("booked", "open_expected", "arrivals_expected", "p10", "p50", "p90", "mean")
+    ),
+    Column("quota", Double),
+    Column("p_reach_quota", Double),
+    Column("bundle_sha256", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+)
+OUTCOMES = Table(
+    "outcomes",
+    METADATA,
+    Column("deal_id", Text, primary_key=True),
+    Column("closed_at", BigInteger, primary_key=True),
+    Column("outcome", Text, nullable=False),  # won or lost
+    Column("amount_cents", BigInteger),
+)
+LEDGER = Table(
+    "ledger",
+    METADATA,
+    Column("id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("request_id", Text, nullable=False),
+    Column("principal", Text, nullable=False),  # prefix of the key, or the command
+    Column("route", Text, nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("latency_ms", Double, nullable=False),
+    Column("deal_id", Text, nullable=False),
+    Column("as_of", BigInteger, nullable=False),
+    Column("window_end", BigInteger),  # end of the period that p speaks of; null: in the end
+    Column("features", LargeBinary, nullable=False),  # float64, little-endian, in the order of the bundle's plan
+    Column("features_sha256", Text, nullable=False),
+    Column("feature_hash", Text, nullable=False),
+    Column("told", Text, nullable=False),  # JSON: what the other heads were given beside the features
+    Column("reference_as_of", BigInteger, nullable=False),
+    Column("reference_sha256", Text, nullable=False),
+    Column("bundle_sha256", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("p", Double, nullable=False),
+    Column("log_odds", Double, nullable=False),
+    Column("heads", Text, nullable=False),  # JSON: what the other heads said
+    Column("reasons", Text),  # JSON; null: not asked for
+    Index("ledger_of_deal", "deal_id", "as_of"),
+    Index("ledger_of_request", "request_id"),
+    Index("ledger_by_time", "asked_at"),
+)
+REPLIES = Table(
+    "replies",
+    METADATA,
+    Column("principal", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("received_at", BigInteger, nullable=False),
+    Column("body_sha256", Text, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+)
+VERSION = Table("store_version", METADATA, Column("version", SmallInteger, nullable=False))
+
+LEDGER_OUTCOMES_SQL = """
+CREATE VIEW ledger_outcomes AS
+SELECT ledger.id, ledger.request_id, ledger.deal_id, ledger.as_of, ledger.window_end, ledger.model_version, ledger.p,
+       outcomes.outcome, outcomes.closed_at, outcomes.amount_cents,
+       CASE WHEN outcomes.closed_at IS NULL THEN NULL
+            WHEN outcomes.outcome = 'won' AND outcomes.closed_at < coalesce(ledger.window_end, outcomes.closed_at + 1)
+            THEN 1 ELSE 0 END AS came_true
+FROM ledger LEFT JOIN outcomes ON outcomes.deal_id = ledger.deal_id AND outcomes.closed_at = (
+    SELECT min(closed_at) FROM outcomes AS first
+    WHERE first.deal_id = ledger.deal_id AND first.closed_at >= ledger.as_of)
+"""
+APPEND_ONLY = {
+    "sqlite": (
+        "CREATE TRIGGER ledger_no_update BEFORE UPDATE ON ledger "
+        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
+        "CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger "
+        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
+        # INSERT OR REPLACE deletes without asking the trigger above.
+        "CREATE TRIGGER ledger_no_replace BEFORE INSERT ON ledger WHEN EXISTS (SELECT 1 FROM ledger WHERE id = NEW.id) "
+        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$",
+        "CREATE TRIGGER ledger_no_change BEFORE UPDATE OR DELETE ON ledger "
+        "FOR EACH ROW EXECUTE FUNCTION ledger_refuse()",
+        "CREATE TRIGGER ledger_no_truncate BEFORE TRUNCATE ON ledger "
+        "FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse()",
+    ),
+}
+"""What makes the ledger append-only, by dialect."""
