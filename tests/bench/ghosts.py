@@ -24,7 +24,8 @@ from features.silence import pace
 from features.tables import NAT
 from models.base import Bool, Float, Int
 from models.flag_calls import COMMIT, called
-from models.flags import Case, Flag, Scores, find_flags, within_budget
+from models.flag_budget import within_budget
+from models.flags import Case, Flag, Scores, find_flags
 from tests.bench.planted import SETTINGS, WINS
 from tests.worlds.settings import GONE
 from tests.worlds.world import Truth, config, world
@@ -80,16 +81,17 @@ def measured(name: str, seed: int, wins: int = WINS) -> Measured:
     unknown = np.full(len(p), np.nan)
     case = Case(view, Scores(p, unknown, unknown, unknown, unknown, in_period=True), LIMITS)
     found = find_flags(view, case.scores, LIMITS)
+    owner = case.standing.owner
     plain = [tuple(replace(flag, rank=None) for flag in listed) for listed in found]
     told = made.truth.take(made.truth.rows(tested.deal, tested.as_of))
     gone, out, of = told.level == GONE, _called_out(case), called(case)
     under = out & (told.p - of.rate >= LIMITS.under_called.gap)
-    closer = _shown(found, "under_called", told.as_of)
+    closer = _shown(found, "under_called", told.as_of, owner)
     usable = out & ~np.isnan(of.rate)
     return Measured(
-        disengaged=_named(_shown(found, "disengaged", told.as_of), gone, told),
+        disengaged=_named(_shown(found, "disengaged", told.as_of, owner), gone, told),
         days=_named(_longest(pace(view).silent, told.as_of), gone, told),
-        by_money=_named(_shown(plain, "disengaged", told.as_of), gone, told),
+        by_money=_named(_shown(plain, "disengaged", told.as_of, owner), gone, told),
         under=_named(closer, under, told),
         won=float(tested.y[closer].sum()),
         auc=auc(under[usable].astype(np.float64), (p - of.rate)[usable]),
@@ -103,12 +105,12 @@ def _called_out(case: Case) -> Bool:
     return ((of.category >= 0) & (of.category < COMMIT)) | ((of.due != NAT) & (of.due > of.last_day))
 
 
-def _shown(found: list[tuple[Flag, ...]], code: str, as_of: Int) -> Bool:
-    """bool[n]: the deals that carry a flag in a file of scores of their as-of."""
+def _shown(found: list[tuple[Flag, ...]], code: str, as_of: Int, owner: Int) -> Bool:
+    """bool[n]: the deals that carry a flag in a file of scores of their as-of, what was shown before left aside."""
     shown = np.zeros(len(as_of), dtype=bool)
     for instant in np.unique(as_of):
         rows = np.flatnonzero(as_of == instant)
-        kept, _ = within_budget([found[row] for row in rows], LIMITS.share)
+        kept, _ = within_budget([found[row] for row in rows], owner[rows].tolist(), LIMITS)
         shown[rows] = [any(flag.code == code for flag in listed) for listed in kept]
     return shown
 
