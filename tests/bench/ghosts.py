@@ -23,8 +23,8 @@ from features.periods import DAY
 from features.silence import pace
 from features.tables import NAT
 from models.base import Bool, Float, Int
-from models.flag_calls import COMMIT, called
 from models.flag_budget import within_budget
+from models.flag_calls import COMMIT, called
 from models.flags import Case, Flag, Scores, find_flags
 from tests.bench.planted import SETTINGS, WINS
 from tests.worlds.settings import GONE
