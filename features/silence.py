@@ -56,7 +56,8 @@ def _pace(view: AsOfView) -> Pace:
 def silent_days(acts: Seen, created_at: Int) -> Float:
     """Return the days since the buyer's last act, or since the creation of the deal; NaN where neither is known."""
     spoke = acts.latest("occurred_at", "buyer")
-    return np.maximum(days_between(np.where(spoke == NAT, created_at, spoke), acts.as_of), 0.0)
+    silent = days_between(np.where(spoke == NAT, created_at, spoke), acts.as_of)
+    return np.maximum(silent, 0.0)
 
 
 def company_gap(company: Seen) -> Float:
