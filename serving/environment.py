@@ -26,7 +26,6 @@ def worker_environment(config: Config, path: Path, overrides: Sequence[str], bas
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StateError.at(str(home), f"cannot be made ({error.strerror})", remedy="check rights and space") from error
-    code = str(Path(__file__).resolve().parent.parent)
     return {
         **base,
         CONFIG: str(path.absolute()),
@@ -35,8 +34,14 @@ def worker_environment(config: Config, path: Path, overrides: Sequence[str], bas
         "BENTOML_DO_NOT_TRACK": "True",  # compared with the word: 1 does not work
         "OTEL_SDK_DISABLED": "true",
         "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(part for part in (code, base.get("PYTHONPATH", "")) if part),
+        "PYTHONPATH": code_path(base),
     }
+
+
+def code_path(base: Mapping[str, str]) -> str:
+    """Return the PYTHONPATH with which a child process finds this code, wherever it starts."""
+    code = str(Path(__file__).resolve().parent.parent)
+    return os.pathsep.join(part for part in (code, base.get("PYTHONPATH", "")) if part)
 
 
 def serve_command(config: Config) -> list[str]:
