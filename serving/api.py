@@ -77,7 +77,7 @@ class Watched:
     def told(self) -> dict[str, object]:
         """Return what the status says."""
         last = self.last
-        refusal = None if last is None else vars(last) | {"at": iso(last.at)}
+        refusal = last and {"what": last.what, "code": last.code, "bundle_sha256": last.sha, "at": iso(last.at)}
         since = None if self.since is None else iso(self.since)
         return {"since": since, "swaps": self.swaps, "refused": self.refused, "last_refusal": refusal}
 

@@ -57,6 +57,17 @@ class Server:
         told = [line for line in self.log.read_text(errors="replace").splitlines() if line.startswith("{")]
         return [line for line in map(json.loads, told) if line["event"] == event]
 
+    def begin(self, body: bytes) -> socket.socket:
+        """Send the head of a scoring request and return when the service waits for its body: it is under way."""
+        under_way = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        head = (
+            f"POST /v1/deals/score HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+        )
+        under_way.sendall(head.encode())
+        assert under_way.recv(1000).startswith(b"HTTP/1.1 100")
+        return under_way
+
     def wait(self, what: str, there: Callable[[], bool], seconds: float = 60) -> float:
         """Wait until something is so and return how long that took."""
         start = time.monotonic()

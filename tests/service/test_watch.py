@@ -115,7 +115,7 @@ def test_a_refused_model_is_told_once_and_tried_again_when_it_is_promoted_again(
         "last_refusal": {
             "what": "model",
             "code": "bundle_damaged",
-            "sha": shop.second,
+            "bundle_sha256": shop.second,
             "at": "2023-11-14T22:13:20Z",
         },
     }
