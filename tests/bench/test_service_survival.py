@@ -13,8 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from configs.errors import BundleError
+from models.bundle import load
+from models.bundle_files import TREES
+from serving.probe import probe
 from tests import damaged
 from tests.bench.measure import held, say
 from tests.load import (
@@ -35,7 +40,7 @@ from tests.served import world_in
 from tests.stored import cut_export, few_deals
 
 SHORT = os.environ.get("FORECASTLE_SURVIVAL") == "short"
-SWAPS, KILLS, BROKEN, ASKED = (4, 2, 21, 100) if SHORT else (50, 20, 300, 5000)
+SWAPS, KILLS, BROKEN, FLIPS, ASKED = (4, 2, 21, 9, 100) if SHORT else (50, 20, 300, 150, 5000)
 CLIENTS, WORKERS, UNDER_WAY = 8, 2, 100
 LEAST = 5_000_000
 """Growth in bytes of a worker that is still no leak: the allocator keeps what it had."""
@@ -79,6 +84,32 @@ def test_swaps_kills_and_a_stop(place: Place) -> None:
     done = Counter(statuses)
     held("of 100 requests under way at SIGTERM, finished", done[200], "100, exit code 0", (done[200], code) == (100, 0))
     held("seconds to stop", taken, "at most 15", taken <= 15)
+
+
+@pytest.mark.timeout(7200)
+def test_bits_that_no_digest_betrays(place: Place) -> None:
+    """Bits of the trees' text, every digest made to fit: what the probe can't see is told, not hidden."""
+    model, rows = place.world.bundle.model, place.world.bundle.golden
+    outcomes: Counter[str] = Counter()
+    for number in range(FLIPS):
+        flip = damaged.flipped(TREES, np.random.default_rng([7, number]))
+        folder = damaged.named(damaged.twin(place.store, place.first, 10_000 + number), flip)
+        try:
+            probe(folder, 20)
+        except BundleError as error:
+            outcomes[next((how for how in ("not whole", "died", "reasons") if how in str(error)), "otherwise")] += 1
+        else:
+            passed = load(folder).model
+            outcomes["passed"] += 1
+            assert np.array_equal(passed.predict(rows), model.predict(rows))
+            everyone = place.world.prepared.examples.matrix
+            outcomes["passed, and scores other deals otherwise"] += not np.array_equal(
+                passed.predict(everyone), model.predict(everyone)
+            )
+        shutil.rmtree(folder)
+    say(f"        bits of {TREES}: {', '.join(f'{count} {how}' for how, count in outcomes.most_common())}")
+    share = outcomes["passed"] / FLIPS
+    held("share of such bundles that pass, all golden bits the same", share, "at most 0.6", share <= 0.6)
 
 
 def swaps(server: Server, place: Place) -> None:
