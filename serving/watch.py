@@ -50,9 +50,7 @@ class Watch:
     def __init__(self, config: Config, api: Api, log: Log = log_line) -> None:
         self._config, self._api, self._log = config, api, log
         self._seen: Seen | None = None
-        self._good: set[str] = (
-            set()
-        )  # digests that this process has loaded: the bytes are the same, and so they are good
+        self._good: set[str] = set()  # digests that this process has loaded; the same bytes need no child again
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -71,7 +69,7 @@ class Watch:
         """Look once, and take up what is new."""
         seen, before = self._look(), self._seen
         self._seen = seen
-        if before is None or (seen.model, seen.proven) != (before.model, before.proven):
+        if before is None or seen.model != before.model or (seen.proven and not before.proven):
             self._follow()
         if before is not None and seen.facts != before.facts:
             self._take_facts()

@@ -91,7 +91,7 @@ def running(config: Config, path: Path, overrides: Sequence[str], folder: Path) 
     config: what the overrides make of the file at `path`; folder: where it starts and leaves its log.
     """
     port = free_port()
-    key = create_key(keys_file(config), "real", datetime.now(UTC))
+    key = create_key(keys_file(config), f"port {port}", datetime.now(UTC))
     words = [word for each in [*overrides, f"serving.port={port}"] for word in ("--set", each)]
     command = [sys.executable, "-c", "import forecastle; forecastle.main()", "serve", str(path), *words]
     with (folder / "log").open("w") as log:

@@ -40,7 +40,7 @@ from tests.served import world_in
 from tests.stored import cut_export, few_deals
 
 SHORT = os.environ.get("FORECASTLE_SURVIVAL") == "short"
-SWAPS, KILLS, BROKEN, FLIPS, ASKED = (4, 2, 21, 9, 100) if SHORT else (50, 20, 300, 150, 5000)
+SWAPS, KILLS, BROKEN, FLIPS, ASKED = (4, 2, 21, 15, 100) if SHORT else (50, 20, 300, 150, 5000)
 CLIENTS, WORKERS, UNDER_WAY = 8, 2, 100
 LEAST = 5_000_000
 """Growth in bytes of a worker that is still no leak: the allocator keeps what it had."""
@@ -89,8 +89,10 @@ def test_swaps_kills_and_a_stop(place: Place) -> None:
 @pytest.mark.timeout(7200)
 def test_bits_that_no_digest_betrays(place: Place) -> None:
     """Bits of the trees' text, every digest made to fit: what the probe can't see is told, not hidden."""
-    model, rows = place.world.bundle.model, place.world.bundle.golden
+    model, golden = place.world.bundle.model, place.world.bundle.golden
+    everyone = place.world.prepared.examples.matrix
     outcomes: Counter[str] = Counter()
+    other = 0
     for number in range(FLIPS):
         flip = damaged.flipped(TREES, np.random.default_rng([7, number]))
         folder = damaged.named(damaged.twin(place.store, place.first, 10_000 + number), flip)
@@ -100,16 +102,12 @@ def test_bits_that_no_digest_betrays(place: Place) -> None:
             outcomes[next((how for how in ("not whole", "died", "reasons") if how in str(error)), "otherwise")] += 1
         else:
             passed = load(folder).model
-            outcomes["passed"] += 1
-            assert np.array_equal(passed.predict(rows), model.predict(rows))
-            everyone = place.world.prepared.examples.matrix
-            outcomes["passed, and scores other deals otherwise"] += not np.array_equal(
-                passed.predict(everyone), model.predict(everyone)
-            )
+            other += not np.array_equal(passed.predict(golden), model.predict(golden))
+            same = np.array_equal(passed.predict(everyone), model.predict(everyone))
+            outcomes["passed, every score the same" if same else "passed, some score another"] += 1
         shutil.rmtree(folder)
     say(f"        bits of {TREES}: {', '.join(f'{count} {how}' for how, count in outcomes.most_common())}")
-    share = outcomes["passed"] / FLIPS
-    held("share of such bundles that pass, all golden bits the same", share, "at most 0.6", share <= 0.6)
+    held("of these passed, and answer a golden row otherwise", other, "0", other == 0)
 
 
 def swaps(server: Server, place: Place) -> None:
