@@ -179,7 +179,7 @@ class Serving(Strict):
         "more than this machine",
     )
     watch_seconds: float = Field(
-        default=5.0,
+        default=2.0,
         ge=0.1,
         le=3600,
         description="how often a worker looks for another model or fresher reference facts",

@@ -121,7 +121,7 @@ def swaps(server: Server, place: Place) -> None:
             grown.append(max(map(memory, living(server))))
     told(f"{SWAPS} swaps", heard, place.expected(place.first, place.second))
     first, back = max(seconds[:1]), max(seconds[1:])
-    held("seconds until every worker serves a model that is new to it", first, "at most 10", first <= 10)
+    held("seconds until every worker serves a model that is new to it", first, "at most 30", first <= 30)
     held("seconds until every worker is rolled back", back, "at most 10", back <= 10)
     growth = grown[-1] - grown[len(grown) // 2]
     held("bytes that a worker grew by in the later half of the swaps", growth, f"at most {LEAST:,}", growth <= LEAST)
