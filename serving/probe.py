@@ -15,12 +15,10 @@ from pathlib import Path
 
 from configs.errors import BundleDamagedError, BundleMismatchError, ForecastleError
 from models.bundle import load
-from serving.environment import code_path
+from serving.environment import code_path, spare_imports
 
 START_S = 30
 """Seconds that a child gets to start, beside its limit: Python and its libraries on a busy machine."""
-SPARED = ("dask", "graphviz", "matplotlib", "pandas", "polars", "pyarrow", "sklearn")
-"""What LightGBM would import if it is installed, and nothing here needs: two thirds of a child's time."""
 
 
 def probe(folder: Path, limit: float) -> None:
@@ -100,8 +98,7 @@ def _death(code: int) -> str:
 
 
 if __name__ == "__main__":
-    for name in SPARED:
-        sys.modules[name] = None  # type: ignore[assignment]  # an import of it then fails, which LightGBM expects
+    spare_imports()
     try:
         import resource
 

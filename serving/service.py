@@ -18,12 +18,13 @@ from configs.errors import ForecastleError
 from configs.load import load_config
 from serving.api import Api
 from serving.app import create_app
-from serving.environment import CONFIG, OVERRIDES
+from serving.environment import CONFIG, OVERRIDES, spare_imports
 from serving.frame import log_line
 from serving.watch import Watch
 
 TIMEOUT_S = 3_600  # BentoML's own; it would not stop the work, so requests are bounded by size instead
 
+spare_imports()
 config = load_config(Path(os.environ[CONFIG]), json.loads(os.environ.get(OVERRIDES, "[]")))
 app = create_app(config)
 api: Api = app.state.api
