@@ -178,6 +178,15 @@ class Serving(Strict):
         description="file of hashed API keys, relative to the working directory; needed when the service listens on "
         "more than this machine",
     )
+    watch_seconds: float = Field(
+        default=2.0,
+        ge=0.1,
+        le=3600,
+        description="how often a worker looks for another model or fresher reference facts",
+    )
+    probe_seconds: float = Field(
+        default=20.0, ge=1, le=600, description="what a new model may take to be loaded and answer its golden rows"
+    )
     max_body_mb: float = Field(default=20.0, gt=0, le=1000, description="largest request body, in 10^6 bytes")
     max_deals_plain: int = Field(default=1000, ge=1, le=100_000, description="deals a request without reasons")
     max_deals_explained: int = Field(default=100, ge=1, le=10_000, description="deals a request with reasons")

@@ -63,6 +63,7 @@ from models.store import FORMAT, MANIFEST, read_verified, sha256
 from models.store import Store as Store
 from models.timing import TIMING, TIMING_LOST, TIMING_WON, TimingModel
 from models.track_record import TRACK_RECORD, TrackRecord, read_track_record, track_record_files
+from models.tree_text import check_trees
 
 GOLDEN_ROWS = 20
 REQUIRED = (CLOSE, REFERENCE, VOCABULARY, CALENDAR, PROFILE, GOLDEN)
@@ -212,6 +213,9 @@ def _plan(about: About, folder: Path) -> Plan:
 
 def _assembled(about: About, plan: Plan, files: Mapping[str, bytes], sha: str) -> Bundle:
     """Read the files of a bundle; raises what their parsers raise."""
+    for name in (TREES, TIMING_WON, TIMING_LOST, AMOUNT_TREES):
+        if name in files:
+            check_trees(files[name].decode())
     heads = read_heads(files, plan.names, about.horizon_days)
     stages = len(about.stages.order)
     golden = read_golden(files[GOLDEN], plan.names)

@@ -36,6 +36,7 @@ READS = (1, 2)
 """Formats that this version reads: its own and the one before."""
 MANIFEST = "manifest.json"
 LIVE, CANDIDATE = "live", "candidate"
+CURRENT = "CURRENT"
 PUBLISHED = "bundles"
 _SHA = re.compile(r"[0-9a-f]{64}")
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -148,11 +149,11 @@ class Store:
         """Make a published bundle the current one."""
         if not (self.root / sha / MANIFEST).is_file():
             raise BundleDamagedError(f"{sha[:12]} is not in the store {self.root}: publish it first")
-        write_pointer(self.root / "CURRENT", sha)
+        write_pointer(self.root / CURRENT, sha)
 
     def current(self) -> Path:
         """Return the current bundle's directory; raises NotPromotedError where there is none."""
-        pointer = self.root / "CURRENT"
+        pointer = self.root / CURRENT
         if not pointer.is_file():
             raise NotPromotedError(
                 f"{pointer} does not exist: no model is live; run `forecastle train` and `forecastle promote` first"

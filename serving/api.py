@@ -25,7 +25,7 @@ from configs.errors import (
 )
 from configs.schema import Serving
 from configs.vocab import LedgerMode
-from serving.answers import model_of
+from serving.answers import iso, model_of
 from serving.auth import KeyRing, check_key, key_of
 from serving.entries import Asked, Entry
 from serving.intake import Loaded
@@ -55,11 +55,42 @@ class Started:
     counter: float
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Something on disk that is not served. what: `model` or `facts`; sha: of the bundle; at: UTC microseconds."""
+
+    what: str
+    code: str
+    sha: str
+    at: int
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What became of models and facts in this process. since: of the model that serves, UTC microseconds."""
+
+    since: int | None = None
+    swaps: int = 0
+    refused: int = 0
+    last: Refusal | None = None
+
+    def told(self) -> dict[str, object]:
+        """Return what the status says."""
+        last = self.last
+        refusal = last and {"what": last.what, "code": last.code, "bundle_sha256": last.sha, "at": iso(last.at)}
+        since = None if self.since is None else iso(self.since)
+        return {"since": since, "swaps": self.swaps, "refused": self.refused, "last_refusal": refusal}
+
+
 class Api:
-    """Shared by the routes. loaded: None until a model is there. opened: opens the store, when it is first needed."""
+    """Shared by the routes. loaded: None until a model is there, replaced as a whole, so take it once a request.
+
+    watched: how that went. opened: opens the store, when it is first needed.
+    """
 
     def __init__(self, limits: Serving, keys: KeyRing, now: Clock, opened: Callable[[], Store]) -> None:
         self.loaded: Loaded | None = None
+        self.watched = Watched()
         self.limits = limits
         self.now = now
         self._keys = keys

@@ -89,6 +89,7 @@ class ScoreRoutes:
                     "events": api.limits.max_events,
                 },
                 "ledger": api.ledger_told(),
+                "watch": api.watched.told(),
             }
         )
 

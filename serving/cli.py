@@ -225,10 +225,12 @@ def serve(
         from serving.fits import load_fitting
         from serving.refresh import refresh_reference
         from serving.store.engine import open_store
+        from serving.watch import prove
 
         said = [*(override or ()), *([f"serving.port={port}"] if port is not None else [])]
         settings = read_config(config, said)
         refuse_taken_port(settings.serving.host, settings.serving.port)
+        prove(settings)
         bundle = load_fitting(settings, tell=say)
         open_store(settings).close()  # made or migrated before any worker needs it; a wrong URL is said here
         facts = refresh_reference(settings, bundle, say)

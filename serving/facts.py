@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.errors import BundleError, StateError
+from configs.errors import BundleDamagedError, BundleError, BundleMismatchError, StateError
 from features.reference import Reference
 from features.tables import NAT, CrmTables
 from models.bundle import Bundle
@@ -95,6 +95,17 @@ def point_to_bundle(state_dir: Path, why: str) -> None:
 
 def load_facts(state_dir: Path, bundle: Bundle) -> Facts:
     """Return the facts that the pointer names where they fit the bundle, else the bundle's own with the reason."""
+    try:
+        return read_facts(state_dir, bundle)
+    except BundleError as error:
+        return own_facts(bundle, error.message)
+
+
+def read_facts(state_dir: Path, bundle: Bundle) -> Facts:
+    """Return the facts that the pointer names; the bundle's own where it names none.
+
+    Raises BundleDamagedError or BundleMismatchError, without paths in the message, for a snapshot that is not usable.
+    """
     root = serving_dir(state_dir)
     pointed = _pointed(root)
     folder = pointed.get("folder")
@@ -105,11 +116,11 @@ def load_facts(state_dir: Path, bundle: Bundle) -> Facts:
         about: dict[str, Any] = manifest["about"]
         schema, stages = bundle.about.schema, bundle.about.stages
         if tuple(about["dimensions"]) != schema.dimensions or about["stage_count"] != len(stages.order):
-            return own_facts(bundle, "the snapshot of the source is for a model with other attributes or stages")
+            raise BundleMismatchError("the snapshot of the source is for a model with other attributes or stages")
         reference = read_reference(files, schema.dimensions, len(stages.order))
         return Facts(reference, int(about["as_of"]), SOURCE, sha=sha)
-    except (BundleError, KeyError, TypeError, ValueError, OSError):
-        return own_facts(bundle, "the snapshot of the source is damaged")
+    except (BundleDamagedError, KeyError, TypeError, ValueError, OSError) as error:
+        raise BundleDamagedError("the snapshot of the source is damaged") from error
 
 
 def snapshot_sha(folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 
@@ -43,9 +44,13 @@ def load_fitting(config: Config, model: str = LIVE, tell: Callable[[str], None] 
     return bundle
 
 
-def load_model(config: Config) -> Loaded:
-    """Load the live bundle, its reference facts and the words of the mapping. Raises BundleError or ConfigError."""
-    bundle = load_fitting(config)
+def load_model(config: Config, folder: Path | None = None) -> Loaded:
+    """Load a bundle (the live one unless given), its reference facts and the words of the mapping.
+
+    Raises BundleError, or a ConfigError for the mapping.
+    """
+    bundle = load(folder or bundle_folder(config.state_dir))
+    check_fits(bundle, config)
     return ready(bundle, load_facts(config.state_dir, bundle), mapping_of(config), config.flags)
 
 

@@ -2,12 +2,11 @@
 
 ``forecastle serve`` starts it with the config in the environment. The app is mounted as a plain callable, which
 keeps 404, 405 and 500 ours; its lifespan is then not run, so the model is loaded in ``__init__``, once per worker,
-before the first request.
+before the first request; from then on `serving.watch` keeps it as the disk says.
 """
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 from pathlib import Path
@@ -19,12 +18,13 @@ from configs.errors import ForecastleError
 from configs.load import load_config
 from serving.api import Api
 from serving.app import create_app
-from serving.environment import CONFIG, OVERRIDES
-from serving.fits import load_model
+from serving.environment import CONFIG, OVERRIDES, spare_imports
 from serving.frame import log_line
+from serving.watch import Watch
 
 TIMEOUT_S = 3_600  # BentoML's own; it would not stop the work, so requests are bounded by size instead
 
+spare_imports()
 config = load_config(Path(os.environ[CONFIG]), json.loads(os.environ.get(OVERRIDES, "[]")))
 app = create_app(config)
 api: Api = app.state.api
@@ -60,23 +60,18 @@ class Forecastle:
     """One worker."""
 
     def __init__(self) -> None:
-        """Load the model; where that fails the worker stays, not ready, and the log says why."""
+        """Load the model; where that fails the worker waits for another, not ready, and the log says why."""
         try:
             api.store()
         except ForecastleError as error:  # what needs no store is answered all the same
             log_line({"event": "store_unusable", "code": error.code, "message": str(error)})
-        try:
-            api.loaded = load_model(config)
-        except ForecastleError as error:
-            log_line({"event": "model_unusable", "code": error.code, "message": str(error)})
-            return
-        gc.collect()
-        gc.freeze()  # what start-up made lives as long as the process: the collector need not walk it
-        log_line({"event": "model_loaded", "model": api.loaded.bundle.version, "reference": api.loaded.facts.origin})
+        self._watch = Watch(config, api)
+        self._watch.start()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # BentoML does not say what it returns
     def close(self) -> None:
-        """Write what waits and close the store."""
+        """Stop watching, write what waits and close the store."""
+        self._watch.stop()
         api.close()
 
     def __is_ready__(self) -> bool:

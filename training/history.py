@@ -10,7 +10,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 
-from models.store import Store, read_pointer, sync
+from models.store import CURRENT, Store, read_pointer, sync
 
 HISTORY = "HISTORY.jsonl"
 ROLLBACK = "rollback"
@@ -64,7 +64,7 @@ def entries(store: Store) -> list[Entry]:
 
 def current(store: Store) -> str:
     """Return the SHA-256 of what is live, "" where nothing is; raises BundleDamagedError."""
-    pointer = store.root / "CURRENT"
+    pointer = store.root / CURRENT
     return read_pointer(pointer, "run `forecastle promote` again") if pointer.is_file() else ""
 
 

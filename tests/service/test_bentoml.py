@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,82 +15,20 @@ from serving.answers import iso
 from serving.auth import create_key, keys_file
 from serving.replay import replay
 from serving.scoring import score
+from tests.running import STOP_S, Server, running
 from tests.served import World, posted
 from tests.service.test_events import told
 from tests.stored import few_deals
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]
 
-ROOT = Path(__file__).parents[2]
-START_S, STOP_S = 120, 30  # BentoML takes 10 s on a quiet machine
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running service."""
-
-    process: subprocess.Popen[str]
-    port: int
-    key: str
-    log: Path
-
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """Send one request; the headers are those of a good one unless given."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            sent = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"} | headers
-            connection.request(method, path, body, {name: value for name, value in sent.items() if value})
-            answer = connection.getresponse()
-            return answer.status, dict(answer.getheaders()), answer.read()
-        finally:
-            connection.close()
-
-    def score(self, body: bytes, **headers: str) -> tuple[int, Any]:
-        """Post a body to the scoring route."""
-        status, _, data = self.ask("POST", "/v1/deals/score", body, **headers)
-        return status, json.loads(data)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
 
 @pytest.fixture(scope="module")
 def server(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Start the service as a user would, and stop it at the end."""
-    folder = tmp_path_factory.mktemp("serve")
-    port = free_port()
-    path = keys_file(world.config)
-    key = create_key(path, "real", datetime.now(UTC))
-    overrides = [*world.overrides, f"serving.port={port}", "serving.max_body_mb=2", "serving.workers=1"]
-    words = [word for each in overrides for word in ("--set", each)]
-    command = [sys.executable, "-c", "import forecastle; forecastle.main()", "serve", str(world.config_path), *words]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, text=True)
-    running = Server(process, port, key, folder / "log")
-    try:
-        wait_until_ready(running)
-        yield running
-    finally:
-        process.kill() if process.poll() is None else None
-        process.wait(STOP_S)
-
-
-def wait_until_ready(server: Server) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        assert server.process.poll() is None, server.log.read_text()
-        try:
-            if server.ask("GET", "/readyz")[0] == 200:
-                return
-        except OSError:
-            pass
-        time.sleep(0.3)
-    pytest.fail(f"not ready after {START_S} s: {server.log.read_text()}")
+    overrides = [*world.overrides, "serving.max_body_mb=2", "serving.workers=1"]
+    with running(world.config, world.config_path, overrides, tmp_path_factory.mktemp("serve")) as server:
+        yield server
 
 
 def test_it_scores_with_the_bits_of_the_batch(server: Server, world: World, ids: list[str]) -> None:

@@ -1,0 +1,180 @@
+"""Callers that ask a running service without a pause, and what they were told."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from configs.load import load_config
+from configs.schema import Config
+from models.bundle import Store
+from serving.answers import answer
+from serving.fits import load_model
+from tests import damaged
+from tests.running import Server
+from tests.served import World, posted
+from tests.stored import few_deals
+
+DEALS = 3
+
+Said = tuple[str, str]
+"""Of an answer: the version that it names, and its results as text, every digit of them."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a service runs: its config, what makes it of the world's, a store with two models, and where it logs."""
+
+    world: World
+    config: Config
+    overrides: tuple[str, ...]
+    store: Store
+    first: str
+    second: str
+    folder: Path
+
+    @property
+    def body(self) -> bytes:
+        """A request about a few deals, with reasons."""
+        return posted(self.world.body(few_deals(self.world)[:DEALS]))
+
+    def expected(self, *shas: str) -> set[Said]:
+        """What each model says to `body`, with the reference facts that the service has now."""
+        loaded = [load_model(self.config, self.store.root / sha) for sha in shas]
+        return {said(answer(self.body, self.world.as_of, "", one, self.config.serving).body) for one in loaded}
+
+
+def place_in(world: World, export: Path, folder: Path, *overrides: str) -> Place:
+    """A state directory of its own with two models, the first of them live."""
+    state = folder / "state"
+    words = (*world.overrides, f"state_dir={state}", f"source.path={export}", *overrides)
+    store = Store(state / "bundles")
+    first = store.publish(world.config.state_dir / "bundles" / world.bundle.sha)
+    second = damaged.another(world.bundle, store, folder / "second")
+    store.point(first)
+    return Place(world, load_config(world.config_path, words), words, store, first, second, folder)
+
+
+def said(body: bytes) -> Said:
+    """Read an answer."""
+    told = json.loads(body)
+    return told["model_version"], json.dumps(told["results"], sort_keys=True)
+
+
+@dataclass
+class Heard:
+    """What callers were told. failed: anything but a score, retries counted out. retried: connections that broke."""
+
+    answers: Counter[Said] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
+    retried: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def count(self) -> int:
+        """Answers so far."""
+        return sum(self.answers.values())
+
+    def ask(self, server: Server, body: bytes, retries: int) -> None:
+        """Ask once, and again after a broken connection as often as is allowed."""
+        for left in range(retries, -1, -1):
+            try:
+                status, _, got = server.ask("POST", "/v1/deals/score", body)
+            except (OSError, http.client.HTTPException) as error:
+                with self._lock:
+                    self.retried += left > 0
+                    self.failed += [repr(error)] * (left == 0)
+                continue
+            with self._lock:
+                if status == 200:
+                    self.answers[said(got)] += 1
+                else:
+                    self.failed.append(f"{status}: {got[:200]!r}")
+            return
+
+
+@contextmanager
+def callers(server: Server, body: bytes, count: int, retries: int = 0) -> Iterator[Heard]:
+    """Ask from `count` threads at once, again and again, until the block ends; every answer has come by then."""
+    heard, done = Heard(), threading.Event()
+
+    def call() -> None:
+        while not done.is_set():
+            heard.ask(server, body, retries)
+
+    threads = [threading.Thread(target=call) for _ in range(count)]
+    for one in threads:
+        one.start()
+    try:
+        yield heard
+    finally:
+        done.set()
+        for one in threads:
+            one.join()
+
+
+def living(server: Server) -> Mapping[int, str]:
+    """The workers that run and have loaded a model: process id -> the version that each took up last."""
+    loaded = {line["worker"]: line["model"] for line in server.lines("model_loaded")}
+    return {pid: version for pid, version in loaded.items() if _runs(pid)}
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def wait_for_model(server: Server, sha: str, seconds: float = 60) -> float:
+    """Wait until a model is the one that every worker took up last; returns how long that took."""
+    return server.wait(
+        "every worker serves it",
+        lambda: all(version.endswith(sha[:12]) for version in living(server).values()),
+        seconds,
+    )
+
+
+def wait_for_refusal(server: Server, sha: str, workers: int) -> float:
+    """Wait until every worker has refused a bundle; returns how long that took."""
+    return server.wait(
+        "every worker refused it",
+        lambda: [line["bundle"] for line in server.lines("model_refused")].count(sha[:12]) >= workers,
+    )
+
+
+def wait_for_answers(server: Server, heard: Heard, more: int) -> None:
+    """Wait until so many more answers have come."""
+    until = heard.count + more
+    server.wait("callers are answered", lambda: heard.count >= until)
+
+
+def kill_one(server: Server) -> float:
+    """Kill a worker, wait until another has loaded a model in its place, and return how long that took."""
+    before = living(server)
+    os.kill(next(iter(before)), signal.SIGKILL)
+    return server.wait("a worker is back", lambda: bool(set(living(server)) - set(before)), 60)
+
+
+def stopped_under_way(server: Server, body: bytes, count: int) -> list[int]:
+    """Ask the service to stop while so many requests are under way; returns the status that each was answered with."""
+    begun = [server.begin(body) for _ in range(count)]
+    server.process.send_signal(signal.SIGTERM)
+    statuses = []
+    for one in begun:
+        one.sendall(body)
+        answer = http.client.HTTPResponse(one)
+        answer.begin()
+        answer.read()
+        statuses.append(answer.status)
+        one.close()
+    return statuses
