@@ -17,6 +17,7 @@ import anyio.to_thread
 from starlette.requests import Request
 
 from configs.errors import (
+    ForbiddenError,
     NotReadyError,
     StateError,
     TooLargeError,
@@ -29,7 +30,7 @@ from serving.answers import model_of
 from serving.auth import KeyRing, check_key, key_of
 from serving.entries import Asked, Entry
 from serving.intake import Loaded
-from serving.principal import Principal
+from serving.principal import Principal, Scope
 from serving.store.engine import Store
 from serving.store.ledger import Ledger
 
@@ -81,8 +82,8 @@ class Api:
             raise NotReadyError("no model is loaded yet; try again in a few seconds")
         return self.loaded
 
-    def principal(self, request: Request) -> Principal:
-        """Return who asks. Raises UnauthorizedError, the same whatever was wrong with the key."""
+    def principal(self, request: Request, scope: Scope) -> Principal:
+        """Return who asks. Raises UnauthorizedError, the same whatever was wrong with the key, or ForbiddenError."""
         given = key_of(request.headers.get("authorization"), request.headers.get("x-api-key"))
         key = check_key(given, self._keys.keys(), datetime.fromtimestamp(self.now() / 1e6, UTC))
         if key is None:
@@ -91,7 +92,11 @@ class Api:
                 "`forecastle keys create` makes one"
             )
         request.scope["state"]["key"] = key.prefix
-        return Principal(key.prefix, teams=None)  # keys have no scopes yet
+        if not key.may(scope):
+            raise ForbiddenError(
+                f"this key lacks the scope {scope}: `forecastle keys create --scope {scope}` makes one"
+            )
+        return key.principal
 
     def expect_json(self, request: Request) -> None:
         """Raise UnsupportedMediaTypeError where the body is not said to be JSON."""

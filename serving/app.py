@@ -35,6 +35,7 @@ from serving.api import Api, Clock, clock
 from serving.auth import KeyRing, keys_file
 from serving.facts import SOURCE
 from serving.frame import Frame, Log, log_line, problem_response
+from serving.principal import Scope
 from serving.routes_deals import DealRoutes
 from serving.routes_events import EventRoutes
 from serving.store.engine import open_store
@@ -60,7 +61,7 @@ class ScoreRoutes:
     async def status(self, request: Request) -> Response:
         """What is served, and how fresh it is."""
         api = self._api
-        api.principal(request)
+        api.principal(request, Scope.STATUS)
         loaded = api.model()
         about, facts = loaded.bundle.about, loaded.facts
         return _json(
@@ -95,7 +96,7 @@ class ScoreRoutes:
     async def score(self, request: Request) -> Response:
         """Score deals given with their history."""
         api = self._api
-        principal = api.principal(request)
+        principal = api.principal(request, Scope.SCORE)
         api.expect_json(request)
         loaded = api.model()
         body = await api.body(request)

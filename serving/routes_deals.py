@@ -16,6 +16,7 @@ from starlette.responses import Response
 from configs.errors import Fault, InvalidRequestError
 from serving.answers import Answer, iso, read_as_of, to_json
 from serving.api import Api
+from serving.principal import Scope
 from serving.store.repository import SORTS, Query, Repository, StoredScore
 from serving.stored import Question, answer_stored
 
@@ -34,7 +35,7 @@ class DealRoutes:
     async def score(self, request: Request) -> Response:
         """Score a stored deal as of an instant; what was pushed a moment ago counts."""
         api = self._api
-        principal = api.principal(request)
+        principal = api.principal(request, Scope.READ)
         loaded, repository = api.model(), Repository(api.store())
         given = _parameters(request, SCORE_PARAMETERS)
         started, now = api.started(), api.now()
@@ -56,7 +57,7 @@ class DealRoutes:
     async def listed(self, request: Request) -> Response:
         """List the latest scores that `forecastle refresh` stored, a page at a time."""
         api = self._api
-        principal = api.principal(request)
+        principal = api.principal(request, Scope.READ)
         repository = Repository(api.store())
         query, told = _query(_parameters(request, LIST_PARAMETERS))
         rows = await api.in_thread(partial(repository.scores, principal, query))

@@ -12,10 +12,11 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from configs.errors import ConflictError, Fault, ForecastleError, InvalidRequestError
+from configs.errors import ConflictError, Fault, ForbiddenError, ForecastleError, InvalidRequestError
 from serving.answers import to_json
 from serving.api import Api
 from serving.events import Fact, check_events, read_events
+from serving.principal import Scope
 from serving.problems import problem
 from serving.store.taken import REUSED, STORED, Key, keep_reply, reply_before, take_events
 
@@ -32,7 +33,9 @@ class EventRoutes:
     async def take(self, request: Request) -> Response:
         """Take events; each is stored, a duplicate, or refused on its own."""
         api = self._api
-        principal = api.principal(request)
+        principal = api.principal(request, Scope.EVENTS)
+        if principal.teams is not None:
+            raise ForbiddenError("a key that pushes events must be for all teams")
         api.expect_json(request)
         key_text = _key(request)
         loaded, store = api.model(), api.store()

@@ -25,7 +25,7 @@ from serving.replay import replay
 from serving.scoring import score
 from tests.served import World, posted
 from tests.service.test_events import told
-from tests.stored import few_deals
+from tests.stored import EVERYTHING, few_deals
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]
 
@@ -72,7 +72,7 @@ def server(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     folder = tmp_path_factory.mktemp("serve")
     port = free_port()
     path = keys_file(world.config)
-    key = create_key(path, "real", datetime.now(UTC))
+    key = create_key(path, "real", datetime.now(UTC), rights=EVERYTHING)
     overrides = [*world.overrides, f"serving.port={port}", "serving.max_body_mb=2", "serving.workers=1"]
     words = [word for each in overrides for word in ("--set", each)]
     command = [sys.executable, "-c", "import forecastle; forecastle.main()", "serve", str(world.config_path), *words]
