@@ -30,6 +30,7 @@ from serving.answers import model_of
 from serving.auth import KeyRing, check_key, key_of
 from serving.entries import Asked, Entry
 from serving.intake import Loaded
+from serving.metrics import Metrics
 from serving.principal import Principal, Scope
 from serving.store.engine import Store
 from serving.store.ledger import Ledger
@@ -59,10 +60,13 @@ class Started:
 class Api:
     """Shared by the routes. loaded: None until a model is there. opened: opens the store, when it is first needed."""
 
-    def __init__(self, limits: Serving, keys: KeyRing, now: Clock, opened: Callable[[], Store]) -> None:
+    def __init__(
+        self, limits: Serving, keys: KeyRing, now: Clock, opened: Callable[[], Store], metrics: Metrics
+    ) -> None:
         self.loaded: Loaded | None = None
         self.limits = limits
         self.now = now
+        self.metrics = metrics
         self._keys = keys
         self._open = opened
         self._opening = threading.Lock()
@@ -134,7 +138,7 @@ class Api:
         with self._opening:
             if self._store is None:
                 self._store = self._open()
-                self._ledger = Ledger(self._store, self.limits.ledger)
+                self._ledger = Ledger(self._store, self.limits.ledger, self.metrics.dropped)
             return self._store
 
     def close(self) -> None:
@@ -161,10 +165,12 @@ class Api:
             self.store()
             assert self._ledger is not None  # noqa: S101 -- made with the store
             kept = self._ledger.write(entries, asked, model_of(loaded))
-        except StateError:
+        except StateError as error:
             if self.limits.ledger is LedgerMode.DURABLE:
                 raise
             self._unkept += len(entries)
+            self.metrics.store_error(error.code)
+            self.metrics.dropped(len(entries))
             return
         if kept is not None:
             await asyncio.wrap_future(kept)

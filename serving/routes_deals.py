@@ -21,6 +21,8 @@ from serving.store.repository import SORTS, Query, Repository, StoredScore
 from serving.stored import Question, answer_stored
 
 LIMIT, MOST = 100, 1_000
+LONGEST = 1_000  # characters of a parameter
+SORTS_TOLD = [sign + name for name in SORTS for sign in ("", "-")]
 _FLAG = re.compile(r"[a-z_]{1,64}")
 SCORE_PARAMETERS = ("as_of", "explain", "in_sample")
 LIST_PARAMETERS = ("flag", "team", "sort", "cursor", "limit")
@@ -51,6 +53,7 @@ class DealRoutes:
             return answer_stored(stored, asked, loaded, api.limits)
 
         got = await api.in_thread(work)
+        api.metrics.deals(got.scored, got.refused, got.reasons_off)
         await api.keep(request, principal, loaded, got.entries, started)
         return Response(got.body, media_type="application/json")
 
@@ -89,8 +92,7 @@ def _query(given: dict[str, str]) -> tuple[Query, list[str | None]]:
         raise _wrong("flag", "wrong_value", "not the code of a flag", "a code such as slipping; see docs/flags.md")
     name = order.removeprefix("-")
     if name not in SORTS:
-        words = ", ".join(f"{one}, -{one}" for one in SORTS)
-        raise _wrong("sort", "wrong_value", "not a sort order", f"one of {words}")
+        raise _wrong("sort", "wrong_value", "not a sort order", f"one of {', '.join(SORTS_TOLD)}")
     told = [flag, team, order]
     after = _after(given["cursor"], told) if "cursor" in given else None
     return Query(flag, team, name, order.startswith("-"), after, _limit(given.get("limit", str(LIMIT))) + 1), told
@@ -138,7 +140,7 @@ def _parameters(request: Request, known: tuple[str, ...]) -> dict[str, str]:
             raise InvalidRequestError(faults=[fault])
         if name in found:
             raise _wrong(name, "duplicate", "given twice", "each parameter once")
-        if len(value) > 1000 or "\x00" in value:
+        if len(value) > LONGEST or "\x00" in value:
             raise _wrong(name, "wrong_value", "too long, or not text", "at most 1,000 characters")
         found[name] = value
     return found

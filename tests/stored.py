@@ -23,6 +23,7 @@ from serving.fits import load_model
 from serving.principal import Rights, Scope
 from serving.refresh_command import Refreshed, refresh
 from serving.store.engine import Store, open_store
+from tests.contracted import checked
 from tests.postgres import Cluster
 from tests.served import World
 
@@ -128,7 +129,7 @@ def service(office: Office) -> Iterator[Service]:
     path.unlink(missing_ok=True)
     key = create_key(path, "test", datetime(2025, 1, 1, tzinfo=UTC), rights=EVERYTHING)
     try:
-        yield Service(TestClient(app), {"Authorization": f"Bearer {key}"}, office)
+        yield Service(checked(TestClient(app)), {"Authorization": f"Bearer {key}"}, office)
     finally:
         app.state.api.close()
 

@@ -28,7 +28,10 @@ TEAM = "Team 1"
 
 @dataclass(frozen=True)
 class Row:
-    """What is true of a route. scope: that a key needs, None: no key. shows: nothing stored, one deal or many."""
+    """What is true of a route. scope: that a key needs, None: no key.
+
+    shows: nothing stored, one deal, many deals, or counts of what the service did.
+    """
 
     scope: Scope | None
     shows: str = "nothing stored"
@@ -42,6 +45,8 @@ ROUTES = {
     ("GET", "/v1/deals/{deal_id}/score"): Row(Scope.READ, "one deal"),
     ("GET", "/v1/deals"): Row(Scope.READ, "many deals"),
     ("POST", "/v1/events"): Row(Scope.EVENTS),
+    ("GET", "/v1/openapi.json"): Row(None),
+    ("GET", "/v1/metrics"): Row(Scope.STATUS, "counts"),
 }
 """A route that is missing here fails the tests."""
 
@@ -147,6 +152,9 @@ def test_a_foreign_deal_is_as_if_it_were_not_there(place: Place, route: tuple[st
         assert place.ask(route, headers, "", limit="1000", cursor=paged["next_cursor"]).json() == {
             "request_id": "same", "deals": pages[0].json()["deals"][1:], "next_cursor": None
         }  # fmt: skip
+    elif shows == "counts":
+        text = place.ask(route, headers, "").text
+        assert [word for word in (*place.teams, *filter(None, place.teams.values())) if word in text] == []
     elif route == ("POST", "/v1/events"):
         answers = [place.ask(route, headers, deal) for deal in (foreign[0], mine[0], "nobody's")]
         assert {(got.status_code, got.content) for got in answers} == {(403, answers[0].content)}
