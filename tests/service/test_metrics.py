@@ -27,6 +27,7 @@ pytestmark = pytest.mark.timeout(120)
 
 ROOT = Path(__file__).parents[2]
 MOST = 200
+HOST = "http://testserver"
 
 
 def series(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -53,22 +54,22 @@ def value(found: Mapping[Any, float], name: str, **labels: str) -> float:
     return found.get((f"forecastle_{name}", frozenset(labels.items())), 0.0)
 
 
-async def scan(app: Any, random: Random) -> None:
-    """Ask 2,000 paths that hold anything, and every route with keys that are none, 200 in all."""
+async def scan(app: Any, random: Random, paths: int, keys: int) -> None:
+    """Ask so many paths that hold anything, and every route with so many keys that are none."""
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
-        for k in range(2_000):
+    async with httpx.AsyncClient(transport=transport, base_url=HOST) as client:
+        for k in range(paths):
             rest = "".join(random.choices("abcXYZ0129/_-.%\u00e9\n", k=random.randint(1, 30)))
             start = random.choice(["", "", "/v1", "/v1/deals", "/v1/deals/score"])
-            await client.request(random.choice(["GET", "POST", "PUT", "BREW", f"M{k}"]), f"{start}/{quote(rest)}")
-        for k in range(200):
+            await client.request(random.choice(["GET", "POST", "PUT", "BREW", f"M{k}"]), f"{HOST}{start}/{quote(rest)}")
+        for k in range(keys):
             each = random.choice(OPERATIONS)
             headers = {"X-API-Key": f"fc_{k:08x}_{k}", "X-Request-Id": f"id-{k}"}
             await client.request(each.method, each.path.replace("{deal_id}", f"D{k}"), headers=headers)
 
 
 def test_a_scan_and_wrong_keys_leave_few_series(served: Served) -> None:
-    asyncio.run(scan(served.client.app, Random(7)))
+    asyncio.run(scan(served.client.app, Random(7), 2_000, 200))
     found = asked(served)
     assert len(found) < MOST
     words = {word for _, labels in found for _, word in labels}
