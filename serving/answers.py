@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,7 @@ PROBABILITY = {"in_period": "p_won_in_period", "eventual": "p_eventual"}
 
 @dataclass(frozen=True)
 class Answer:
-    """The body of an answer, and how many deals of the request got a score and how many a problem.
+    """The body of an answer, how many deals of the request got a score, and how many a problem, by its code.
 
     entries: what the ledger is to keep, an entry for each score. reasons_off: of the explained scores that were
     checked, how many have reasons that do not add up; a fault of ours.
@@ -34,7 +35,7 @@ class Answer:
 
     body: bytes
     scored: int
-    refused: int
+    refused: Mapping[str, int]
     entries: tuple[Entry, ...] = ()
     reasons_off: int = 0
 
@@ -55,7 +56,7 @@ def answer(body: bytes, now: int, request_id: str, loaded: Loaded, limits: Servi
         for place, deal in enumerate(request.deals)
     ]
     document = identity(loaded) | {"as_of": iso(as_of), "request_id": request_id, "results": results}
-    refused = len(request.deals) - len(judged.scores)
+    refused = Counter(problem.code for problem in judged.problems.values())
     off = reasons_off(list(judged.scores.values()))
     return Answer(to_json(document), len(judged.scores), refused, judged.entries, off)
 

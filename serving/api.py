@@ -17,6 +17,7 @@ import anyio.to_thread
 from starlette.requests import Request
 
 from configs.errors import (
+    ForbiddenError,
     NotReadyError,
     StateError,
     TooLargeError,
@@ -29,7 +30,8 @@ from serving.answers import iso, model_of
 from serving.auth import KeyRing, check_key, key_of
 from serving.entries import Asked, Entry
 from serving.intake import Loaded
-from serving.principal import Principal
+from serving.metrics import Metrics
+from serving.principal import Principal, Scope
 from serving.store.engine import Store
 from serving.store.ledger import Ledger
 
@@ -88,11 +90,14 @@ class Api:
     watched: how that went. opened: opens the store, when it is first needed.
     """
 
-    def __init__(self, limits: Serving, keys: KeyRing, now: Clock, opened: Callable[[], Store]) -> None:
+    def __init__(
+        self, limits: Serving, keys: KeyRing, now: Clock, opened: Callable[[], Store], metrics: Metrics
+    ) -> None:
         self.loaded: Loaded | None = None
         self.watched = Watched()
         self.limits = limits
         self.now = now
+        self.metrics = metrics
         self._keys = keys
         self._open = opened
         self._opening = threading.Lock()
@@ -112,8 +117,8 @@ class Api:
             raise NotReadyError("no model is loaded yet; try again in a few seconds")
         return self.loaded
 
-    def principal(self, request: Request) -> Principal:
-        """Return who asks. Raises UnauthorizedError, the same whatever was wrong with the key."""
+    def principal(self, request: Request, scope: Scope) -> Principal:
+        """Return who asks. Raises UnauthorizedError, the same whatever was wrong with the key, or ForbiddenError."""
         given = key_of(request.headers.get("authorization"), request.headers.get("x-api-key"))
         key = check_key(given, self._keys.keys(), datetime.fromtimestamp(self.now() / 1e6, UTC))
         if key is None:
@@ -122,7 +127,11 @@ class Api:
                 "`forecastle keys create` makes one"
             )
         request.scope["state"]["key"] = key.prefix
-        return Principal(key.prefix, teams=None)  # keys have no scopes yet
+        if not key.may(scope):
+            raise ForbiddenError(
+                f"this key lacks the scope {scope}: `forecastle keys create --scope {scope}` makes one"
+            )
+        return key.principal
 
     def expect_json(self, request: Request) -> None:
         """Raise UnsupportedMediaTypeError where the body is not said to be JSON."""
@@ -160,7 +169,7 @@ class Api:
         with self._opening:
             if self._store is None:
                 self._store = self._open()
-                self._ledger = Ledger(self._store, self.limits.ledger)
+                self._ledger = Ledger(self._store, self.limits.ledger, self.metrics.dropped)
             return self._store
 
     def close(self) -> None:
@@ -187,10 +196,12 @@ class Api:
             self.store()
             assert self._ledger is not None  # noqa: S101 -- made with the store
             kept = self._ledger.write(entries, asked, model_of(loaded))
-        except StateError:
+        except StateError as error:
             if self.limits.ledger is LedgerMode.DURABLE:
                 raise
             self._unkept += len(entries)
+            self.metrics.store_error(error.code)
+            self.metrics.dropped(len(entries))
             return
         if kept is not None:
             await asyncio.wrap_future(kept)

@@ -8,6 +8,8 @@ GET     ``/v1/deals``                     the latest stored scores, a page at a 
 GET     ``/v1/health``                    the process answers; no key
 GET     ``/v1/ready``                     a model is loaded, else 503; no key
 GET     ``/v1/status``                    the model, how fresh its facts are, the limits
+GET     ``/v1/openapi.json``              the contract (`serving.operations`); no key
+GET     ``/v1/metrics``                   counts and times for Prometheus
 ======  ================================  =====================================================
 """
 
@@ -35,6 +37,9 @@ from serving.api import Api, Clock, clock
 from serving.auth import KeyRing, keys_file
 from serving.facts import SOURCE
 from serving.frame import Frame, Log, log_line, problem_response
+from serving.metrics import Metrics
+from serving.principal import Scope
+from serving.routes_about import AboutRoutes
 from serving.routes_deals import DealRoutes
 from serving.routes_events import EventRoutes
 from serving.store.engine import open_store
@@ -60,7 +65,7 @@ class ScoreRoutes:
     async def status(self, request: Request) -> Response:
         """What is served, and how fresh it is."""
         api = self._api
-        api.principal(request)
+        api.principal(request, Scope.STATUS)
         loaded = api.model()
         about, facts = loaded.bundle.about, loaded.facts
         return _json(
@@ -96,7 +101,7 @@ class ScoreRoutes:
     async def score(self, request: Request) -> Response:
         """Score deals given with their history."""
         api = self._api
-        principal = api.principal(request)
+        principal = api.principal(request, Scope.SCORE)
         api.expect_json(request)
         loaded = api.model()
         body = await api.body(request)
@@ -104,7 +109,8 @@ class ScoreRoutes:
         started = api.started()
         work = partial(answer, body, started.asked_at, state["request_id"], loaded, api.limits)
         got = work() if len(body) < THREAD_FROM else await api.in_thread(work)
-        state |= {"rows": got.scored, "refused": got.refused}
+        state |= {"rows": got.scored, "refused": sum(got.refused.values())}
+        api.metrics.deals(got.scored, got.refused, got.reasons_off)
         if got.reasons_off:
             state["reasons_off"] = got.reasons_off
         await api.keep(request, principal, loaded, got.entries, started)
@@ -114,8 +120,9 @@ class ScoreRoutes:
 def create_app(config: Config, now: Clock = clock, log: Log = log_line) -> Starlette:
     """Return the app; set ``app.state.api.loaded`` to make it ready."""
     keys = KeyRing(keys_file(config), lambda code: log({"event": "keys_unreadable", "code": code}))
-    api = Api(config.serving, keys, now, partial(open_store, config))
-    scores, events, deals = ScoreRoutes(api), EventRoutes(api), DealRoutes(api)
+    metrics = Metrics()
+    api = Api(config.serving, keys, now, partial(open_store, config), metrics)
+    scores, events, deals, about = ScoreRoutes(api), EventRoutes(api), DealRoutes(api), AboutRoutes(api)
     routes = [
         Route("/v1/deals/score", scores.score, methods=["POST"]),
         Route("/v1/deals", deals.listed),
@@ -124,10 +131,12 @@ def create_app(config: Config, now: Clock = clock, log: Log = log_line) -> Starl
         Route("/v1/health", scores.health),
         Route("/v1/ready", scores.ready),
         Route("/v1/status", scores.status),
+        Route("/v1/openapi.json", about.contract),
+        Route("/v1/metrics", about.metrics),
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Frame, log=log)],
+        middleware=[Middleware(Frame, metrics=metrics, log=log)],
         exception_handlers={ForecastleError: _told, HTTPException: _unrouted},
     )
     app.router.redirect_slashes = False

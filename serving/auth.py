@@ -3,6 +3,8 @@
 A key is ``fc_<prefix>_<secret>``. The secret is 256 random bits, so one SHA-256 with a salt is enough: a slow hash
 protects passwords, which can be guessed; nobody guesses 256 bits, and a slow hash on every request would only help
 an attacker to keep the service busy. The prefix finds the key and is shown in lists and logs.
+
+A key of a file of format 1 has no rights of its own: it has those of `Rights()`, and sees no stored deal.
 """
 
 from __future__ import annotations
@@ -16,22 +18,27 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from configs.errors import StateError, UsageError
 from configs.schema import Config
 from serving.facts import serving_dir
+from serving.principal import Principal, Rights, Scope
 
-FORMAT = 1
+FORMAT = 2
+READ = (1, FORMAT)
 PREFIX_BYTES, SECRET_BYTES, SALT_BYTES = 4, 32, 16
 _NOBODY = "0" * 64  # what an unknown key is compared with, so that it takes as long as a known one
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """One key as stored. Times are ISO 8601 in UTC; expires and revoked may be None. salt and hash are hex."""
+    """One key as stored. Times are ISO 8601 in UTC; expires and revoked may be None. salt and hash are hex.
+
+    scopes, teams, all_teams: its rights; of teams only where not all_teams.
+    """
 
     prefix: str
     name: str
@@ -40,6 +47,18 @@ class ApiKey:
     created: str
     expires: str | None = None
     revoked: str | None = None
+    scopes: tuple[str, ...] = tuple(sorted(Rights().scopes))
+    teams: tuple[str, ...] = ()
+    all_teams: bool = False
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks with this key."""
+        return Principal(self.prefix, None if self.all_teams else frozenset(self.teams))
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the key has a scope."""
+        return scope in self.scopes
 
     def works_at(self, now: datetime) -> bool:
         """Whether the key is neither revoked nor expired."""
@@ -55,7 +74,9 @@ def keys_file(config: Config) -> Path:
     return config.serving.api_keys_file or serving_dir(config.state_dir) / "keys.json"
 
 
-def create_key(path: Path, name: str, now: datetime, expires: datetime | None = None) -> str:
+def create_key(
+    path: Path, name: str, now: datetime, expires: datetime | None = None, rights: Rights | None = None
+) -> str:
     """Add a key and return it; it can't be shown again. Raises StateError or UsageError."""
     if not name.strip() or len(name) > 100 or not name.isprintable():
         raise UsageError.at("--name", "the name is empty, too long or not printable", expected="1 to 100 characters")
@@ -64,32 +85,61 @@ def create_key(path: Path, name: str, now: datetime, expires: datetime | None = 
     with _edited(path) as keys:
         if any(key.name == name and key.works_at(now) for key in keys):
             raise UsageError.at("--name", "an active key has this name", remedy="choose another, or revoke that key")
-        prefix = secrets.token_hex(PREFIX_BYTES)
-        while any(key.prefix == prefix for key in keys):
-            prefix = secrets.token_hex(PREFIX_BYTES)
-        secret, salt = secrets.token_urlsafe(SECRET_BYTES), secrets.token_hex(SALT_BYTES)
-        until = expires.isoformat() if expires is not None else None
-        keys.append(ApiKey(prefix, name, salt, _hash(salt, secret), now.isoformat(), until))
-    return f"fc_{prefix}_{secret}"
+        given = rights or Rights()
+        fresh, key = _made(keys, name, now)
+        fresh = replace(
+            fresh,
+            expires=expires.isoformat() if expires is not None else None,
+            scopes=tuple(sorted(given.scopes)),
+            teams=tuple(sorted(given.teams or ())),
+            all_teams=given.teams is None,
+        )
+        keys.append(fresh)
+    return key
 
 
-def revoke_key(path: Path, which: str, now: datetime) -> ApiKey:
-    """Revoke the key with this prefix or, among active ones, this name. Raises UsageError where there is none."""
+def rotate_key(path: Path, which: str, now: datetime, overlap: timedelta) -> tuple[str, ApiKey]:
+    """Make a key of the same name, rights and length of life; return it with the old one, which works on for so long.
+
+    which: the prefix or name of a key that works. Raises UsageError where there is none, or more than one of the name.
+    """
+    if overlap < timedelta(0):
+        raise UsageError.at("--overlap", f"{overlap.days} days", expected="0 days or more")
+    with _edited(path) as keys:
+        found = [place for place, key in enumerate(keys) if which in (key.prefix, key.name) and key.works_at(now)]
+        if len(found) != 1:
+            got = f"{which!r}: {'more than one key' if found else 'no key'} that works"
+            raise UsageError.at("keys rotate", got, expected="the prefix of one; see `forecastle keys list`")
+        old = keys[found[0]]
+        ends = now + overlap
+        fresh, key = _made(keys, old.name, now)
+        if old.expires is not None:
+            until, made = datetime.fromisoformat(old.expires), datetime.fromisoformat(old.created)
+            ends, fresh = min(ends, until), replace(fresh, expires=(now + (until - made)).isoformat())
+        keys.append(replace(fresh, scopes=old.scopes, teams=old.teams, all_teams=old.all_teams))
+        keys[found[0]] = replace(old, expires=ends.isoformat())
+        return key, keys[found[0]]
+
+
+def revoke_key(path: Path, which: str, now: datetime) -> tuple[ApiKey, ...]:
+    """Revoke the key with this prefix, or all active ones of this name. Raises UsageError where there is none."""
+    revoked = []
     with _edited(path) as keys:
         for place, key in enumerate(keys):
             if key.prefix == which or (key.name == which and key.works_at(now)):
                 keys[place] = replace(key, revoked=key.revoked or now.isoformat())
-                return keys[place]
-    raise UsageError.at(
-        "keys revoke", repr(which), expected="the prefix or the name of a key; see `forecastle keys list`"
-    )
+                revoked.append(keys[place])
+        if not revoked:
+            expected = "the prefix or the name of a key; see `forecastle keys list`"
+            raise UsageError.at("keys revoke", repr(which), expected=expected)
+    return tuple(revoked)
 
 
 def read_keys(path: Path) -> tuple[ApiKey, ...]:
     """Return the stored keys, none where there is no file. Raises StateError where it can't be read."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        if told["format"] != FORMAT:
+        if told["format"] not in READ:
             raise ValueError(f"format {told['format']}")
         return tuple(_key(entry) for entry in told["keys"])
     except FileNotFoundError:
@@ -103,11 +153,30 @@ def read_keys(path: Path) -> tuple[ApiKey, ...]:
 
 
 def _key(entry: dict[str, Any]) -> ApiKey:
-    key = ApiKey(**entry)
+    lists = {name: _words(entry[name]) for name in ("scopes", "teams") if name in entry}
+    key = ApiKey(**entry | lists)
+    if not isinstance(entry.get("all_teams", False), bool) or not set(key.scopes) <= set(Scope):
+        raise ValueError("rights that are none")
     for moment in (key.created, key.expires, key.revoked):
         if moment is not None and datetime.fromisoformat(moment).tzinfo is None:
             raise ValueError("a time without an offset")
     return key
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    """Read a list of texts: a text alone would pass for a list of letters."""
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise ValueError("not a list of words")
+    return tuple(value)
+
+
+def _made(keys: list[ApiKey], name: str, now: datetime) -> tuple[ApiKey, str]:
+    """Return a new key, whose prefix no other has, as stored and as shown."""
+    prefix = secrets.token_hex(PREFIX_BYTES)
+    while any(key.prefix == prefix for key in keys):
+        prefix = secrets.token_hex(PREFIX_BYTES)
+    secret, salt = secrets.token_urlsafe(SECRET_BYTES), secrets.token_hex(SALT_BYTES)
+    return ApiKey(prefix, name, salt, _hash(salt, secret), now.isoformat()), f"fc_{prefix}_{secret}"
 
 
 def key_of(authorization: str | None, x_api_key: str | None) -> str:

@@ -170,12 +170,12 @@ def budgeted(
     if not scores or any(one.flags is None for one in scores):
         return list(scores), {}
     asked = open_deals(record, as_of)
-    before = _shown_before(record, bundle, asked, limits)
+    before = shown_before(record, bundle, asked, limits)
     kept, tally = within_budget([one.flags or () for one in scores], _owners(record, asked), limits, before)
     return [replace(one, flags=flags) for one, flags in zip(scores, kept, strict=True)], tally
 
 
-def _shown_before(record: Record, bundle: Bundle, asked: Requests, limits: Flags) -> Incumbents:
+def shown_before(record: Record, bundle: Bundle, asked: Requests, limits: Flags) -> Incumbents:
     """Return which of these deals the budget alone would have let through before, by what was known then."""
     place = {deal: row for row, deal in enumerate(asked.deal.tolist())}
     found: dict[str, set[int]] = {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from configs.options import ConfigPath, Debug, Json, Overrides, read_config, run
+from serving.cli_keys import keys_app
 
 if TYPE_CHECKING:
     pass
@@ -25,9 +26,6 @@ AsOfs = Annotated[
 AsOf = Annotated[str, typer.Option("--as-of", help="Day or timestamp, as in `score`.", show_default=False)]
 Model = Annotated[str, typer.Option("--model", help="live, candidate, or a run id.")]
 InSample = Annotated[bool, typer.Option("--in-sample", help="Allow an as-of before the model's trained_as_of.")]
-Name = Annotated[str, typer.Option("--name", help="Who the key is for.", show_default=False)]
-
-keys_app = typer.Typer(no_args_is_help=True, help="API keys of the service.")
 
 
 def register(app: typer.Typer) -> None:
@@ -280,87 +278,3 @@ def example_request(
         return {"out": str(out), "deals": len(body["deals"]), "as_of": body["as_of"]}
 
     run(work, as_json, debug)
-
-
-@keys_app.command("create")
-def keys_create(
-    config: ConfigPath,
-    name: Name,
-    expires: Annotated[str | None, typer.Option("--expires", help="Day or timestamp after which it stops.")] = None,
-    override: Overrides = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Make an API key and print it, once: only its hash is kept."""
-
-    def work() -> dict[str, Any]:
-        from configs.console import say
-        from serving.auth import create_key, keys_file
-
-        settings = read_config(config, override)
-        until = _expiry(expires, settings.time_zone) if expires is not None else None
-        path = keys_file(settings)
-        key = create_key(path, name, datetime.now(UTC), until)
-        if not as_json:
-            typer.echo(key)
-        say(f"key {name!r} is in {path} as a hash; the key itself is shown this once")
-        return {"key": key, "name": name, "prefix": key.split("_")[1], "expires": until.isoformat() if until else None}
-
-    run(work, as_json, debug)
-
-
-@keys_app.command("list")
-def keys_list(config: ConfigPath, override: Overrides = None, as_json: Json = False, debug: Debug = False) -> None:
-    """List the API keys: prefix, name, when made, whether they work."""
-
-    def work() -> dict[str, Any]:
-        from configs.console import say
-        from serving.auth import keys_file, read_keys
-
-        now = datetime.now(UTC)
-        listed = [
-            {"prefix": k.prefix, "name": k.name, "created": k.created, "expires": k.expires, "state": k.state(now)}
-            for k in read_keys(keys_file(read_config(config, override)))
-        ]
-        if not as_json:
-            for key in listed:
-                until = f", until {key['expires']}" if key["expires"] else ""
-                typer.echo(f"{key['prefix']}  {key['state']:<8}  {key['created']}{until}  {key['name']}")
-            if not listed:
-                say("there are no API keys")
-        return {"keys": listed}
-
-    run(work, as_json, debug)
-
-
-@keys_app.command("revoke")
-def keys_revoke(
-    config: ConfigPath,
-    key: Annotated[str, typer.Argument(help="Prefix or name of the key.", show_default=False)],
-    override: Overrides = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Revoke an API key; running services refuse it at once."""
-
-    def work() -> dict[str, Any]:
-        from configs.console import say
-        from serving.auth import keys_file, revoke_key
-
-        revoked = revoke_key(keys_file(read_config(config, override)), key, datetime.now(UTC))
-        say(f"key {revoked.prefix} ({revoked.name!r}) is revoked")
-        return {"prefix": revoked.prefix, "name": revoked.name, "revoked": revoked.revoked}
-
-    run(work, as_json, debug)
-
-
-def _expiry(text: str, zone: str) -> datetime:
-    """Read --expires: a day (its 00:00 in the zone) or a timestamp. Raises UsageError."""
-    from configs.errors import UsageError
-    from features.periods import parse_as_of
-    from serving.answers import EPOCH, MICROSECOND
-
-    try:
-        return EPOCH + parse_as_of(text, zone) * MICROSECOND
-    except UsageError:
-        raise UsageError.at("--expires", repr(text), expected="a day such as 2027-03-31, or a timestamp") from None

@@ -18,12 +18,16 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from configs.errors import ForecastleError, InternalError
+from configs.errors import ForecastleError, InternalError, StateError
 from serving.answers import to_json
+from serving.metrics import Metrics
 from serving.problems import media_type, problem
 
 Log = Callable[[Mapping[str, Any]], None]
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?P<id>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_LOGGED = ("trace_id", "rows", "refused", "reasons_off", "key", "code")
+GONE = 499  # the caller left before the answer
 _QUIET = {"/v1/health", "/v1/ready"}  # asked every few seconds by probes: logged only when they fail
 
 
@@ -45,8 +49,9 @@ def problem_response(error: ForecastleError, scope: Scope) -> Response:
 class Frame:
     """ASGI middleware around the routes. It sits inside Starlette's own error handler, which would log messages."""
 
-    def __init__(self, app: ASGIApp, log: Log = log_line) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, log: Log = log_line) -> None:
         self._app = app
+        self._metrics = metrics
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,9 +59,12 @@ class Frame:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        asked, traced = headers.get("x-request-id", ""), _TRACE.fullmatch(headers.get("traceparent", ""))
         state = scope.setdefault("state", {})
         state["request_id"] = asked if _SANE_ID.fullmatch(asked) else secrets.token_hex(8)
+        if traced is not None:
+            state["trace_id"] = traced["id"]
         started, status = time.perf_counter(), 0
 
         async def framed(message: Message) -> None:
@@ -79,23 +87,27 @@ class Frame:
         self._write(scope, status, started, failure)
 
     def _write(self, scope: Scope, status: int, started: float, failure: BaseException | None) -> None:
-        route = _route(scope)
+        """Count a request and write its line."""
+        route, state, seconds = _route(scope), scope["state"], time.perf_counter() - started
+        status = status or GONE
+        if failure is not None:
+            state["code"] = failure.code if isinstance(failure, ForecastleError) else InternalError.code
+        self._metrics.request(scope["method"], route, status, seconds, state.get("code"))
+        if isinstance(failure, StateError):
+            self._metrics.store_error(failure.code)
         if route in _QUIET and status < 400:
             return
-        state = scope["state"]
         line = {
             "event": "request",
             "method": scope["method"] if scope["method"].isalpha() else "?",
             "route": route,
-            "status": status or 499,
-            "ms": round((time.perf_counter() - started) * 1000, 1),
+            "status": status,
+            "ms": round(seconds * 1000, 1),
             "request_id": state["request_id"],
-            **{name: state[name] for name in ("rows", "refused", "reasons_off", "key", "code") if name in state},
+            **{name: state[name] for name in _LOGGED if name in state},
         }
-        if failure is not None:
-            line["code"] = failure.code if isinstance(failure, ForecastleError) else InternalError.code
-            if not isinstance(failure, ForecastleError) or failure.status >= 500:
-                line["error"] = {"type": type(failure).__name__, "at": _places(failure)}
+        if failure is not None and (not isinstance(failure, ForecastleError) or failure.status >= 500):
+            line["error"] = {"type": type(failure).__name__, "at": _places(failure)}
         self._log(line)
 
 

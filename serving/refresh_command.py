@@ -28,7 +28,7 @@ from models.bundle import Bundle
 from models.flag_budget import NOBODY, within_budget
 from models.flags import Flag
 from serving.answers import iso, judge, model_of, score_json
-from serving.batch import check_as_of, stale_source
+from serving.batch import check_as_of, open_deals, shown_before, stale_source
 from serving.entries import Asked, Entry, entries_of, text_of
 from serving.events import plain
 from serving.example import deals_of
@@ -325,8 +325,16 @@ class _Refresh:
         holder = {row["deal_id"]: row["owner_id"] for row in (*self.work.owners, *self.work.rows.values())}
         place = {owner: k for k, owner in enumerate(sorted({owner for owner in holder.values() if owner is not None}))}
         owners = [place.get(holder.get(name), NOBODY) for name in names]
-        shown, _ = within_budget(raised, owners, self.config.flags)
+        shown, _ = within_budget(raised, owners, self.config.flags, self._incumbents(names))
         return [(flag.code, name) for name, flags in zip(names, shown, strict=True) for flag in flags]
+
+    def _incumbents(self, names: Sequence[str]) -> dict[str, list[int]]:
+        """Return which of these deals the budget would have let through before, as a file of scores does."""
+        record, place = self.seen.record, {name: k for k, name in enumerate(names)}
+        asked = open_deals(record, self.as_of)
+        of = [name or "" for name in record.deal_ids.take(asked.deal).strings()]
+        before = shown_before(record, self.loaded.bundle, asked, self.config.flags)
+        return {code: [place[of[row]] for row in rows if of[row] in place] for code, rows in before.items()}
 
     def _forecast(self) -> list[dict[str, Any]]:
         """Return the rows of the running period's forecast by what the source tells; none where the model has none."""

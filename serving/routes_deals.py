@@ -16,10 +16,13 @@ from starlette.responses import Response
 from configs.errors import Fault, InvalidRequestError
 from serving.answers import Answer, iso, read_as_of, to_json
 from serving.api import Api
+from serving.principal import Scope
 from serving.store.repository import SORTS, Query, Repository, StoredScore
 from serving.stored import Question, answer_stored
 
 LIMIT, MOST = 100, 1_000
+LONGEST = 1_000  # characters of a parameter
+SORTS_TOLD = [sign + name for name in SORTS for sign in ("", "-")]
 _FLAG = re.compile(r"[a-z_]{1,64}")
 SCORE_PARAMETERS = ("as_of", "explain", "in_sample")
 LIST_PARAMETERS = ("flag", "team", "sort", "cursor", "limit")
@@ -34,7 +37,7 @@ class DealRoutes:
     async def score(self, request: Request) -> Response:
         """Score a stored deal as of an instant; what was pushed a moment ago counts."""
         api = self._api
-        principal = api.principal(request)
+        principal = api.principal(request, Scope.READ)
         loaded, repository = api.model(), Repository(api.store())
         given = _parameters(request, SCORE_PARAMETERS)
         started, now = api.started(), api.now()
@@ -50,13 +53,14 @@ class DealRoutes:
             return answer_stored(stored, asked, loaded, api.limits)
 
         got = await api.in_thread(work)
+        api.metrics.deals(got.scored, got.refused, got.reasons_off)
         await api.keep(request, principal, loaded, got.entries, started)
         return Response(got.body, media_type="application/json")
 
     async def listed(self, request: Request) -> Response:
         """List the latest scores that `forecastle refresh` stored, a page at a time."""
         api = self._api
-        principal = api.principal(request)
+        principal = api.principal(request, Scope.READ)
         repository = Repository(api.store())
         query, told = _query(_parameters(request, LIST_PARAMETERS))
         rows = await api.in_thread(partial(repository.scores, principal, query))
@@ -88,8 +92,7 @@ def _query(given: dict[str, str]) -> tuple[Query, list[str | None]]:
         raise _wrong("flag", "wrong_value", "not the code of a flag", "a code such as slipping; see docs/flags.md")
     name = order.removeprefix("-")
     if name not in SORTS:
-        words = ", ".join(f"{one}, -{one}" for one in SORTS)
-        raise _wrong("sort", "wrong_value", "not a sort order", f"one of {words}")
+        raise _wrong("sort", "wrong_value", "not a sort order", f"one of {', '.join(SORTS_TOLD)}")
     told = [flag, team, order]
     after = _after(given["cursor"], told) if "cursor" in given else None
     return Query(flag, team, name, order.startswith("-"), after, _limit(given.get("limit", str(LIMIT))) + 1), told
@@ -137,7 +140,7 @@ def _parameters(request: Request, known: tuple[str, ...]) -> dict[str, str]:
             raise InvalidRequestError(faults=[fault])
         if name in found:
             raise _wrong(name, "duplicate", "given twice", "each parameter once")
-        if len(value) > 1000 or "\x00" in value:
+        if len(value) > LONGEST or "\x00" in value:
             raise _wrong(name, "wrong_value", "too long, or not text", "at most 1,000 characters")
         found[name] = value
     return found

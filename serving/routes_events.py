@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
@@ -12,10 +13,11 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from configs.errors import ConflictError, Fault, ForecastleError, InvalidRequestError
+from configs.errors import ConflictError, Fault, ForbiddenError, ForecastleError, InvalidRequestError
 from serving.answers import to_json
 from serving.api import Api
 from serving.events import Fact, check_events, read_events
+from serving.principal import Scope
 from serving.problems import problem
 from serving.store.taken import REUSED, STORED, Key, keep_reply, reply_before, take_events
 
@@ -32,7 +34,9 @@ class EventRoutes:
     async def take(self, request: Request) -> Response:
         """Take events; each is stored, a duplicate, or refused on its own."""
         api = self._api
-        principal = api.principal(request)
+        principal = api.principal(request, Scope.EVENTS)
+        if principal.teams is not None:
+            raise ForbiddenError("a key that pushes events must be for all teams")
         api.expect_json(request)
         key_text = _key(request)
         loaded, store = api.model(), api.store()
@@ -43,21 +47,22 @@ class EventRoutes:
         checked = await api.in_thread(partial(check_events, events, now, loaded))
         key = Key(principal.key, key_text, sha256(body).hexdigest()) if key_text else None
 
-        def work(connection: Connection) -> tuple[bytes, bool, int]:
+        def work(connection: Connection) -> tuple[bytes, Counter[str] | None]:
             before = reply_before(connection, key) if key else None
             if before is not None:
-                return before, True, 0
+                return before, None
             facts = [fact for fact in checked if isinstance(fact, Fact)]
             said = take_events(connection, facts, principal.key, now)
             results = _results(events, checked, said)
             answer = to_json({"request_id": state["request_id"], "received": len(events), "results": results})
             if key:
                 keep_reply(connection, key, answer, now)
-            return answer, False, said.count(STORED)
+            return answer, Counter(map(_outcome, results))
 
-        answer, replayed, stored = await asyncio.wrap_future(store.writer.submit(work))
-        state |= {"rows": stored}
-        headers = {REPLAYED_HEADER: "true"} if replayed else {}
+        answer, outcomes = await asyncio.wrap_future(store.writer.submit(work))  # no outcomes: given before
+        state |= {"rows": outcomes[STORED] if outcomes else 0}
+        api.metrics.events(outcomes or {})
+        headers = {REPLAYED_HEADER: "true"} if outcomes is None else {}
         return Response(answer, media_type="application/json", headers=headers)
 
 
@@ -85,6 +90,11 @@ def _results(
         else:
             results.append({"event_id": fact.event_id, "ok": True, "status": status})
     return results
+
+
+def _outcome(result: dict[str, Any]) -> str:
+    """Return what became of an event in one word: stored, duplicate or a code."""
+    return str(result["status"] if result["ok"] else result["problem"]["code"])
 
 
 def _refused(event: Any, error: ForecastleError) -> dict[str, Any]:

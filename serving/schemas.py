@@ -55,8 +55,14 @@ def _attribute(value: object) -> object:
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Time = Annotated[str, StringConstraints(min_length=10, max_length=40)]
-Number = Annotated[Any, PlainValidator(_number), WithJsonSchema({"type": ["number", "string"]})]
-Attribute = Annotated[Any, PlainValidator(_attribute), WithJsonSchema({"type": ["number", "string", "null"]})]
+_AS_NUMBER = {"type": "number", "description": "a finite number; its decimal text is taken too"}
+_AS_TEXT = {
+    "type": "string",
+    "maxLength": 500,
+    "description": "text, or the decimal text of a number; a number is taken too",
+}
+Number = Annotated[Any, PlainValidator(_number), WithJsonSchema(_AS_NUMBER)]
+Attribute = Annotated[Any, PlainValidator(_attribute), WithJsonSchema(_AS_TEXT)]
 Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
 
 CLOSED = ConfigDict(extra="forbid", strict=True)

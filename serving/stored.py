@@ -91,7 +91,7 @@ def answer_stored(stored: StoredDeal | None, asked: Question, loaded: Loaded, li
     target = loaded.bundle.about.target
     result = {"deal_id": stored.deal_id} | score_json(judged.scores[0], target, asked.explain)
     document = identity(loaded) | {"as_of": iso(asked.as_of), "request_id": asked.request_id, "result": result}
-    return Answer(to_json(document), 1, 0, judged.entries)
+    return Answer(to_json(document), 1, {}, judged.entries)
 
 
 def _why(error: ForecastleError, stored: StoredDeal) -> ForecastleError:

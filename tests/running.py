@@ -20,6 +20,7 @@ import pytest
 
 from configs.schema import Config
 from serving.auth import create_key, keys_file
+from tests.stored import EVERYTHING
 
 ROOT = Path(__file__).parents[1]
 START_S, STOP_S = 120, 30  # BentoML takes 10 s on a quiet machine
@@ -91,7 +92,7 @@ def running(config: Config, path: Path, overrides: Sequence[str], folder: Path) 
     config: what the overrides make of the file at `path`; folder: where it starts and leaves its log.
     """
     port = free_port()
-    key = create_key(keys_file(config), f"port {port}", datetime.now(UTC))
+    key = create_key(keys_file(config), f"port {port}", datetime.now(UTC), rights=EVERYTHING)
     words = [word for each in [*overrides, f"serving.port={port}"] for word in ("--set", each)]
     command = [sys.executable, "-c", "import forecastle; forecastle.main()", "serve", str(path), *words]
     with (folder / "log").open("w") as log:

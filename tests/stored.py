@@ -20,13 +20,16 @@ from serving.app import create_app
 from serving.auth import create_key, keys_file
 from serving.batch import open_deals
 from serving.fits import load_model
+from serving.principal import Rights, Scope
 from serving.refresh_command import Refreshed, refresh
 from serving.store.engine import Store, open_store
+from tests.contracted import checked
 from tests.postgres import Cluster
 from tests.served import World
 
 URL_ENV = "FORECASTLE_TEST_STORE"
 DAY = 86_400_000_000
+EVERYTHING = Rights(frozenset(Scope), None)
 OF_A_DEAL = ("deals.csv", "deal_history.csv", "activities.csv", "contacts.csv")
 
 
@@ -124,9 +127,9 @@ def service(office: Office) -> Iterator[Service]:
     app.state.api.loaded = load_model(office.config)
     path = keys_file(office.config)
     path.unlink(missing_ok=True)
-    key = create_key(path, "test", datetime(2025, 1, 1, tzinfo=UTC))
+    key = create_key(path, "test", datetime(2025, 1, 1, tzinfo=UTC), rights=EVERYTHING)
     try:
-        yield Service(TestClient(app), {"Authorization": f"Bearer {key}"}, office)
+        yield Service(checked(TestClient(app)), {"Authorization": f"Bearer {key}"}, office)
     finally:
         app.state.api.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from sqlalchemy import Connection
@@ -27,12 +27,13 @@ class Ledger:
     """The ledger of one process.
 
     waiting: rows not on disk yet. written, dropped: rows, since it started; in durable mode the answer to what is
-    dropped is refused. room: rows that may wait in best effort.
+    dropped is refused. lost: told of rows that are dropped. room: rows that may wait in best effort.
     """
 
-    def __init__(self, store: Store, mode: LedgerMode, room: int = ROOM) -> None:
+    def __init__(self, store: Store, mode: LedgerMode, lost: Callable[[int], None], room: int = ROOM) -> None:
         self._store = store
         self._mode = mode
+        self._lost = lost
         self._room = room
         self._lock = threading.Lock()
         self.waiting = self.written = self.dropped = 0
@@ -47,7 +48,7 @@ class Ledger:
             return None
         with self._lock:
             if self._mode is LedgerMode.BEST_EFFORT and self.waiting + rows > self._room:
-                self.dropped += rows
+                self._drop(rows)
                 return None
             self.waiting += rows
         future = self._store.writer.submit(lambda connection: append(connection, entries, asked, model))
@@ -60,4 +61,9 @@ class Ledger:
             if written:
                 self.written += rows
             else:
-                self.dropped += rows
+                self._drop(rows)
+
+    def _drop(self, rows: int) -> None:
+        """Count rows that are not kept; the lock is held."""
+        self.dropped += rows
+        self._lost(rows)

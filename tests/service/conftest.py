@@ -18,9 +18,10 @@ from configs.schema import Config
 from serving.app import create_app
 from serving.auth import create_key, keys_file
 from serving.intake import Loaded
+from tests.contracted import checked
 from tests.postgres import Cluster, postgres
 from tests.served import World, world_in
-from tests.stored import URL_ENV, Office, cut_export, database, few_deals, office_in
+from tests.stored import EVERYTHING, URL_ENV, Office, cut_export, database, few_deals, office_in
 
 NOW = datetime(2025, 5, 20, 12, tzinfo=UTC)
 
@@ -64,8 +65,8 @@ def serve(world: World, tmp_path: Path) -> Serve:
         lines: list[Mapping[str, Any]] = []
         app = create_app(config, lambda: round(NOW.timestamp() * 1_000_000), lines.append)
         app.state.api.loaded = world.loaded if loaded == "world" else loaded
-        key = create_key(keys_file(config), "test", NOW)
-        return Served(TestClient(app), key, lines)
+        key = create_key(keys_file(config), "test", NOW, rights=EVERYTHING)
+        return Served(checked(TestClient(app)), key, lines)
 
     return make
 

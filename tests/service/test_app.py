@@ -318,6 +318,28 @@ def test_an_odd_request_id_is_replaced(served: Served, given: str) -> None:
     assert len(got.headers["x-request-id"]) == 16
 
 
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    ("given", "trace"),
+    [
+        (f"00-{TRACE}-{SPAN}-01", TRACE),
+        (f"cc-{TRACE}-{SPAN}-00", TRACE),
+        (f"ff-{TRACE}-{SPAN}-01", None),
+        (f"00-{'0' * 32}-{SPAN}-01", None),
+        (f"00-{TRACE}-{'0' * 16}-01", None),
+        (f"00-{TRACE.upper()}-{SPAN}-01", None),
+        (f"00-{TRACE}-{SPAN}-01-more", None),
+        (TRACE, None),
+        ("", None),
+    ],
+)
+def test_a_trace_stands_in_the_log(served: Served, given: str, trace: str | None) -> None:
+    served.client.get("/v1/status", headers=served.headers | {"traceparent": given})
+    assert served.lines[-1].get("trace_id") == trace
+
+
 def test_one_line_a_request_and_nothing_of_it(served: Served, world: World, ids: list[str]) -> None:
     body = world.body(ids[:2])
     body["deals"][1]["history"][0]["stage"] = "c4n4ry"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from configs.errors import StateError, UsageError
-from serving.auth import KeyRing, check_key, create_key, key_of, read_keys, revoke_key
+from serving.auth import KeyRing, check_key, create_key, key_of, read_keys, revoke_key, rotate_key
+from serving.principal import Principal, Rights, Scope, checked_rights
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -81,7 +82,7 @@ def test_an_expired_key_stops_on_time(path: Path) -> None:
 def test_a_revoked_key_stops(path: Path, by: str) -> None:
     key = create_key(path, "crm", NOW)
     other = create_key(path, "other", NOW)
-    revoked = revoke_key(path, key.split("_")[1] if by == "prefix" else "crm", NOW)
+    (revoked,) = revoke_key(path, key.split("_")[1] if by == "prefix" else "crm", NOW)
     assert revoked.name == "crm"
     keys = read_keys(path)
     assert check_key(key, keys, NOW) is None
@@ -159,3 +160,105 @@ def test_a_ring_sees_changes_and_survives_damage(path: Path) -> None:
     assert complaints == ["state_error"]
     path.unlink()
     assert ring.keys() == ()
+
+
+READ_ONE = Rights(frozenset({Scope.READ}), frozenset({"West", "East"}))
+
+
+@pytest.mark.parametrize(
+    ("rights", "teams"),
+    [(None, frozenset()), (Rights(), frozenset()), (READ_ONE, READ_ONE.teams), (Rights(READ_ONE.scopes, None), None)],
+)
+def test_rights_are_kept(path: Path, rights: Rights | None, teams: frozenset[str] | None) -> None:
+    key = check_key(create_key(path, "crm", NOW, rights=rights), read_keys(path), NOW)
+    assert key is not None
+    assert key.principal == Principal(key.prefix, teams)
+    assert {scope for scope in Scope if key.may(scope)} == (rights or Rights()).scopes
+    assert Rights().scopes == {Scope.SCORE, Scope.STATUS}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scopes": "score"},
+        {"scopes": ["admin"]},
+        {"scopes": [1]},
+        {"teams": "West"},
+        {"teams": None},
+        {"all_teams": 1},
+        {"all_teams": "false"},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_rights_that_are_none_spoil_the_file(path: Path, wrong: dict[str, object]) -> None:
+    create_key(path, "crm", NOW)
+    told = json.loads(path.read_text())
+    told["keys"][0] |= wrong
+    path.write_text(json.dumps(told))
+    with pytest.raises(StateError, match="not a file of API keys"):
+        read_keys(path)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "teams", "everyone", "word"),
+    [
+        (["admin"], [], False, "score, read, events, status"),
+        (["read"], [], False, "see nothing"),
+        (["read"], ["West"], True, "one or the other"),
+        (["events"], ["West"], False, "--all-teams"),
+        (["score"], ["West"], False, "nothing to see"),
+        ([], [], True, "nothing to see"),
+        (["read"], [""], False, "team"),
+        (["read"], ["a\nb"], False, "team"),
+    ],
+)
+def test_rights_that_make_no_sense_are_refused(scopes: list[str], teams: list[str], everyone: bool, word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        checked_rights(scopes, teams, everyone)
+
+
+def test_rights_that_make_sense() -> None:
+    assert checked_rights([], [], False) == Rights()
+    assert checked_rights(["read"], ["East", "West"], False) == READ_ONE
+    assert checked_rights(["read", "events"], [], True) == Rights(frozenset({Scope.READ, Scope.EVENTS}), None)
+
+
+def test_a_key_is_rotated_with_an_overlap(path: Path) -> None:
+    first = create_key(path, "crm", NOW, NOW + timedelta(days=90), READ_ONE)
+    later = NOW + timedelta(days=60)
+    second, old = rotate_key(path, "crm", later, timedelta(days=7))
+    assert old.prefix == first.split("_")[1]
+    keys = read_keys(path)
+    found = check_key(second, keys, later)
+    assert found is not None
+    assert (found.name, found.principal.teams, found.scopes) == ("crm", READ_ONE.teams, ("read",))
+    assert found.expires == (later + timedelta(days=90)).isoformat()
+    assert check_key(first, keys, later + timedelta(days=6)) is not None
+    assert check_key(first, keys, later + timedelta(days=7)) is None
+    with pytest.raises(UsageError, match="more than one"):
+        rotate_key(path, "crm", later, timedelta(days=7))
+    rotate_key(path, found.prefix, later, timedelta(0))
+    assert check_key(second, read_keys(path), later) is None
+
+
+def test_an_overlap_lengthens_no_life(path: Path) -> None:
+    first = create_key(path, "crm", NOW, NOW + timedelta(days=2))
+    rotate_key(path, "crm", NOW, timedelta(days=7))
+    assert check_key(first, read_keys(path), NOW + timedelta(days=2)) is None
+
+
+@pytest.mark.parametrize(("which", "days"), [("nobody", 1), ("crm", -1)])
+def test_what_cannot_be_rotated(path: Path, which: str, days: int) -> None:
+    create_key(path, "crm", NOW)
+    before = path.read_text()
+    with pytest.raises(UsageError):
+        rotate_key(path, which, NOW, timedelta(days=days))
+    assert path.read_text() == before
+
+
+def test_revoking_a_name_revokes_both_keys_of_an_overlap(path: Path) -> None:
+    first = create_key(path, "crm", NOW)
+    second, _ = rotate_key(path, "crm", NOW, timedelta(days=7))
+    assert len(revoke_key(path, "crm", NOW)) == 2
+    assert [check_key(key, read_keys(path), NOW) for key in (first, second)] == [None, None]

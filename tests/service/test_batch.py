@@ -286,6 +286,15 @@ def test_keys_are_made_listed_and_revoked(world: World, tmp_path: Path) -> None:
     }
     assert states == {"crm": "revoked", "two": "active"}
     assert run(world, "keys revoke", "crm", *file).exit_code == 2
+    assert run(world, "keys create", "--name", "west", "--scope", "read", *file).exit_code == 2
+    rights = ("--scope", "read", "--scope", "score", "--team", "West")
+    west = json.loads(run(world, "keys create", "--name", "west", *rights, "--json", *file).stdout)
+    assert (west["scopes"], west["teams"]) == (["read", "score"], ["West"])
+    fresh = json.loads(run(world, "keys rotate", "west", "--overlap", "3", "--json", *file).stdout)
+    assert fresh["old"]["prefix"] == west["prefix"] != fresh["prefix"]
+    listed = run(world, "keys list", *file).stdout
+    assert listed.count("(read, score; 1 teams)") == 2
+    assert fresh["key"] not in listed
     assert run(world, "keys create", "--name", "three", "--expires", "soon", *file).exit_code == 2
 
 

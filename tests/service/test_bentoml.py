@@ -15,9 +15,10 @@ from serving.answers import iso
 from serving.auth import create_key, keys_file
 from serving.replay import replay
 from serving.scoring import score
-from tests.running import STOP_S, Server, running
+from tests.running import ROOT, STOP_S, Server, running
 from tests.served import World, posted
 from tests.service.test_events import told
+from tests.service.test_metrics import series, value
 from tests.stored import few_deals
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]
@@ -108,6 +109,27 @@ def test_a_chunked_body_over_the_limit_is_413(server: Server) -> None:
 def test_another_method_is_405(server: Server) -> None:
     status, headers, body = server.ask("GET", "/v1/deals/score")
     assert (status, headers["allow"], json.loads(body)["code"]) == (405, "OPTIONS, POST", "method_not_allowed")
+
+
+def test_its_metrics_are_shared_by_the_workers(server: Server, world: World) -> None:
+    """Counted in files of BentoML's folder, where other workers would find them; raw paths leave no series."""
+    for _ in range(3):
+        server.ask("GET", "/v1/nope/%0aforged")
+    status, headers, body = server.ask("GET", "/v1/metrics")
+    assert (status, headers["content-type"].partition(";")[0]) == (200, "text/plain")
+    found = series(body.decode())
+    assert value(found, "requests_total", method="GET", route="none", status_class="4xx") >= 3
+    assert (
+        value(found, "model_info", version=world.bundle.version, bundle_sha256=world.bundle.sha, reference="source")
+        == 1
+    )
+    assert b"forged" not in body
+    assert list((world.config.state_dir / "serving" / "bentoml").rglob("counter_*.db"))
+
+
+def test_the_contract_is_the_committed_one(server: Server) -> None:
+    status, _, body = server.ask("GET", "/v1/openapi.json", Authorization="")
+    assert (status, body) == (200, (ROOT / "docs" / "openapi.json").read_bytes())
 
 
 def test_a_key_made_while_it_runs_works_at_once(server: Server, world: World) -> None:

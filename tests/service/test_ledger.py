@@ -133,7 +133,8 @@ def test_a_store_that_cannot_be_opened(
 
 def test_best_effort_drops_what_it_has_no_room_for_and_counts(tmp_path: Path) -> None:
     with Kept(demo_config(tmp_path)).store() as store:
-        ledger = Ledger(store, LedgerMode.BEST_EFFORT, room=3)
+        lost: list[int] = []
+        ledger = Ledger(store, LedgerMode.BEST_EFFORT, lost.append, room=3)
         entered, go = threading.Event(), threading.Event()
         store.writer.submit(lambda _: (entered.set(), go.wait(10)))
         assert entered.wait(10)
@@ -142,6 +143,7 @@ def test_best_effort_drops_what_it_has_no_room_for_and_counts(tmp_path: Path) ->
         go.set()
         store.writer.submit(lambda _: None).result(10)
         assert (ledger.waiting, ledger.written, ledger.dropped) == (0, 3, 3)
+        assert lost == [2, 1]
 
 
 def test_off_keeps_nothing(world: World, export: Path, tmp_path: Path, ids: list[str]) -> None:
@@ -154,7 +156,7 @@ def test_off_keeps_nothing(world: World, export: Path, tmp_path: Path, ids: list
 def test_outcomes_are_joined_and_never_written_into_the_ledger(either: Kept) -> None:
     """The first close at or after the as-of; a win counts as true within the window alone."""
     with either.store() as store:
-        ledger = Ledger(store, LedgerMode.DURABLE)
+        ledger = Ledger(store, LedgerMode.DURABLE, lambda _: None)
         ends = dict.fromkeys(("before", "at", "within", "after", "lost", "open"), 10) | {"ever": None}
         rows = [replace(ENTRY, deal_id=name, as_of=5, window_end=end) for name, end in ends.items()]
         done = ledger.write(rows, ASKED, MODEL)

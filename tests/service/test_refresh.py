@@ -47,7 +47,8 @@ def test_every_deal_is_counted_and_what_is_stored_is_the_batchs(either: Office, 
     assert sum(counts(done)) == len(few)
     assert (done.scored, done.unchanged, done.refused) == (len(is_open(few)), 0, 0)
     bundle = load_fitting(either.config)
-    scores, _ = budgeted(score_open(sourced(either.config, bundle), bundle, either.now, either.config.flags), 0.05)
+    seen, limits = sourced(either.config, bundle), either.config.flags
+    scores, _ = budgeted(seen.record, bundle, score_open(seen, bundle, either.now, limits), either.now, limits)
     stored = {row.deal_id: row for row in of(either, SCORES)}
     assert sorted(stored) == sorted(one.deal_id for one in scores)
     shown = {(row.deal_id, row.code) for row in of(either, SCORE_FLAGS)}

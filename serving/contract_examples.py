@@ -1,0 +1,137 @@
+"""The examples of the contract: requests that are taken, one of each that is refused, and answers in full."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_REQUEST_ID = "2af285004200be50"
+_OPEN = {
+    "deal_id": "OPP-4711",
+    "created_at": "2026-03-03T15:20:00Z",
+    "type": "new",
+    "source": "inbound",
+    "history": [
+        {
+            "known_at": "2026-03-03T15:20:00Z",
+            "stage": "Qualify",
+            "amount": 48000,
+            "close_date": "2026-06-30",
+            "owner_id": "U0010",
+        },
+        {
+            "known_at": "2026-05-04T09:41:00Z",
+            "stage": "Propose",
+            "amount": 52000,
+            "close_date": "2026-08-15",
+            "owner_id": "U0010",
+        },
+    ],
+    "activities": [{"occurred_at": "2026-05-05T13:00:00Z", "kind": "email", "direction": "inbound"}],
+    "contacts": [{"contact_id": "C-1", "known_at": "2026-03-03T15:20:00Z"}],
+}
+SCORE_REQUESTS: dict[str, Any] = {
+    "one open deal": {"as_of": "now", "explain": True, "deals": [_OPEN]},
+    "refused: no as_of": {"deals": [_OPEN]},
+}
+EVENTS_REQUESTS: dict[str, Any] = {
+    "a new deal and its first stage": {
+        "events": [
+            {"event_id": "e-1", "deal_id": "OPP-9", "deal": {"created_at": "2026-03-02T09:00:00Z", "type": "new"}},
+            {
+                "event_id": "e-2",
+                "deal_id": "OPP-9",
+                "change": {"known_at": "2026-03-02T09:00:00Z", "stage": "Qualify", "amount": 12000},
+            },
+        ]
+    },
+    "refused: no events": {"events": []},
+}
+
+_IDENTITY = {
+    "model_version": "our-company-67910bcb80ed",
+    "bundle_sha256": "67910bcb80ed1cdcce218810e82eab21fc8e4193d5f78200754f024fbea4293b",
+    "feature_hash": "069565e5866fcce4691cdddc620420c3238ca62081f69c2ae2889955b8c4144a",
+    "reference_as_of": "2026-05-06T03:04:03Z",
+    "horizon_days": 365,
+    "rung": "trees",
+    "doubt": None,
+}
+_SCORE = {
+    "p_won_in_period": 0.12,
+    "period_end": "2026-06-30",
+    "p_won": 0.27,
+    "p_lost": 0.7,
+    "p_open": 0.03,
+    "close_date": {"p10": "2026-06-11", "p50": "2026-07-23", "p90": "2026-09-17"},
+    "slip_risk": 0.62,
+    "amount_expected": 48313.38,
+    "score": 12,
+    "log_odds": -1.99,
+    "rung": "trees",
+    "reasons": [
+        {
+            "factor": "baseline",
+            "log_odds": -1.99,
+            "value": None,
+            "usual": None,
+            "sentence": "a deal with nothing unusual about it stands at 12%",
+        }
+    ],
+    "flags": [],
+    "data_notes": [],
+}
+_ASKED = {"as_of": "2026-05-06T04:00:00Z", "request_id": _REQUEST_ID}
+
+SCORE_ANSWER = _IDENTITY | _ASKED | {"results": [{"deal_id": "OPP-4711", "ok": True} | _SCORE]}
+STORED_ANSWER = _IDENTITY | _ASKED | {"result": {"deal_id": "OPP-4711"} | _SCORE}
+LIST_ANSWER = {
+    "request_id": _REQUEST_ID,
+    "deals": [
+        {
+            "deal_id": "OPP-4711",
+            "as_of": "2026-05-06T04:00:00Z",
+            "owner_id": "U0010",
+            "team": "West",
+            "model_version": "our-company-67910bcb80ed",
+        }
+        | _SCORE
+    ],
+    "next_cursor": None,
+}
+EVENTS_ANSWER = {
+    "request_id": _REQUEST_ID,
+    "received": 2,
+    "results": [
+        {"event_id": "e-1", "ok": True, "status": "stored"},
+        {"event_id": "e-2", "ok": True, "status": "duplicate"},
+    ],
+}
+READY_ANSWER = {"status": "ready", "model_version": "our-company-67910bcb80ed"}
+STATUS_ANSWER = _IDENTITY | {
+    "name": "our-company",
+    "target": "in_period",
+    "time_zone": "America/New_York",
+    "trained_as_of": "2026-04-01T04:00:00Z",
+    "trained_on": {"rows": 31888, "deals": 2172, "since": "2023-01-10T05:00:00Z"},
+    "features": 94,
+    "heads": ["close", "timing", "amount"],
+    "stages": ["Qualify", "Discover", "Propose", "Negotiate"],
+    "reference": {"origin": "source", "fresh": True, "why": "", "closed_deals": 2040, "reps": 14},
+    "limits": {
+        "body_bytes": 20000000,
+        "deals_plain": 1000,
+        "deals_explained": 100,
+        "events_per_deal": 10000,
+        "events": 1000,
+    },
+    "ledger": {"mode": "durable", "written": 120, "dropped": 0},
+    "watch": {"since": "2026-04-01T06:00:00Z", "swaps": 0, "refused": 0, "last_refusal": None},
+}
+METRICS_ANSWER = 'forecastle_requests_total{method="GET",route="/v1/health",status_class="2xx"} 3.0\n'
+CONTRACT_ANSWER = {
+    "openapi": "3.0.3",
+    "info": {"title": "Forecastle", "version": "1.0.0"},
+    "servers": [{"url": "/"}],
+    "paths": {},
+    "components": {},
+}

@@ -1,0 +1,108 @@
+"""What Prometheus can ask about the service: few series, whatever is sent to it.
+
+Labels are templates of routes, classes of status and codes of the error tree, never a path, a key or a word of a
+request. BentoML sets PROMETHEUS_MULTIPROC_DIR for its workers: then counts and times are those of all workers since
+the service started, whichever of them answers. Elsewhere they are those of the process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from serving.intake import Loaded
+
+MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 8.0)  # 8 s: what a caller waits for at most
+NO_ROUTE = "none"
+
+
+class Metrics:
+    """The metrics of one worker. Threads may count at once."""
+
+    def __init__(self) -> None:
+        self._registry = mine = CollectorRegistry()
+        about = "requests by route template, method and class of status; route none: no such route"
+        self._requests = Counter("forecastle_requests", about, ("method", "route", "status_class"), registry=mine)
+        self._seconds = Histogram(
+            "forecastle_request_seconds", "time to answer", ("route",), buckets=SECONDS, registry=mine
+        )
+        self._problems = Counter("forecastle_problems", "requests refused or failed, by code", ("code",), registry=mine)
+        self._scored = Counter("forecastle_deals_scored", "scores given", registry=mine)
+        self._refused = Counter("forecastle_deals_refused", "deals without a score, by code", ("code",), registry=mine)
+        self._events = Counter(
+            "forecastle_events",
+            "events pushed: stored, duplicate or the code of a refusal",
+            ("outcome",),
+            registry=mine,
+        )
+        self._reasons_off = Counter(
+            "forecastle_reasons_off", "explained scores, of those checked, whose reasons do not add up", registry=mine
+        )
+        self._dropped = Counter("forecastle_ledger_rows_dropped", "scores that the ledger has not kept", registry=mine)
+        self._store_errors = Counter(
+            "forecastle_store_errors", "failures of the store, by code", ("code",), registry=mine
+        )
+
+    def request(self, method: str, route: str | None, status: int, seconds: float, code: str | None) -> None:
+        """Count one request. code: of its problem, None without one."""
+        told = method if method in METHODS else "other"
+        self._requests.labels(told, route or NO_ROUTE, f"{status // 100}xx").inc()
+        if route is not None:
+            self._seconds.labels(route).observe(seconds)
+        if code is not None:
+            self._problems.labels(code).inc()
+
+    def deals(self, scored: int, refused: Mapping[str, int], reasons_off: int) -> None:
+        """Count the deals of a request. refused: by code."""
+        self._scored.inc(scored)
+        self._reasons_off.inc(reasons_off)
+        for code, count in refused.items():
+            self._refused.labels(code).inc(count)
+
+    def events(self, outcomes: Mapping[str, int]) -> None:
+        """Count the events of a request by what became of them."""
+        for outcome, count in outcomes.items():
+            self._events.labels(outcome).inc(count)
+
+    def dropped(self, rows: int) -> None:
+        """Count rows that the ledger has not kept."""
+        self._dropped.inc(rows)
+
+    def store_error(self, code: str) -> None:
+        """Count a failure of the store."""
+        self._store_errors.labels(code).inc()
+
+    def exposed(self, loaded: Loaded | None) -> bytes:
+        """Return all metrics in Prometheus' text format; the model is that of this worker."""
+        registry = self._registry
+        if SHARED in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        about = CollectorRegistry()
+        about.register(_Model(loaded))
+        return generate_latest(registry) + generate_latest(about)
+
+
+class _Model(Collector):
+    """Which model a worker serves, as it is when asked: a swap leaves no series behind."""
+
+    def __init__(self, loaded: Loaded | None) -> None:
+        self._loaded = loaded
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the one gauge."""
+        labels = ("version", "bundle_sha256", "reference")
+        gauge = GaugeMetricFamily("forecastle_model_info", "1 for the model of the worker that answers", labels=labels)
+        if self._loaded is not None:
+            bundle = self._loaded.bundle
+            gauge.add_metric([bundle.version, bundle.sha, self._loaded.facts.origin], 1.0)
+        yield gauge

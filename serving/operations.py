@@ -1,0 +1,168 @@
+"""Every operation of the service as the contract has it: its name, who may ask, what is sent, answered and refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from configs.errors import (
+    BadJsonError,
+    ConflictError,
+    DealGoneError,
+    ForbiddenError,
+    ForecastleError,
+    InSampleError,
+    InternalError,
+    InvalidRequestError,
+    LimitExceededError,
+    NotFoundError,
+    NotReadyError,
+    StoreError,
+    StoreFullError,
+    TooLargeError,
+    UnauthorizedError,
+    UnknownDealError,
+    UnknownStageError,
+    UnsupportedMediaTypeError,
+)
+from serving import contract_examples as examples
+from serving.events import EventsRequest
+from serving.principal import Scope
+from serving.replies import (
+    ContractAnswer,
+    EventsAnswer,
+    Health,
+    ListAnswer,
+    Ready,
+    ScoreAnswer,
+    StatusAnswer,
+    StoredScoreAnswer,
+)
+from serving.routes_deals import LIMIT, LONGEST, MOST, SORTS_TOLD
+from serving.routes_events import LONGEST_KEY
+from serving.schemas import ScoreRequest
+
+JSON, TEXT = "application/json", "text/plain"
+
+Problems = tuple[type[ForecastleError], ...]
+_KEY: Problems = (UnauthorizedError, ForbiddenError, InternalError)
+_BODY: Problems = (
+    BadJsonError, TooLargeError, UnsupportedMediaTypeError, InvalidRequestError, LimitExceededError,
+)  # fmt: skip
+_STORE: Problems = (StoreError, StoreFullError)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of an operation; its place is read off the path. schema: in the words of OpenAPI."""
+
+    name: str
+    about: str
+    schema: Mapping[str, Any]
+    required: bool = False
+    header: bool = False
+    example: Any = None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route and method. scope: that the key needs, None: no key. answer: None for plain text.
+
+    problems: every error that the whole request may get. requests: bodies by what they show; the last is refused.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    scope: Scope | None
+    answer: type[Any] | None
+    told: str
+    example: Any
+    problems: Problems
+    more: str = ""
+    request: type[Any] | None = None
+    requests: Mapping[str, Any] = field(default_factory=dict)
+    parameters: tuple[Parameter, ...] = ()
+    media: str = JSON
+
+
+_WORD = {"type": "string", "minLength": 1, "maxLength": 200}
+_YES = {"type": "boolean"}
+_DEAL = Parameter("deal_id", "id of the deal in the CRM", _WORD, True, example="OPP-4711")
+_AS_OF = Parameter(
+    "as_of",
+    "instant of the question: now, or ISO 8601 with an offset or Z; only facts known before it count",
+    {"type": "string", "maxLength": 40},
+    True,
+    example="now",
+)
+_LISTING = (
+    Parameter("flag", "code of a flag", {"type": "string", "pattern": "^[a-z_]{1,64}$"}),
+    Parameter("team", "name of a team", {"type": "string", "maxLength": LONGEST}),
+    Parameter("sort", "order; with - the largest first", {"type": "string", "enum": SORTS_TOLD, "default": "deal_id"}),
+    Parameter("cursor", "next_cursor of the page before", {"type": "string", "maxLength": LONGEST}),
+    Parameter("limit", "deals a page", {"type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT}),
+)
+_IDEMPOTENCY = Parameter(
+    "Idempotency-Key",
+    "the same key and body within a day get the same answer",
+    {"type": "string", "maxLength": LONGEST_KEY},
+    header=True,
+)
+
+OPERATIONS = (
+    Operation(
+        "POST", "/v1/deals/score", "scoreDeals", "Score deals given with their history", Scope.SCORE, ScoreAnswer,
+        "A score or a problem for each deal, in the order of the request.", examples.SCORE_ANSWER,
+        (*_KEY, *_BODY, InSampleError, NotReadyError, *_STORE),
+        "One deal that is wrong spoils no other.", ScoreRequest, examples.SCORE_REQUESTS,
+    ),
+    Operation(
+        "GET", "/v1/deals/{deal_id}/score", "scoreStoredDeal", "Score a stored deal as of an instant", Scope.READ,
+        StoredScoreAnswer, "The score.", examples.STORED_ANSWER,
+        (
+            *_KEY, InvalidRequestError, InSampleError, UnknownStageError, LimitExceededError, UnknownDealError,
+            NotFoundError, DealGoneError, NotReadyError, *_STORE,
+        ),
+        "A deal of a team that the key may not see is as if it were not stored.",
+        parameters=(
+            _DEAL, _AS_OF,
+            Parameter("explain", "whether to give reasons", _YES | {"default": True}),
+            Parameter("in_sample", "allow an as_of before the model's trained_as_of", _YES | {"default": False}),
+        ),
+    ),
+    Operation(
+        "GET", "/v1/deals", "listDeals", "List the latest stored scores, a page at a time", Scope.READ, ListAnswer,
+        "A page.", examples.LIST_ANSWER, (*_KEY, InvalidRequestError, *_STORE),
+        "Of the teams that the key may see.", parameters=_LISTING,
+    ),
+    Operation(
+        "POST", "/v1/events", "pushEvents", "Push facts about deals", Scope.EVENTS, EventsAnswer,
+        "What became of each event, in the order of the request; what is stored is on disk.", examples.EVENTS_ANSWER,
+        (*_KEY, *_BODY, ConflictError, NotReadyError, *_STORE),
+        "Each is stored, a duplicate, or refused on its own.", EventsRequest, examples.EVENTS_REQUESTS, (_IDEMPOTENCY,),
+    ),
+    Operation(
+        "GET", "/v1/health", "getHealth", "Whether the process answers", None, Health, "It does.", {"status": "ok"},
+        (InternalError,),
+    ),
+    Operation(
+        "GET", "/v1/ready", "getReady", "Whether a model is loaded", None, Ready, "It is.", examples.READY_ANSWER,
+        (InternalError, NotReadyError),
+    ),
+    Operation(
+        "GET", "/v1/status", "getStatus", "The model, how fresh its facts are, and the limits", Scope.STATUS,
+        StatusAnswer, "The status.", examples.STATUS_ANSWER, (*_KEY, NotReadyError),
+    ),
+    Operation(
+        "GET", "/v1/openapi.json", "getContract", "This document, with the limits of the service", None,
+        ContractAnswer, "The contract.", examples.CONTRACT_ANSWER, (InternalError,),
+    ),
+    Operation(
+        "GET", "/v1/metrics", "getMetrics", "Counts and times for Prometheus", Scope.STATUS, None,
+        "The metrics in Prometheus' text format.", examples.METRICS_ANSWER, _KEY, media=TEXT,
+    ),
+)  # fmt: skip
+"""In the order of the contract."""

@@ -1,0 +1,197 @@
+"""Every route, with every scope and with ids of others: who is let in, and whose deals they see."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.routing import Route
+
+from serving.auth import create_key, keys_file
+from serving.principal import Rights, Scope
+from tests.served import World
+from tests.service.test_events import BORN, CHANGES
+from tests.stored import EVERYTHING, Service, office_in, service
+
+pytestmark = pytest.mark.timeout(120)
+
+RIGHTS = ("scopes", "teams", "all_teams")
+MADE = datetime(2025, 1, 1, tzinfo=UTC)
+TEAM = "Team 1"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is true of a route. scope: that a key needs, None: no key.
+
+    shows: nothing stored, one deal, many deals, or counts of what the service did.
+    """
+
+    scope: Scope | None
+    shows: str = "nothing stored"
+
+
+ROUTES = {
+    ("GET", "/v1/health"): Row(None),
+    ("GET", "/v1/ready"): Row(None),
+    ("GET", "/v1/status"): Row(Scope.STATUS),
+    ("POST", "/v1/deals/score"): Row(Scope.SCORE),
+    ("GET", "/v1/deals/{deal_id}/score"): Row(Scope.READ, "one deal"),
+    ("GET", "/v1/deals"): Row(Scope.READ, "many deals"),
+    ("POST", "/v1/events"): Row(Scope.EVENTS),
+    ("GET", "/v1/openapi.json"): Row(None),
+    ("GET", "/v1/metrics"): Row(Scope.STATUS, "counts"),
+}
+"""A route that is missing here fails the tests."""
+
+
+@dataclass
+class Place:
+    """A service over a refreshed store. teams: of every stored deal, by id, None where it has none."""
+
+    service: Service
+    teams: dict[str, str | None]
+    count: int = 0
+
+    def key(self, rights: Rights) -> dict[str, str]:
+        """The headers of a new key."""
+        self.count += 1
+        made = create_key(keys_file(self.service.office.config), f"key {self.count}", MADE, rights=rights)
+        return {"Authorization": f"Bearer {made}", "X-Request-Id": "same"}
+
+    def ask(self, route: tuple[str, str], headers: dict[str, str], deal: str, **query: str) -> Any:
+        """Ask a route about a deal, in words that are right but for who asks."""
+        method, path = route
+        body = {
+            "/v1/deals/score": {"as_of": "now", "deals": [{"deal_id": deal, **BORN, "history": CHANGES}]},
+            "/v1/events": {"events": [{"event_id": f"by-{self.count}", "deal_id": deal, "deal": BORN}]},
+        }.get(path)
+        query |= {"as_of": "now"} if path == "/v1/deals/{deal_id}/score" else {}
+        return self.service.client.request(
+            method, path.replace("{deal_id}", deal), json=body, params=query, headers=headers
+        )
+
+    def of(self, team: str, mine: bool) -> list[str]:
+        """The open deals of a team, or of all others."""
+        return [deal for deal, whose in self.teams.items() if (whose == team) is mine]
+
+
+@pytest.fixture(scope="module")
+def place(world: World, export: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One store for the whole module; the deals of a test are its own or only read."""
+    folder = tmp_path_factory.mktemp("access")
+    office = office_in(world, folder, Path(shutil.copytree(export, folder / "export")))
+    office.refresh()
+    with service(office) as running:
+        listed = running.get("/v1/deals", limit=1000).json()["deals"]
+        yield Place(running, {row["deal_id"]: row["team"] for row in listed})
+
+
+def test_every_route_stands_in_the_table(place: Place) -> None:
+    app: Any = place.service.client.app
+    found = {
+        (method, route.path)
+        for route in app.routes
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    assert len(app.routes) == len(found)
+    assert found == set(ROUTES)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=" ".join)
+def test_without_a_key_only_open_routes_answer(place: Place, route: tuple[str, str]) -> None:
+    deal = place.of(TEAM, True)[0]
+    expected = 200 if ROUTES[route].scope is None else 401
+    for headers in ({}, {"X-API-Key": "fc_00000000_x"}):
+        got = place.ask(route, headers, deal)
+        assert got.status_code == expected
+        assert deal not in got.text
+
+
+@pytest.mark.parametrize("scope", Scope)
+@pytest.mark.parametrize("route", ROUTES, ids=" ".join)
+def test_a_scope_opens_its_routes_and_no_other(place: Place, route: tuple[str, str], scope: Scope) -> None:
+    deal = place.of(TEAM, True)[0]
+    got = place.ask(route, place.key(Rights(frozenset({scope}), None)), deal)
+    if ROUTES[route].scope in (None, scope):
+        assert got.status_code == 200, got.text
+        return
+    assert (got.status_code, got.json()["code"]) == (403, "forbidden")
+    assert deal not in got.text
+    assert place.service.office.lines[-1]["code"] == "forbidden"
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=" ".join)
+def test_a_foreign_deal_is_as_if_it_were_not_there(place: Place, route: tuple[str, str]) -> None:
+    """404 and not 403, in the same words and headers as for an id that nobody has."""
+    mine, foreign = place.of(TEAM, True), place.of(TEAM, False)
+    assert mine
+    assert foreign
+    headers = place.key(Rights(frozenset(Scope), frozenset({TEAM})))
+    shows = ROUTES[route].shows
+    if shows == "one deal":
+        unknown = place.ask(route, headers, "nobody's")
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_deal")
+        for deal in foreign:
+            got = place.ask(route, headers, deal)
+            assert (got.status_code, got.content, got.headers) == (404, unknown.content, unknown.headers)
+        assert {place.ask(route, headers, deal).status_code for deal in mine} == {200}
+    elif shows == "many deals":
+        pages = [place.ask(route, headers, "", **query) for query in ({}, {"sort": "-p"}, {"team": TEAM})]
+        assert [sorted(row["deal_id"] for row in page.json()["deals"]) for page in pages] == [mine] * 3
+        for team in {whose for whose in place.teams.values() if whose not in (TEAM, None)}:
+            assert place.ask(route, headers, "", team=str(team)).json()["deals"] == []
+        paged = place.ask(route, headers, "", limit="1").json()
+        assert place.ask(route, headers, "", limit="1000", cursor=paged["next_cursor"]).json() == {
+            "request_id": "same", "deals": pages[0].json()["deals"][1:], "next_cursor": None
+        }  # fmt: skip
+    elif shows == "counts":
+        text = place.ask(route, headers, "").text
+        assert [word for word in (*place.teams, *filter(None, place.teams.values())) if word in text] == []
+    elif route == ("POST", "/v1/events"):
+        answers = [place.ask(route, headers, deal) for deal in (foreign[0], mine[0], "nobody's")]
+        assert {(got.status_code, got.content) for got in answers} == {(403, answers[0].content)}
+    else:
+        everything = place.key(EVERYTHING)
+        got, whole = (place.ask(route, one, foreign[0]) for one in (headers, everything))
+        assert (got.status_code, got.content) == (200, whole.content)
+
+
+def test_a_cursor_of_another_key_shows_no_more(place: Place) -> None:
+    route = ("GET", "/v1/deals")
+    cursor = place.ask(route, place.key(EVERYTHING), "", limit="1").json()["next_cursor"]
+    headers = place.key(Rights(frozenset({Scope.READ}), frozenset({TEAM})))
+    listed = place.ask(route, headers, "", cursor=cursor, limit="1000").json()["deals"]
+    assert {row["deal_id"] for row in listed} <= set(place.of(TEAM, True))
+
+
+def test_a_key_of_an_old_file_scores_and_sees_no_deal(place: Place) -> None:
+    """Format 1 knew no rights: what is not given is not there."""
+    path = keys_file(place.service.office.config)
+    before = path.read_text()
+    headers = place.key(EVERYTHING)
+    told = json.loads(path.read_text())
+    keys = [{name: value for name, value in key.items() if name not in RIGHTS} for key in told["keys"]]
+    path.write_text(json.dumps({"format": 1, "keys": keys}))
+    try:
+        said = {route: place.ask(route, headers, place.of(TEAM, True)[0]).status_code for route in ROUTES}
+    finally:
+        path.write_text(before)
+    allowed = {route for route, row in ROUTES.items() if row.scope in (None, Scope.SCORE, Scope.STATUS)}
+    assert said == {route: 200 if route in allowed else 403 for route in ROUTES}
+
+
+def test_an_event_makes_no_deal_visible_before_a_refresh_says_whose_it_is(place: Place) -> None:
+    running = place.service
+    assert running.push({"event_id": "n-1", "deal_id": "N1", "deal": BORN}).json()["results"][0]["status"] == "stored"
+    route = ("GET", "/v1/deals/{deal_id}/score")
+    teams = frozenset(str(team) for team in place.teams.values())
+    assert place.ask(route, place.key(Rights(frozenset({Scope.READ}), teams)), "N1").status_code == 404
+    assert place.ask(route, place.key(EVERYTHING), "N1").status_code == 200
