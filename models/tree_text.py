@@ -30,11 +30,12 @@ def _check_tree(fields: dict[str, str], columns: int) -> None:
     leaves = int(fields["num_leaves"])
     if leaves < 1 or int(fields["num_cat"]) or int(fields.get("is_linear", "0")):
         raise ValueError("other than numeric splits with constant leaves")
-    _floats(fields, "leaf_value", leaves)
+    if not np.isfinite(_floats(fields, "leaf_value", leaves)).all():
+        raise ValueError("a leaf_value is not finite")
     if leaves == 1:
         return
     inner = leaves - 1
-    _floats(fields, "threshold", inner)
+    _floats(fields, "threshold", inner)  # infinite where a split only tells what is missing from what is not
     split = _ints(fields, "split_feature", inner)
     if split.min() < 0 or split.max() >= columns:
         raise ValueError("split_feature names no column")
@@ -51,7 +52,7 @@ def _fields(block: str) -> dict[str, str]:
 
 def _floats(fields: dict[str, str], name: str, count: int) -> Float:
     values = np.array(fields[name].split(), dtype=np.float64)
-    if len(values) != count or not np.isfinite(values).all():
+    if len(values) != count or np.isnan(values).any():
         raise ValueError(f"{name} is not {count} numbers")
     return values
 

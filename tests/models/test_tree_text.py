@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,15 @@ def test_what_training_wrote_is_whole(world: World) -> None:
     bundle = world.bundle
     assert bundle.model.trees is not None
     check_trees(bundle.model.trees.text)
+
+
+def test_a_split_that_only_tells_what_is_missing_is_whole(world: World) -> None:
+    """LightGBM writes an infinite threshold where every value goes one way and every missing one the other."""
+    assert world.bundle.model.trees is not None
+    text = world.bundle.model.trees.text
+    first = re.search(r"^threshold=\S+", text, re.MULTILINE)
+    assert first is not None
+    check_trees(text.replace(first[0], "threshold=inf", 1))
 
 
 @pytest.mark.parametrize("name", OF_A_TREE)
