@@ -34,10 +34,10 @@ pytest: setup
 	@$(MAKE) --no-print-directory -j2 --output-sync=target pytest-training pytest-others
 
 pytest-training:
-	$(BIN)/python -m pytest tests/training
+	$(BIN)/python -m pytest tests/training --ignore-glob='*/training/test_t[ir]*.py'
 
 pytest-others:
-	$(BIN)/python -m pytest tests --ignore-glob='*/training/test_*.py'
+	$(BIN)/python -m pytest tests --ignore-glob='*/training/test_[!t]*.py' --ignore-glob='*/training/test_tu*.py'
 
 bench: setup ## benchmarks, each with an assertion on quality or speed, beside DuckDB and Polars
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r locks/bench.txt

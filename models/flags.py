@@ -214,9 +214,14 @@ def flag_rule(
 
 
 def load_flags() -> Mapping[str, Rule]:
-    """Register every flag, and return them by code."""
+    """Register every flag, and return them by code, in the order of `FLAG_MODULES` whoever was imported first."""
     for name in FLAG_MODULES:
         importlib.import_module(f"models.{name}")
+    place = {f"models.{name}": k for k, name in enumerate(FLAG_MODULES)}
+    ordered = sorted(FLAGS.items(), key=lambda item: place.get(item[1].find.__module__, len(place)))
+    if [code for code, _ in ordered] != list(FLAGS):
+        FLAGS.clear()
+        FLAGS.update(ordered)
     return FLAGS
 
 

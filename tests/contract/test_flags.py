@@ -4,6 +4,8 @@ that does not, facts with numbers, no names, no causes."""
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from tests.tiny import record
 load_flags()
 CODES = tuple(FLAGS)
 SENTENCES = tuple((code, name) for code, rule in FLAGS.items() for name in rule.templates)
-PAGE = (Path(__file__).parents[2] / "docs" / "flags.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "flags.md").read_text(encoding="utf-8")
 CAUSAL = re.compile(
     r"\b(because|caus\w*|due to|therefore|leads? to|led to|results? in|will|should|must|would raise|improv\w*|"
     r"sandbag\w*|happy ears|fault|blame|lazy)\b",
@@ -129,3 +132,9 @@ def test_without_a_past_nothing_is_unusual(code: str) -> None:
     deals = {name: deal for name, deal in EVERY.items() if name.startswith(f"{code}-") and not name.endswith("-risk")}
     young = flags_of(deals, made=record(tables_of(deals, past=19)))
     assert {flag.code for flags in young.values() for flag in flags} <= NEED_NO_PAST
+
+
+def test_the_order_is_the_registrys_whoever_was_imported_first() -> None:
+    code = "import models.flag_twins, models.flag_calls; from models.flags import load_flags; print(*load_flags())"
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told.split() == list(load_flags())
