@@ -16,7 +16,7 @@ from configs.errors import BundleDamagedError, GateRefused, NotPromotedError, Us
 from configs.schema import Config
 from models.store import Store, bundle_folder, read_verified
 from training.gates import COLD, Verdict, passed, verdict_table
-from training.history import ROLLBACK, Entry, append, before, current
+from training.history import ROLLBACK, Entry, account, append, before, current
 from training.sync import catch_up, tell_live
 
 PROMOTE, FORCE = "promote", "force"
@@ -73,7 +73,7 @@ def rollback(config: Config) -> dict[str, Any]:
     catch_up(config)
     manifest, _, _ = read_verified(store.root / target, target)
     version_name = f"{manifest['about']['name']}-{target[:12]}"
-    append(store, Entry(_now(), ROLLBACK, target, live, version_name))
+    append(store, Entry(_now(), ROLLBACK, target, live, version_name, by=account()))
     store.point(target)
     version = tell_live(config, target, {})
     typer.echo(f"live: {version_name} again, in place of {live[:12]} ({_registry(version)})")
@@ -127,7 +127,7 @@ def _write_down(
     store: Store, action: str, sha: str, live: str, told: dict[str, Any], reason: str, failed: tuple[str, ...]
 ) -> None:
     run = str(told.get("run_name", told.get("run_id", "")))
-    append(store, Entry(_now(), action, sha, live, told["model_version"], run, reason, failed))
+    append(store, Entry(_now(), action, sha, live, told["model_version"], run, reason, failed, account()))
 
 
 def _say_so(told: dict[str, Any], failed: tuple[str, ...], verdicts: list[Verdict], version: str | None) -> None:
