@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -269,3 +271,29 @@ def test_who_made_a_model_live_is_written_down(config: Config, world: World) -> 
     ]
     assert all(entry.at and entry.bundle_sha256 for entry in history)
     assert account()
+
+
+def test_tracking_is_asked_only_when_the_model_is_live(config: Config, world: World) -> None:
+    """However long a tracker that hangs takes, serving has the model by then."""
+    for name in ("a", "b"):
+        candidate(config, world, name)
+        promote(config)  # tracking is down, so notes are waiting that are told first
+    found: list[str] = []
+    port = int(str(config.tracking.uri).rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", port)) as tracker:
+
+        def refuse() -> None:
+            with suppress(OSError):  # closed at the end
+                while True:
+                    caller, _ = tracker.accept()
+                    found.append(live(config))
+                    caller.close()
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        rollback(config)
+        candidate(config, world, "c")
+        promote(config)
+        tracker.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert list(dict.fromkeys(found)) == ["a", "c"]
