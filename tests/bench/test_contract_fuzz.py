@@ -98,5 +98,5 @@ def settings(contract: dict[str, Any]) -> str:
         for method, operation in methods.items():
             if "requestBody" in operation:
                 lines += ["[[operations]]", f"include-name = {json.dumps(f'{method.upper()} {path}')}"]
-                lines += ["checks.negative_data_rejection.enabled = false"]
+                lines += [f"checks.negative_data_rejection.expected-statuses = {json.dumps([200, *REFUSED])}"]
     return "\n".join(lines) + "\n"
