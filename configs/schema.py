@@ -165,6 +165,13 @@ class StoreAt(Strict):
         description="environment variable that holds the URL of a PostgreSQL database "
         "(postgresql+psycopg://USER:PASSWORD@HOST/DATABASE); null: SQLite in state_dir",
     )
+    timeout_seconds: float = Field(
+        default=5.0,
+        ge=1,
+        le=600,
+        description="what the database may take to be reached, and again for each statement of a request; past that "
+        "the request gets a 503",
+    )
 
 
 class Serving(Strict):
@@ -183,6 +190,13 @@ class Serving(Strict):
         ge=0.1,
         le=3600,
         description="how often a worker looks for another model or fresher reference facts",
+    )
+    drain_seconds: float = Field(
+        default=2.0,
+        ge=0,
+        le=10,
+        description="after SIGTERM the service says for so long that it is not ready, and takes requests all the same, "
+        "before it stops listening",
     )
     probe_seconds: float = Field(
         default=20.0, ge=1, le=600, description="what a new model may take to be loaded and answer its golden rows"

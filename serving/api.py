@@ -36,6 +36,9 @@ from serving.store.engine import Store
 from serving.store.ledger import Ledger
 
 THREADS = 2  # at a time: NumPy and LightGBM give the lock away, JSON does not
+STORE_THREADS = 4  # that may wait for the database; they are others, so that a slow one holds up no other work
+AGAIN_S = 1.0  # until a store that could not be opened is tried again
+BRIEFLY_S = 0.2  # that an answer in best effort waits for a store to be opened
 DRAIN = 5
 """Of a body that is refused, so many times the limit are read and thrown away: a caller who is still sending would see
 a reset connection instead of the answer."""
@@ -68,6 +71,14 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Unopened:
+    """Why the store could not be opened, and until when (monotonic seconds) that is the answer."""
+
+    error: StateError
+    until: float
+
+
+@dataclass(frozen=True)
 class Watched:
     """What became of models and facts in this process. since: of the model that serves, UTC microseconds."""
 
@@ -87,7 +98,7 @@ class Watched:
 class Api:
     """Shared by the routes. loaded: None until a model is there, replaced as a whole, so take it once a request.
 
-    watched: how that went. opened: opens the store, when it is first needed.
+    watched: how that went. draining: it is about to stop. opened: opens the store, when it is first needed.
     """
 
     def __init__(
@@ -95,16 +106,20 @@ class Api:
     ) -> None:
         self.loaded: Loaded | None = None
         self.watched = Watched()
+        self.draining = False
         self.limits = limits
         self.now = now
         self.metrics = metrics
         self._keys = keys
         self._open = opened
         self._opening = threading.Lock()
+        self._opener: threading.Thread | None = None
+        self._unopened: Unopened | None = None
         self._store: Store | None = None
         self._ledger: Ledger | None = None
         self._unkept = 0
         self._threads: anyio.CapacityLimiter | None = None
+        self._store_threads: anyio.CapacityLimiter | None = None
 
     @property
     def most_bytes(self) -> int:
@@ -116,6 +131,12 @@ class Api:
         if self.loaded is None:
             raise NotReadyError("no model is loaded yet; try again in a few seconds")
         return self.loaded
+
+    def ready(self) -> Loaded:
+        """Return the model. Raises NotReadyError where there is none yet, or where no more requests should come."""
+        if self.draining:
+            raise NotReadyError("the service is about to stop; ask another one")
+        return self.model()
 
     def principal(self, request: Request, scope: Scope) -> Principal:
         """Return who asks. Raises UnauthorizedError, the same whatever was wrong with the key, or ForbiddenError."""
@@ -164,11 +185,26 @@ class Api:
             self._threads = anyio.CapacityLimiter(THREADS)
         return await anyio.to_thread.run_sync(work, limiter=self._threads)
 
+    async def from_store(self, work: Callable[[Store], T]) -> T:
+        """Run work that waits for the store in threads of its own. Raises what `store` does."""
+        if self._store_threads is None:
+            self._store_threads = anyio.CapacityLimiter(STORE_THREADS)
+        return await anyio.to_thread.run_sync(lambda: work(self.store()), limiter=self._store_threads)
+
     def store(self) -> Store:
-        """Return the store, opened when it is first asked for. Raises StoreError, or UsageError for its URL."""
+        """Return the store, opened when it is first asked for, which may take the database's time.
+
+        Raises StoreError, or UsageError for its URL.
+        """
         with self._opening:
             if self._store is None:
-                self._store = self._open()
+                if self._unopened is not None and time.monotonic() < self._unopened.until:
+                    raise self._unopened.error.with_traceback(None)
+                try:
+                    self._store = self._open()
+                except StateError as error:
+                    self._unopened = Unopened(error, time.monotonic() + AGAIN_S)
+                    raise
                 self._ledger = Ledger(self._store, self.limits.ledger, self.metrics.dropped)
             return self._store
 
@@ -192,19 +228,30 @@ class Api:
         took = (time.perf_counter() - started.counter) * 1000
         route = request.scope["route"].path
         asked = Asked(request.scope["state"]["request_id"], principal.key, route, started.asked_at, round(took, 3))
-        try:
-            self.store()
-            assert self._ledger is not None  # noqa: S101 -- made with the store
-            kept = self._ledger.write(entries, asked, model_of(loaded))
-        except StateError as error:
-            if self.limits.ledger is LedgerMode.DURABLE:
-                raise
+        ledger = await self._ledger_now()
+        if ledger is None:
             self._unkept += len(entries)
-            self.metrics.store_error(error.code)
             self.metrics.dropped(len(entries))
             return
+        kept = ledger.write(entries, asked, model_of(loaded))
         if kept is not None:
             await asyncio.wrap_future(kept)
+
+    async def _ledger_now(self) -> Ledger | None:
+        """Return the ledger; in best effort None where its store is not open, which is seen to behind the answer."""
+        if self._ledger is None and self.limits.ledger is LedgerMode.DURABLE:
+            await self.from_store(lambda _: None)
+        elif self._ledger is None and (self._opener is None or not self._opener.is_alive()):
+            self._opener = threading.Thread(target=self._try_to_open, name="store-opener", daemon=True)
+            self._opener.start()
+            await anyio.to_thread.run_sync(self._opener.join, BRIEFLY_S)
+        return self._ledger
+
+    def _try_to_open(self) -> None:
+        try:
+            self.store()
+        except StateError as error:
+            self.metrics.store_error(error.code)
 
     def ledger_told(self) -> dict[str, object]:
         """Return what the status says of the ledger, since this process started."""

@@ -6,7 +6,7 @@ POST    ``/v1/events``                    what a CRM pushes (`serving.routes_eve
 GET     ``/v1/deals/{deal_id}/score``     the same of a stored deal (`serving.routes_deals`)
 GET     ``/v1/deals``                     the latest stored scores, a page at a time
 GET     ``/v1/health``                    the process answers; no key
-GET     ``/v1/ready``                     a model is loaded, else 503; no key
+GET     ``/v1/ready``                     a model is loaded, and it is not about to stop, else 503; no key
 GET     ``/v1/status``                    the model, how fresh its facts are, the limits
 GET     ``/v1/openapi.json``              the contract (`serving.operations`); no key
 GET     ``/v1/metrics``                   counts and times for Prometheus
@@ -59,8 +59,8 @@ class ScoreRoutes:
         return _json({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
-        """A model is loaded."""
-        return _json({"status": "ready", "model_version": self._api.model().bundle.version})
+        """A model is loaded, and the service is not about to stop."""
+        return _json({"status": "ready", "model_version": self._api.ready().bundle.version})
 
     async def status(self, request: Request) -> Response:
         """What is served, and how fresh it is."""

@@ -218,6 +218,8 @@ def serve(
 
     def work() -> dict[str, Any]:
         from configs.console import say
+        from configs.errors import StoreError, StoreVersionError
+        from configs.vocab import LedgerMode
         from serving.auth import keys_file, read_keys
         from serving.environment import refuse_taken_port, serve_command, worker_environment
         from serving.fits import load_fitting
@@ -230,7 +232,14 @@ def serve(
         refuse_taken_port(settings.serving.host, settings.serving.port)
         prove(settings)
         bundle = load_fitting(settings, tell=say)
-        open_store(settings).close()  # made or migrated before any worker needs it; a wrong URL is said here
+        try:
+            open_store(settings).close()  # made or migrated before any worker needs it; a wrong URL is said here
+        except StoreVersionError:
+            raise
+        except StoreError as error:
+            if settings.serving.ledger is LedgerMode.DURABLE:
+                raise
+            say(f"WARNING: no stored deal can be read and no event taken until the store works again: {error}")
         facts = refresh_reference(settings, bundle, say)
         say(f"model {bundle.version}; reference facts of the {facts.origin}")
         now = datetime.now(UTC)

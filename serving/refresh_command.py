@@ -39,7 +39,7 @@ from serving.intake import Loaded, ready
 from serving.refresh import Sourced, snapshot, sourced
 from serving.scoring import DealScore, scorable, scoring
 from serving.standing import outcomes_of, stones_of, whose
-from serving.store.engine import Store, open_store
+from serving.store.engine import PATIENT_S, Store, open_store
 from serving.store.ledger import append
 from serving.store.refreshed import (
     Known,
@@ -126,7 +126,7 @@ def refresh(config: Config, as_of: int | None, now: int, allow_vanished: bool, p
     instant = now if as_of is None else as_of
     bundle = load_fitting(config, tell=progress)
     check_as_of(bundle, [instant], False)
-    store = open_store(config)
+    store = open_store(config, patience=PATIENT_S)
     try:
         progress(f"model {bundle.version}; reading the source")
         seen = sourced(config, bundle)

@@ -21,7 +21,7 @@ from models.explain import explain
 from models.store import MANIFEST, PUBLISHED
 from serving.entries import heads_text, matrix_of, text_of, told_of
 from serving.scoring import ahead_of, amounts_of, reason_json
-from serving.store.engine import open_store
+from serving.store.engine import PATIENT_S, open_store
 from serving.store.repository import Repository
 
 SHOWN = 20  # rows that disagree, told one by one
@@ -59,7 +59,7 @@ def replay(
     Raises NotReplayedError, with a fault for each of the first rows that disagree, where any does; StoreError where
     the ledger cannot be read.
     """
-    store = open_store(config)
+    store = open_store(config, patience=PATIENT_S)
     bundles: dict[str, Bundle | None] = {}
     tally = Tally()
     try:

@@ -14,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from configs.errors import Fault, InvalidRequestError
-from serving.answers import Answer, iso, read_as_of, to_json
+from serving.answers import iso, read_as_of, to_json
 from serving.api import Api
 from serving.principal import Scope
-from serving.store.repository import SORTS, Query, Repository, StoredScore
+from serving.store.engine import Store
+from serving.store.repository import SORTS, Query, Repository, StoredDeal, StoredScore
 from serving.stored import Question, answer_stored
 
 LIMIT, MOST = 100, 1_000
@@ -38,7 +39,7 @@ class DealRoutes:
         """Score a stored deal as of an instant; what was pushed a moment ago counts."""
         api = self._api
         principal = api.principal(request, Scope.READ)
-        loaded, repository = api.model(), Repository(api.store())
+        loaded = api.model()
         given = _parameters(request, SCORE_PARAMETERS)
         started, now = api.started(), api.now()
         if "as_of" not in given:
@@ -47,12 +48,12 @@ class DealRoutes:
         asked = Question(as_of, _yes(given, "explain", True), request.scope["state"]["request_id"])
         deal_id = request.path_params["deal_id"]
 
-        def work() -> Answer:
+        def read(store: Store) -> StoredDeal | None:
             # An id that can't be printed is never stored, and PostgreSQL would not even look for a NUL.
-            stored = repository.deal(principal, deal_id) if deal_id.isprintable() else None
-            return answer_stored(stored, asked, loaded, api.limits)
+            return Repository(store).deal(principal, deal_id) if deal_id.isprintable() else None
 
-        got = await api.in_thread(work)
+        stored = await api.from_store(read)
+        got = await api.in_thread(partial(answer_stored, stored, asked, loaded, api.limits))
         api.metrics.deals(got.scored, got.refused, got.reasons_off)
         await api.keep(request, principal, loaded, got.entries, started)
         return Response(got.body, media_type="application/json")
@@ -61,9 +62,8 @@ class DealRoutes:
         """List the latest scores that `forecastle refresh` stored, a page at a time."""
         api = self._api
         principal = api.principal(request, Scope.READ)
-        repository = Repository(api.store())
         query, told = _query(_parameters(request, LIST_PARAMETERS))
-        rows = await api.in_thread(partial(repository.scores, principal, query))
+        rows = await api.from_store(lambda store: Repository(store).scores(principal, query))
         more = len(rows) == query.limit
         shown = rows[: query.limit - 1]
         document = {

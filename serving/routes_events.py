@@ -39,7 +39,7 @@ class EventRoutes:
             raise ForbiddenError("a key that pushes events must be for all teams")
         api.expect_json(request)
         key_text = _key(request)
-        loaded, store = api.model(), api.store()
+        loaded = api.model()
         body = await api.body(request)
         state = request.scope["state"]
         now = api.now()
@@ -59,7 +59,8 @@ class EventRoutes:
                 keep_reply(connection, key, answer, now)
             return answer, Counter(map(_outcome, results))
 
-        answer, outcomes = await asyncio.wrap_future(store.writer.submit(work))  # no outcomes: given before
+        waiting = await api.from_store(lambda store: store.writer.submit(work))
+        answer, outcomes = await asyncio.wrap_future(waiting)  # no outcomes: given before
         state |= {"rows": outcomes[STORED] if outcomes else 0}
         api.metrics.events(outcomes or {})
         headers = {REPLAYED_HEADER: "true"} if outcomes is None else {}

@@ -18,6 +18,7 @@ from configs.errors import ForecastleError
 from configs.load import load_config
 from serving.api import Api
 from serving.app import create_app
+from serving.drain import drain_before_stopping
 from serving.environment import CONFIG, OVERRIDES, spare_imports
 from serving.frame import log_line
 from serving.watch import Watch
@@ -67,6 +68,7 @@ class Forecastle:
             log_line({"event": "store_unusable", "code": error.code, "message": str(error)})
         self._watch = Watch(config, api)
         self._watch.start()
+        drain_before_stopping(api, config.serving.drain_seconds)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # BentoML does not say what it returns
     def close(self) -> None:
@@ -76,7 +78,7 @@ class Forecastle:
 
     def __is_ready__(self) -> bool:
         """Drive BentoML's ``/readyz``."""
-        return api.loaded is not None
+        return api.loaded is not None and not api.draining
 
 
 Forecastle.add_asgi_middleware(OwnRoutes)  # type: ignore[attr-defined]  # what the decorator returns has it

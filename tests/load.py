@@ -165,10 +165,29 @@ def kill_one(server: Server) -> float:
     return server.wait("a worker is back", lambda: bool(set(living(server)) - set(before)), 60)
 
 
-def stopped_under_way(server: Server, body: bytes, count: int) -> list[int]:
-    """Ask the service to stop while so many requests are under way; returns the status that each was answered with."""
+PROBES = ("/readyz", "/v1/ready", "/livez", "/v1/health")
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What a service said that was asked to stop. finished: the statuses of what was under way.
+
+    probes: the status of each of `PROBES` before it stopped listening, taken: of a request that came only then.
+    """
+
+    finished: list[int]
+    probes: tuple[int, ...]
+    taken: int
+
+
+def stopped_under_way(server: Server, body: bytes, count: int) -> Stopped:
+    """Ask the service to stop while so many requests are under way."""
     begun = [server.begin(body) for _ in range(count)]
+    workers = len(living(server))
     server.process.send_signal(signal.SIGTERM)
+    server.wait("every worker drains", lambda: len(server.lines("draining")) == workers)
+    probes = tuple(server.ask("GET", path, Authorization="")[0] for path in PROBES)
+    taken = server.ask("POST", "/v1/deals/score", body)[0]
     statuses = []
     for one in begun:
         one.sendall(body)
@@ -177,4 +196,4 @@ def stopped_under_way(server: Server, body: bytes, count: int) -> list[int]:
         answer.read()
         statuses.append(answer.status)
         one.close()
-    return statuses
+    return Stopped(statuses, probes, taken)

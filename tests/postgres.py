@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 USER, PASSWORD, DATABASE = "forecastle", "s3cret-of-the-test", "postgres"
@@ -89,3 +90,18 @@ def _as_user(home: Path) -> tuple[str, ...]:
         pytest.skip("PostgreSQL does not run as root, and there is no unprivileged user to run it as")
     os.chown(home, entry.pw_uid, entry.pw_gid)
     return ("setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups")
+
+
+@contextmanager
+def standing_still(cluster: Cluster) -> Iterator[None]:
+    """Stop every process of a cluster in its tracks: its sockets stay open, and nobody answers."""
+    first = psutil.Process(int((cluster.data / "postmaster.pid").read_text().split()[0]))
+    first.suspend()  # before its children, or it would start more of them
+    every = [first, *first.children(recursive=True)]
+    for one in every[1:]:
+        one.suspend()
+    try:
+        yield
+    finally:
+        for one in reversed(every):
+            one.resume()

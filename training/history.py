@@ -6,8 +6,10 @@ leaves an entry that did not come true, which the next one's `before`, or CURREN
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import pwd
 from dataclasses import asdict, dataclass
 
 from models.store import CURRENT, Store, read_pointer, sync
@@ -20,7 +22,8 @@ ROLLBACK = "rollback"
 class Entry:
     """One change of what is live. action: promote, force or rollback. before: what was live, "" for nothing.
 
-    failed: gates that a forced model had failed. reason: why it was forced, in the words of who did it.
+    failed: gates that a forced model had failed. reason: why it was forced, in the words of who did it. by: the
+    account of the machine that ran the command, "" in entries of before it was noted.
     """
 
     at: str
@@ -31,10 +34,19 @@ class Entry:
     run: str = ""
     reason: str = ""
     failed: tuple[str, ...] = ()
+    by: str = ""
+
+
+def account() -> str:
+    """Return the name of the account that runs this process, its number where it has no name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def append(store: Store, entry: Entry) -> None:
-    """Add an entry: one write to the end of the file, made to last."""
+    """Add an entry: one write to the end of the file, made to last. Raises OSError, also where only part found room."""
     path = store.root / HISTORY
     store.root.mkdir(parents=True, exist_ok=True)
     line = json.dumps(asdict(entry), ensure_ascii=False) + "\n"
@@ -42,7 +54,9 @@ def append(store: Store, entry: Entry) -> None:
     try:
         size = os.fstat(handle).st_size
         torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"  # a crash cut the line before off
-        os.write(handle, (("\n" if torn else "") + line).encode())
+        whole = (("\n" if torn else "") + line).encode()
+        if os.write(handle, whole) < len(whole):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         os.fsync(handle)
     finally:
         os.close(handle)

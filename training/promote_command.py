@@ -16,7 +16,7 @@ from configs.errors import BundleDamagedError, GateRefused, NotPromotedError, Us
 from configs.schema import Config
 from models.store import Store, bundle_folder, read_verified
 from training.gates import COLD, Verdict, passed, verdict_table
-from training.history import ROLLBACK, Entry, append, before, current
+from training.history import ROLLBACK, Entry, account, append, before, current
 from training.sync import catch_up, tell_live
 
 PROMOTE, FORCE = "promote", "force"
@@ -42,12 +42,12 @@ def promote(config: Config, force: bool = False, reason: str | None = None) -> d
     failed = _failed(verdicts)
     if (failed or not told["gates_passed"]) and not force:
         raise GateRefused(_refusal(told["model_version"], verdicts))
-    catch_up(config)
     sha = store.publish(folder)
     _publish_papers(folder, store.root)
     if live != sha or force:
         _write_down(store, FORCE if failed else PROMOTE, sha, live, told, reason, failed)
     store.point(sha)
+    catch_up(config)  # only now: a tracker that hangs must not hold up what serves
     tags = {"promoted.forced": reason, "promoted.failed_gates": "; ".join(failed)} if failed else {}
     version = tell_live(config, sha, tags)
     _say_so(told, failed, verdicts, version)
@@ -70,11 +70,11 @@ def rollback(config: Config) -> dict[str, Any]:
             f"nothing was live before {live[:12]}, so it stays: see {store.root / 'HISTORY.jsonl'}; "
             "train and promote another model instead"
         )
-    catch_up(config)
     manifest, _, _ = read_verified(store.root / target, target)
     version_name = f"{manifest['about']['name']}-{target[:12]}"
-    append(store, Entry(_now(), ROLLBACK, target, live, version_name))
+    append(store, Entry(_now(), ROLLBACK, target, live, version_name, by=account()))
     store.point(target)
+    catch_up(config)
     version = tell_live(config, target, {})
     typer.echo(f"live: {version_name} again, in place of {live[:12]} ({_registry(version)})")
     return {"live": version_name, "bundle_sha256": target, "replaced": live, "registry_version": version}
@@ -127,7 +127,7 @@ def _write_down(
     store: Store, action: str, sha: str, live: str, told: dict[str, Any], reason: str, failed: tuple[str, ...]
 ) -> None:
     run = str(told.get("run_name", told.get("run_id", "")))
-    append(store, Entry(_now(), action, sha, live, told["model_version"], run, reason, failed))
+    append(store, Entry(_now(), action, sha, live, told["model_version"], run, reason, failed, account()))
 
 
 def _say_so(told: dict[str, Any], failed: tuple[str, ...], verdicts: list[Verdict], version: str | None) -> None:

@@ -21,7 +21,7 @@ from serving.store.writer import MOST, Writer
 
 FILE = "store.db"
 POSTGRES = "postgresql+psycopg"
-BUSY_S = 10.0  # for so long a writer waits for those of other processes
+PATIENT_S = 600.0  # that one statement may take where a command runs it, for whom nobody else waits
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,18 @@ class Store:
         self.engine.dispose()
 
 
-def open_store(config: Config, environment: Mapping[str, str] | None = None, most: int = MOST) -> Store:
+def open_store(
+    config: Config, environment: Mapping[str, str] | None = None, most: int = MOST, patience: float | None = None
+) -> Store:
     """Open the store of a config, made or migrated where needed. most: jobs that the writer commits together.
 
+    patience: seconds that the database may take to answer, or other processes to let a writer in; what the config
+    grants to requests unless given.
     Raises UsageError for a URL that can't be used, StoreError where it can't be opened, StoreVersionError for a newer
     one.
     """
-    engine = _engine(config, os.environ if environment is None else environment)
+    seconds = config.serving.store.timeout_seconds if patience is None else patience
+    engine = _engine(config, os.environ if environment is None else environment, seconds)
     try:
         with engine.execution_options(writes=True).begin() as connection:
             bring_forward(connection)
@@ -56,11 +61,14 @@ def open_store(config: Config, environment: Mapping[str, str] | None = None, mos
     return Store(engine, Writer(engine, most))
 
 
-def _engine(config: Config, environment: Mapping[str, str]) -> Engine:
+def _engine(config: Config, environment: Mapping[str, str], patience: float) -> Engine:
     name = config.serving.store.url_env
     if name is None:
-        return _sqlite(serving_dir(config.state_dir) / FILE)
-    return create_engine(_postgres_url(name, environment.get(name, "")), pool_pre_ping=True)
+        return _sqlite(serving_dir(config.state_dir) / FILE, patience)
+    url = _postgres_url(name, environment.get(name, ""))
+    from serving.store.postgres import postgres_engine  # its driver is an extra
+
+    return postgres_engine(url, patience)
 
 
 def _postgres_url(name: str, text: str) -> URL:
@@ -77,14 +85,14 @@ def _postgres_url(name: str, text: str) -> URL:
     return url
 
 
-def _sqlite(path: Path) -> Engine:
+def _sqlite(path: Path, patience: float) -> Engine:
     """Return an engine whose writers queue up and whose commits are on disk when they return."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite's other files take over its rights
     except OSError as error:
         raise StoreError(f"{path} cannot be made ({error.strerror}); check its rights and free space") from error
-    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_S})
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": patience})
 
     @event.listens_for(engine, "connect")
     def prepared(connection: Any, _: Any) -> None:

@@ -78,10 +78,13 @@ def test_swaps_kills_and_a_stop(place: Place) -> None:
         swaps(server, place)
         kills(server, place)
         began = time.monotonic()
-        statuses = stopped_under_way(server, place.body, UNDER_WAY)
+        stopped = stopped_under_way(server, place.body, UNDER_WAY)
         code = server.process.wait(STOP_S)
         taken = time.monotonic() - began
-    done = Counter(statuses)
+    done = Counter(stopped.finished)
+    unready = stopped.probes.count(503)
+    held("probes of readiness that say 503 before listening ends", unready, "2 of 2", stopped.probes[:2] == (503, 503))
+    held("status of a request that comes only then", stopped.taken, "200", stopped.taken == 200)
     held("of 100 requests under way at SIGTERM, finished", done[200], "100, exit code 0", (done[200], code) == (100, 0))
     held("seconds to stop", taken, "at most 15", taken <= 15)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +17,7 @@ from serving.app import create_app
 from serving.auth import create_key, keys_file
 from serving.intake import Loaded
 from tests.contracted import checked
+from tests.disks import small_disk
 from tests.postgres import Cluster, postgres
 from tests.served import World, world_in
 from tests.stored import EVERYTHING, URL_ENV, Office, cut_export, database, few_deals, office_in
@@ -126,12 +125,5 @@ def either(request: pytest.FixtureRequest, world: World, export: Path, tmp_path:
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of one megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.getuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("needs root to mount a small disk")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder

@@ -94,7 +94,9 @@ def test_facts_of_a_refresh_are_taken_up(server: Server, place: Place) -> None:
 
 
 def test_z_requests_under_way_end_when_it_is_stopped(server: Server, place: Place) -> None:
-    """Last of this module: it stops the server."""
-    assert stopped_under_way(server, place.body, 8) == [200] * 8
+    """Last of this module: it stops the server. Not ready comes first, while requests are still taken."""
+    stopped = stopped_under_way(server, place.body, 8)
+    assert stopped.finished == [200] * 8
+    assert (stopped.probes, stopped.taken) == ((503, 503, 200, 200), 200)
     assert server.process.wait(STOP_S) == 0
     assert "Traceback" not in server.log.read_text()

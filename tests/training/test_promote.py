@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +15,18 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from configs.console import plain_errors
 from configs.errors import BundleDamagedError, GateRefused, NotPromotedError, NotTrainedError, UsageError
 from configs.schema import Config
 from models.bundle import load, save
 from models.store import Store, bundle_folder, write_pointer
 from tests.companies import DEMO, demo_config
+from tests.disks import filled, read_only, small_disk
 from tests.postgres import free_port
 from tests.served import World
 from training.cli import register
 from training.gates import Verdict, cold_start
-from training.history import entries
+from training.history import account, entries
 from training.promote_command import promote, rollback
 from training.sync import pending_folder
 
@@ -216,3 +222,78 @@ def test_the_command_line(config: Config, world: World) -> None:
     assert live(config) == "a"
     waiting = run("sync", "--json")
     assert json.loads(waiting.stdout.splitlines()[-1]) == {"logged": 0, "left": 3}
+
+
+@pytest.mark.parametrize("trouble", [filled, read_only])
+def test_a_disk_that_takes_nothing_leaves_live_as_it_was(
+    world: World,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    trouble: Callable[[Path], AbstractContextManager[None]],
+) -> None:
+    """Promote and rollback say so and end with 1; with space they do what was asked, and the history is whole."""
+    with small_disk(tmp_path / "disk", "8m") as disk:
+        config = demo_config(disk / "state", f"tracking.uri=http://127.0.0.1:{free_port()}")
+        for name in ("a", "b"):
+            candidate(config, world, name)
+            promote(config)
+        candidate(config, world, "c")
+        before = told_of_live(config)
+        with trouble(disk):
+            for work in (promote, rollback):
+                with pytest.raises(SystemExit) as ended, plain_errors():
+                    work(config)
+                assert ended.value.code == 1
+                assert "free space" in capsys.readouterr().err
+                assert told_of_live(config) == before
+        assert promote(config)["live"].startswith("c-")
+        assert rollback(config)["live"].startswith("b-")
+        history = entries(Store(config.state_dir / "bundles"))
+        came_true = [entry.model_version[0] for entry in history if entry.action == "promote"][:2]
+        assert (came_true, live(config)) == (["a", "b"], "b")
+        assert rollback(config)["live"].startswith("a-")
+
+
+def told_of_live(config: Config) -> tuple[str, list[str]]:
+    """What serving would read, and the bundles that it could."""
+    root = config.state_dir / "bundles"
+    return live(config), sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def test_who_made_a_model_live_is_written_down(config: Config, world: World) -> None:
+    for name in ("a", "b"):
+        candidate(config, world, name)
+        promote(config)
+    rollback(config)
+    history = entries(Store(config.state_dir / "bundles"))
+    assert [(entry.action, entry.by) for entry in history] == [
+        (action, account()) for action in ("promote", "promote", "rollback")
+    ]
+    assert all(entry.at and entry.bundle_sha256 for entry in history)
+    assert account()
+
+
+def test_tracking_is_asked_only_when_the_model_is_live(config: Config, world: World) -> None:
+    """However long a tracker that hangs takes, serving has the model by then."""
+    for name in ("a", "b"):
+        candidate(config, world, name)
+        promote(config)  # tracking is down, so notes are waiting that are told first
+    found: list[str] = []
+    port = int(str(config.tracking.uri).rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", port)) as tracker:
+
+        def refuse() -> None:
+            with suppress(OSError):  # closed at the end
+                while True:
+                    caller, _ = tracker.accept()
+                    found.append(live(config))
+                    caller.close()
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        rollback(config)
+        candidate(config, world, "c")
+        promote(config)
+        tracker.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert list(dict.fromkeys(found)) == ["a", "c"]
