@@ -202,8 +202,8 @@ class JobBook:
         return Page(bytes(found[0]["result"]), int(found[1]["first"]) if len(found) > 1 else None)
 
     def next_chunk(self, held: Held) -> Chunk | None:
-        """Return the first chunk of a job that nothing became of yet."""
-        left = and_(JOB_CHUNKS.c.job_id == held.job_id, JOB_CHUNKS.c.result.is_(None))
+        """Return the first chunk of a job that nothing became of yet; those of a job that failed are gone."""
+        left = and_(JOB_CHUNKS.c.job_id == held.job_id, JOB_CHUNKS.c.result.is_(None), JOB_CHUNKS.c.deals.is_not(None))
         (found,) = self._rows(select(JOB_CHUNKS).where(left).order_by(JOB_CHUNKS.c.first).limit(1)) or (None,)
         return None if found is None else Chunk(int(found["first"]), bytes(found["deals"]))
 
