@@ -79,6 +79,7 @@ class JobRunner:
         self._api, self._log = api, log
         self._worker = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._lease = round(api.limits.jobs.lease_seconds * SECOND)
+        self._trouble = ""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
 
@@ -113,12 +114,20 @@ class JobRunner:
         while not self._stopped.is_set():
             try:
                 more = self.look()
+                self._trouble = ""
             except Exception as error:  # noqa: BLE001 -- the thread must go on looking, whatever one job ran into
-                self._log({"event": "jobs_failed", "worker": os.getpid(), "type": type(error).__name__})
+                self._complain(error)
                 more = False
             if not more:
                 self._api.job_came.wait(self._api.limits.watch_seconds)
                 self._api.job_came.clear()
+
+    def _complain(self, error: Exception) -> None:
+        """Log what kept it from looking, once until something else does: a store may be down for hours."""
+        trouble = error.code if isinstance(error, ForecastleError) else type(error).__name__
+        if trouble != self._trouble:
+            self._log({"event": "jobs_failed", "worker": os.getpid(), "code": trouble})
+        self._trouble = trouble
 
     def _work(self, held: Held) -> None:
         """Score chunk after chunk. Trouble with the store leaves the job to whoever finds its lease run out."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
 
+from configs.errors import StoreError
 from configs.schema import Jobs
 from configs.vocab import LedgerMode
 from serving.api import Api
@@ -21,7 +24,7 @@ from serving.store.tables import JOB_CHUNKS, JOBS, LEDGER
 from tests.served import World
 from tests.service.conftest import NOW
 from tests.service.test_metrics import asked, value
-from tests.stored import EVERYTHING, Office, Service, service
+from tests.stored import EVERYTHING, Office, Service, office_in, service
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -278,6 +281,36 @@ def test_the_same_idempotency_key_makes_one_job(served: Service, body: dict[str,
     assert make(served, body).json()["job_id"] != first.json()["job_id"]
     with served.office.store() as store, store.engine.begin() as connection:
         assert connection.execute(select(func.count()).select_from(JOBS)).scalar_one() == 2
+
+
+def test_values_that_json_can_hold_come_back_as_they_were(alone: Service, body: dict[str, Any]) -> None:
+    """Half a surrogate pair, a number beyond floats, a number of many digits, and nesting up to what is read at all."""
+    deal = body["deals"][0]
+    deals = [deal | {"deal_id": "\ud800x"}, deal | {"attributes": {"x": "BEYOND"}}, deal | {"attributes": "DIGITS"}]
+    text = json.dumps(small(body) | {"deals": deals}).replace('"BEYOND"', "1e999").replace('"DIGITS"', "7" * 4_000)
+    headers = alone.headers | {"Content-Type": "application/json"}
+    job = alone.client.post("/v1/jobs/score", content=text.encode(), headers=headers).json()["job_id"]
+    run(alone)
+    whole = alone.client.post("/v1/deals/score", content=text.encode(), headers=headers).json()
+    assert pages(alone, job)[0]["results"] == whole["results"]
+    assert [one["ok"] for one in whole["results"]] == [False] * 3
+    for depth in range(900, 1_000, 4):
+        nested = json.dumps(small(body) | {"deals": [deal | {"account": "DEEP"}]})
+        text = nested.replace('"DEEP"', "[" * depth + "]" * depth)
+        status = alone.client.post("/v1/jobs/score", content=text.encode(), headers=headers).status_code
+        assert status in (202, 400, 429), depth
+
+
+def test_a_store_that_is_down_is_complained_of_once(world: World, export: Path, tmp_path: Path) -> None:
+    office = office_in(world, tmp_path, export, "serving.watch_seconds=0.1")
+    with service(office) as one:
+        (office.config.state_dir / "serving" / "store.db").write_bytes(b"no database" * 1000)
+        runner = JobRunner(api_of(one), office.lines.append)
+        for _ in range(3):
+            with pytest.raises(StoreError) as caught:
+                runner.look()
+            runner._complain(caught.value)
+    assert [(line["event"], line["code"]) for line in office.lines] == [("jobs_failed", "store_error")]
 
 
 def small(body: dict[str, Any]) -> dict[str, Any]:
