@@ -179,7 +179,7 @@ class Outlived:
     seconds: float
 
 
-def job_outlives_its_worker(server: Server, place: Place, deals: int = 3_000) -> Outlived:
+def job_outlives_its_worker(server: Server, place: Place, deals: int = 1_500) -> Outlived:
     """Kill the worker that runs a job after its first chunk, and wait until another one has ended it."""
     world = place.world
     few = world.body(few_deals(world)[:12])["deals"]
