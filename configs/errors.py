@@ -30,8 +30,11 @@ Columns: class, machine code (stable), HTTP status, exit code of the command lin
         ForbiddenError            forbidden              403 1  the key may not do this
         NotFoundError             not_found              404 1  no such route or record
           UnknownDealError        unknown_deal           404 1  no deal of this id is stored
+          UnknownJobError         unknown_job            404 1  no job of this id is kept
         MethodNotAllowedError     method_not_allowed     405 1  the route exists, not with this method
+        RequestTimeoutError       request_timeout        408 1  the body did not come in time
         ConflictError             conflict               409 1  an id or key was used before, for something else
+        JobNotDoneError           job_not_done           409 1  the job has no result yet, or failed
         DealGoneError             deal_gone              410 1  the deal was deleted or merged into another
         TooLargeError             too_large              413 1  the body is over the limit in bytes
         UnsupportedMediaTypeError unsupported_media_type 415 1  the body is not application/json
@@ -39,6 +42,10 @@ Columns: class, machine code (stable), HTTP status, exit code of the command lin
         UnknownStageError         unknown_stage          422 1  a deal is in a stage the model has never been told of
         LimitExceededError        limit_exceeded         422 1  too many deals or events in one request
         NotReadyError             not_ready              503 1  no model is loaded yet
+        BusyError                 busy                   503 1  base of what says when to ask again; never raised itself
+          RateLimitedError        rate_limited           429 1  the key has sent more than its rate
+          JobsFullError           jobs_full              429 1  too many jobs, or bytes of them, wait already
+          OverloadedError         overloaded             503 1  the worker has as much to do as it takes at once
         InternalError             internal               500 1  our fault; details are in the log, not in the answer
 
 A message says what was got, what was expected, where, and what to do; it names ids (capped), never whole records.
@@ -314,6 +321,13 @@ class UnknownDealError(NotFoundError):
     title = "No such deal is stored"
 
 
+class UnknownJobError(NotFoundError):
+    """No job of this id is kept, or none that the caller's key made."""
+
+    code, status, exit_code = "unknown_job", 404, 1
+    title = "No such job is kept"
+
+
 class MethodNotAllowedError(RequestError):
     """The route exists, but not with this method."""
 
@@ -321,11 +335,25 @@ class MethodNotAllowedError(RequestError):
     title = "The method is not allowed here"
 
 
+class RequestTimeoutError(RequestError):
+    """The body of a request did not come in time."""
+
+    code, status, exit_code = "request_timeout", 408, 1
+    title = "The body came too slowly"
+
+
 class ConflictError(RequestError):
     """An event id or an idempotency key was used before, for something else."""
 
     code, status, exit_code = "conflict", 409, 1
     title = "This id was used for something else"
+
+
+class JobNotDoneError(RequestError):
+    """The job has no result: it waits, runs or failed."""
+
+    code, status, exit_code = "job_not_done", 409, 1
+    title = "The job has no result"
 
 
 class DealGoneError(RequestError):
@@ -375,6 +403,38 @@ class NotReadyError(RequestError):
 
     code, status, exit_code = "not_ready", 503, 1
     title = "The service is not ready"
+
+
+class BusyError(RequestError):
+    """Base of what says when to ask again. retry_after: whole seconds, at least 1."""
+
+    code, status, exit_code = "busy", 503, 1
+    title = "Ask again later"
+
+    def __init__(self, message: str = "", faults: Iterable[Fault] = (), retry_after: int = 1) -> None:
+        super().__init__(message, faults)
+        self.retry_after = max(1, retry_after)
+
+
+class RateLimitedError(BusyError):
+    """The API key has sent more requests than its rate."""
+
+    code, status, exit_code = "rate_limited", 429, 1
+    title = "This key sends too many requests"
+
+
+class JobsFullError(BusyError):
+    """Too many jobs, or too many bytes of them, wait already."""
+
+    code, status, exit_code = "jobs_full", 429, 1
+    title = "Too many jobs wait already"
+
+
+class OverloadedError(BusyError):
+    """The worker has as much to do as it takes at once."""
+
+    code, status, exit_code = "overloaded", 503, 1
+    title = "The service has too much to do"
 
 
 class InternalError(RequestError):

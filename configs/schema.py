@@ -174,6 +174,34 @@ class StoreAt(Strict):
     )
 
 
+class Jobs(Strict):
+    """Requests that are too large to be answered at once."""
+
+    max_deals: int = Field(default=10_000, ge=1, le=1_000_000, description="deals a job")
+    max_mb: float = Field(default=50.0, gt=0, le=1000, description="largest body of a job, in 10^6 bytes")
+    max_waiting: int = Field(default=50, ge=1, le=10_000, description="jobs that may wait or run")
+    max_waiting_key: int = Field(default=10, ge=1, le=10_000, description="jobs of one key that may wait or run")
+    max_waiting_mb: float = Field(default=500.0, gt=0, le=100_000, description="their bodies in all, in 10^6 bytes")
+    max_waiting_key_mb: float = Field(default=200.0, gt=0, le=100_000, description="those of one key, in 10^6 bytes")
+    keep_hours: float = Field(
+        default=24.0, ge=0.1, le=720, description="how long a result is kept, and how long a job may wait to be begun"
+    )
+    lease_seconds: float = Field(
+        default=20.0, ge=0.5, le=600, description="how long after a sign of life a job is taken from a worker"
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.max_mb > min(self.max_waiting_mb, self.max_waiting_key_mb):
+            refuse(
+                "contradiction",
+                got=f"max_mb {self.max_mb:g} above what may wait",
+                expected="at most max_waiting_mb and max_waiting_key_mb",
+                field="max_mb",
+            )
+        return self
+
+
 class Serving(Strict):
     """The scoring service."""
 
@@ -208,6 +236,17 @@ class Serving(Strict):
         default=10_000, ge=1, le=1_000_000, description="history rows and activities of one deal in a request"
     )
     max_events: int = Field(default=1000, ge=1, le=100_000, description="events that a CRM may push in one request")
+    max_in_flight: int = Field(
+        default=16, ge=1, le=10_000, description="requests that a worker works on at once; more get a 503 at once"
+    )
+    body_seconds: float = Field(default=20.0, ge=0.1, le=600, description="how long the body of a request may take")
+    rate_per_second: float | None = Field(
+        default=None, gt=0, le=100_000, description="requests a second of one key and worker; null: no limit"
+    )
+    rate_burst: int = Field(
+        default=20, ge=1, le=100_000, description="requests that a key may send at once where there is a rate"
+    )
+    jobs: Jobs = Field(default_factory=Jobs, description="requests that are too large to be answered at once")
     store: StoreAt = Field(default_factory=StoreAt, description="where events, scores and the ledger are kept")
     ledger: LedgerMode = Field(
         default=LedgerMode.DURABLE,

@@ -50,11 +50,7 @@ def answer(body: bytes, now: int, request_id: str, loaded: Loaded, limits: Servi
     as_of = read_as_of(request.as_of, now, loaded.bundle, request.in_sample)
     _refuse_excess(request, limits)
     judged = judge(request.deals, as_of, request.explain, loaded, limits)
-    target = loaded.bundle.about.target
-    results = [
-        _result(deal, judged.scores.get(place), judged.problems.get(place), target, request.explain)
-        for place, deal in enumerate(request.deals)
-    ]
+    results = results_of(request.deals, judged, loaded, request.explain)
     document = identity(loaded) | {"as_of": iso(as_of), "request_id": request_id, "results": results}
     refused = Counter(problem.code for problem in judged.problems.values())
     off = reasons_off(list(judged.scores.values()))
@@ -74,16 +70,31 @@ class Judged:
     intake: Intake
 
 
-def judge(deals: Sequence[object], as_of: int, explain: bool, loaded: Loaded, limits: Serving) -> Judged:
-    """Score deals given with their history as of an instant (UTC microseconds)."""
-    intake = take_in(deals, as_of, loaded, limits)
+def judge(
+    deals: Sequence[object], as_of: int, explain: bool, loaded: Loaded, limits: Serving, first: int = 0
+) -> Judged:
+    """Score deals given with their history as of an instant (UTC microseconds). first: place of the first of them."""
+    intake = take_in(deals, as_of, loaded, limits, first)
     if intake.record is None or not len(intake.requests):
         return Judged({}, intake.problems, (), intake)
     made = scoring(intake.record, intake.requests, loaded.bundle, explain, loaded.facts.as_of, loaded.flags)
     placed = zip(intake.positions, made.scores, strict=True)
     scores = {place: with_left_out(one, intake.ignored.get(place, ())) for place, one in placed}
-    names = [(_name(deals[place]) or "").replace("\x00", "\ufffd") for place in intake.positions]  # PostgreSQL's texts
+    names = [
+        (_name(deals[place - first]) or "").replace("\x00", "\ufffd") for place in intake.positions
+    ]  # PostgreSQL's texts
     return Judged(scores, intake.problems, entries_of(made, names, explain), intake)
+
+
+def results_of(
+    deals: Sequence[object], judged: Judged, loaded: Loaded, explained: bool, first: int = 0
+) -> list[dict[str, Any]]:
+    """Return the elements of ``results`` in the order of the deals, which begin at a place in the request."""
+    target = loaded.bundle.about.target
+    return [
+        _result(deal, judged.scores.get(place), judged.problems.get(place), target, explained)
+        for place, deal in enumerate(deals, first)
+    ]
 
 
 def model_of(loaded: Loaded) -> Model:
@@ -122,17 +133,37 @@ def read_as_of(text: str, now: int, bundle: Bundle, in_sample: bool) -> int:
     Raises InvalidRequestError where it is no instant, or one that can't be asked about, and InSampleError where the
     model has seen what came after it.
     """
-    as_of = now if text == NOW else _instant(text, now, bundle)
+    if text == NOW:
+        as_of = now
+    else:
+        as_of = _instant(text, now)
+        _refuse_outside(as_of, bundle)
+    _refuse_in_sample(as_of, bundle, in_sample)
+    return as_of
+
+
+def check_as_of(as_of: int, bundle: Bundle, in_sample: bool) -> None:
+    """Hold an as_of that was read before against another model. Raises as `read_as_of` does."""
+    _refuse_outside(as_of, bundle)
+    _refuse_in_sample(as_of, bundle, in_sample)
+
+
+def _refuse_in_sample(as_of: int, bundle: Bundle, in_sample: bool) -> None:
     trained = bundle.about.trained_as_of
     if as_of < trained and not in_sample:
         raise InSampleError(
             f"the model has seen what came after as_of: it was trained as of {iso(trained)}; "
             "ask for a later as_of, or send in_sample: true and treat the answer as a fit, not a forecast"
         )
-    return as_of
 
 
-def _instant(text: str, now: int, bundle: Bundle) -> int:
+def _refuse_outside(as_of: int, bundle: Bundle) -> None:
+    starts = bundle.calendar.starts
+    if not starts[0] <= as_of < starts[-1]:
+        raise _bad_as_of("outside_calendar", "outside the fiscal calendar of the model", "an instant within it")
+
+
+def _instant(text: str, now: int) -> int:
     expected = "ISO 8601 with an offset or Z, such as 2026-03-31T00:00:00Z, or now"
     try:
         moment = datetime.fromisoformat(text)
@@ -141,9 +172,6 @@ def _instant(text: str, now: int, bundle: Bundle) -> int:
         raise _bad_as_of("wrong_value", "not an instant", expected) from None
     if as_of > now + DAY:
         raise _bad_as_of("in_the_future", "more than a day after the service's clock", "an instant until then")
-    starts = bundle.calendar.starts
-    if not starts[0] <= as_of < starts[-1]:
-        raise _bad_as_of("outside_calendar", "outside the fiscal calendar of the model", "an instant within it")
     return as_of
 
 
@@ -157,6 +185,7 @@ def _refuse_excess(request: ScoreRequest, limits: Serving) -> None:
         remedy = "send fewer at a time"
         if request.explain and len(request.deals) <= limits.max_deals_plain:
             remedy += f", or explain: false for up to {limits.max_deals_plain:,}"
+        remedy += f", or a job (POST /v1/jobs/score) for up to {limits.jobs.max_deals:,}"
         got = f"{len(request.deals):,} deals{' with reasons' if request.explain else ''}"
         raise LimitExceededError(faults=[Fault("too_many_deals", "", got, f"at most {most:,}", remedy, "/deals")])
 

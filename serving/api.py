@@ -9,7 +9,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from starlette.requests import Request
 from configs.errors import (
     ForbiddenError,
     NotReadyError,
+    RequestTimeoutError,
     StateError,
     TooLargeError,
     UnauthorizedError,
@@ -26,6 +28,7 @@ from configs.errors import (
 )
 from configs.schema import Serving
 from configs.vocab import LedgerMode
+from serving.admission import BODIES, Admission, Place, Rates
 from serving.answers import iso, model_of
 from serving.auth import KeyRing, check_key, key_of
 from serving.entries import Asked, Entry
@@ -42,6 +45,8 @@ BRIEFLY_S = 0.2  # that an answer in best effort waits for a store to be opened
 DRAIN = 5
 """Of a body that is refused, so many times the limit are read and thrown away: a caller who is still sending would see
 a reset connection instead of the answer."""
+
+MAX_BODY = "serving.max_body_mb"
 
 Clock = Callable[[], int]
 T = TypeVar("T")
@@ -95,10 +100,37 @@ class Watched:
         return {"since": since, "swaps": self.swaps, "refused": self.refused, "last_refusal": refusal}
 
 
+@dataclass
+class Body:
+    """A body as it comes. most: bytes of one that is kept; too_large: said to be more, or is; whole: it ended."""
+
+    most: int
+    too_large: bool
+    size: int = 0
+    parts: list[bytes] = field(default_factory=list)
+    whole: bool = False
+
+    @property
+    def given_up(self) -> bool:
+        """Whether even reading and throwing away has to end."""
+        return self.size > self.most * DRAIN
+
+    def take(self, part: bytes) -> int:
+        """Take a part and return how many of its bytes are kept."""
+        self.size += len(part)
+        self.too_large = self.too_large or self.size > self.most
+        if self.too_large:
+            self.parts.clear()
+            return 0
+        self.parts.append(part)
+        return len(part)
+
+
 class Api:
     """Shared by the routes. loaded: None until a model is there, replaced as a whole, so take it once a request.
 
     watched: how that went. draining: it is about to stop. opened: opens the store, when it is first needed.
+    job_came: set where a job was queued.
     """
 
     def __init__(
@@ -110,6 +142,10 @@ class Api:
         self.limits = limits
         self.now = now
         self.metrics = metrics
+        self.job_came = threading.Event()
+        self.admission = Admission(limits.max_in_flight, self._room(), metrics)
+        self._rates = Rates(limits.rate_per_second, limits.rate_burst, time.monotonic)
+        self._turn = asyncio.Lock()
         self._keys = keys
         self._open = opened
         self._opening = threading.Lock()
@@ -126,6 +162,10 @@ class Api:
         """Return how large a body may be."""
         return round(self.limits.max_body_mb * 1_000_000)
 
+    def _room(self) -> int:
+        """Return how many bytes of bodies may be held: some of the largest, or one of the largest jobs."""
+        return max(BODIES * self.most_bytes, round(self.limits.jobs.max_mb * 1_000_000))
+
     def model(self) -> Loaded:
         """Return the model. Raises NotReadyError where there is none yet."""
         if self.loaded is None:
@@ -139,7 +179,10 @@ class Api:
         return self.model()
 
     def principal(self, request: Request, scope: Scope) -> Principal:
-        """Return who asks. Raises UnauthorizedError, the same whatever was wrong with the key, or ForbiddenError."""
+        """Return who asks.
+
+        Raises UnauthorizedError, the same whatever was wrong with the key, ForbiddenError, or RateLimitedError.
+        """
         given = key_of(request.headers.get("authorization"), request.headers.get("x-api-key"))
         key = check_key(given, self._keys.keys(), datetime.fromtimestamp(self.now() / 1e6, UTC))
         if key is None:
@@ -152,6 +195,8 @@ class Api:
             raise ForbiddenError(
                 f"this key lacks the scope {scope}: `forecastle keys create --scope {scope}` makes one"
             )
+        if scope is not Scope.STATUS:  # how the service is, is asked when it has too much to do
+            self._rates.take(key.prefix)
         return key.principal
 
     def expect_json(self, request: Request) -> None:
@@ -159,25 +204,37 @@ class Api:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise UnsupportedMediaTypeError("the header Content-Type must say application/json")
 
-    async def body(self, request: Request) -> bytes:
-        """Return the body. Raises TooLargeError past the limit, whether or not Content-Length tells the truth."""
-        most = self.most_bytes
+    async def body(self, request: Request, most_mb: float | None = None, setting: str = MAX_BODY) -> bytes:
+        """Return the body of a request that has its place. most_mb: the limit of `setting`, where it is another.
+
+        Raises TooLargeError past the limit, whether or not Content-Length tells the truth, RequestTimeoutError where it
+        takes too long, and OverloadedError where there is no room for it, or others took the place while it came.
+        """
+        most = self.most_bytes if most_mb is None else round(most_mb * 1_000_000)
         said = request.headers.get("content-length", "")
-        too_large = said.isdigit() and int(said) > most
-        parts: list[bytes] = []
-        size = 0
-        async for part in request.stream():
-            size += len(part)
-            too_large = too_large or size > most
-            if too_large:
-                parts.clear()
-                if size > most * DRAIN:
-                    break
-            else:
-                parts.append(part)
-        if too_large:
-            raise TooLargeError(f"the body is over {most:,} bytes: send fewer at a time, or raise serving.max_body_mb")
-        return b"".join(parts)
+        body = Body(most, said.isdigit() and int(said) > most)
+        place: Place = request.scope["state"]["place"]
+        place.give_back()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.limits.body_seconds):
+                async for part in request.stream():
+                    place.hold(body.take(part))
+                    if body.given_up:
+                        break
+                body.whole = True
+        if body.too_large:
+            raise TooLargeError(f"the body is over {most:,} bytes: send fewer at a time, or raise {setting}")
+        if not body.whole:
+            seconds = self.limits.body_seconds
+            raise RequestTimeoutError(f"the body did not come within {seconds:g} seconds, see serving.body_seconds")
+        place.take()
+        return b"".join(body.parts)
+
+    async def in_turn(self, work: Callable[[], T]) -> T:
+        """Run short work in the event loop, a piece a turn: whoever comes meanwhile is heard before the next one."""
+        async with self._turn:
+            await asyncio.sleep(0)
+            return work()
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run work in one of a few threads, so that health answers meanwhile."""
@@ -252,6 +309,11 @@ class Api:
             self.store()
         except StateError as error:
             self.metrics.store_error(error.code)
+
+    def wrote(self, rows: int) -> None:
+        """Count rows of the ledger that a job wrote in a transaction of its own."""
+        if self._ledger is not None:
+            self._ledger.wrote(rows)
 
     def ledger_told(self) -> dict[str, object]:
         """Return what the status says of the ledger, since this process started."""

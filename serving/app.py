@@ -3,6 +3,8 @@
 ======  ================================  =====================================================
 POST    ``/v1/deals/score``               probabilities with reasons for deals given inline
 POST    ``/v1/events``                    what a CRM pushes (`serving.routes_events`)
+POST    ``/v1/jobs/score``                more deals than one answer holds (`serving.routes_jobs`)
+GET     ``/v1/jobs/{job_id}``             how a job stands, and below it ``/result``, a page at a time
 GET     ``/v1/deals/{deal_id}/score``     the same of a stored deal (`serving.routes_deals`)
 GET     ``/v1/deals``                     the latest stored scores, a page at a time
 GET     ``/v1/health``                    the process answers; no key
@@ -15,6 +17,7 @@ GET     ``/v1/metrics``                   counts and times for Prometheus
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from starlette.applications import Starlette
@@ -25,10 +28,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from configs.errors import (
+    BusyError,
     ForecastleError,
     MethodNotAllowedError,
     NotFoundError,
     RequestError,
+    RequestTimeoutError,
     TooLargeError,
 )
 from configs.schema import Config
@@ -42,8 +47,10 @@ from serving.principal import Scope
 from serving.routes_about import AboutRoutes
 from serving.routes_deals import DealRoutes
 from serving.routes_events import EventRoutes
+from serving.routes_jobs import JobRoutes
 from serving.store.engine import open_store
 
+Handler = Callable[[Request], Awaitable[Response]]
 THREAD_FROM = 16_000
 """Bodies of this many bytes and more are answered in a thread, so that health answers meanwhile: a few deals' worth."""
 
@@ -92,6 +99,8 @@ class ScoreRoutes:
                     "deals_explained": api.limits.max_deals_explained,
                     "events_per_deal": api.limits.max_events_per_deal,
                     "events": api.limits.max_events,
+                    "job_deals": api.limits.jobs.max_deals,
+                    "job_bytes": round(api.limits.jobs.max_mb * 1_000_000),
                 },
                 "ledger": api.ledger_told(),
                 "watch": api.watched.told(),
@@ -108,7 +117,7 @@ class ScoreRoutes:
         state = request.scope["state"]
         started = api.started()
         work = partial(answer, body, started.asked_at, state["request_id"], loaded, api.limits)
-        got = work() if len(body) < THREAD_FROM else await api.in_thread(work)
+        got = await (api.in_turn if len(body) < THREAD_FROM else api.in_thread)(work)
         state |= {"rows": got.scored, "refused": sum(got.refused.values())}
         api.metrics.deals(got.scored, got.refused, got.reasons_off)
         if got.reasons_off:
@@ -122,12 +131,16 @@ def create_app(config: Config, now: Clock = clock, log: Log = log_line) -> Starl
     keys = KeyRing(keys_file(config), lambda code: log({"event": "keys_unreadable", "code": code}))
     metrics = Metrics()
     api = Api(config.serving, keys, now, partial(open_store, config), metrics)
-    scores, events, deals, about = ScoreRoutes(api), EventRoutes(api), DealRoutes(api), AboutRoutes(api)
+    scores, events, deals = ScoreRoutes(api), EventRoutes(api), DealRoutes(api)
+    jobs, about = JobRoutes(api), AboutRoutes(api)
     routes = [
-        Route("/v1/deals/score", scores.score, methods=["POST"]),
-        Route("/v1/deals", deals.listed),
-        Route("/v1/deals/{deal_id}/score", deals.score),
-        Route("/v1/events", events.take, methods=["POST"]),
+        Route("/v1/deals/score", _admitted(api, scores.score), methods=["POST"]),
+        Route("/v1/deals", _admitted(api, deals.listed)),
+        Route("/v1/deals/{deal_id}/score", _admitted(api, deals.score)),
+        Route("/v1/events", _admitted(api, events.take), methods=["POST"]),
+        Route("/v1/jobs/score", _admitted(api, jobs.make), methods=["POST"]),
+        Route("/v1/jobs/{job_id}", _admitted(api, jobs.told)),
+        Route("/v1/jobs/{job_id}/result", _admitted(api, jobs.result)),
         Route("/v1/health", scores.health),
         Route("/v1/ready", scores.ready),
         Route("/v1/status", scores.status),
@@ -144,6 +157,17 @@ def create_app(config: Config, now: Clock = clock, log: Log = log_line) -> Starl
     return app
 
 
+def _admitted(api: Api, handler: Handler) -> Handler:
+    """Return a handler that asks for a place first."""
+
+    async def admitted(request: Request) -> Response:
+        with api.admission.place() as place:
+            request.scope["state"]["place"] = place
+            return await handler(request)
+
+    return admitted
+
+
 async def _told(request: Request, error: Exception) -> Response:
     """An error of ours as a problem document."""
     if not isinstance(error, RequestError) and getattr(error, "status", 500) >= 500:
@@ -151,8 +175,10 @@ async def _told(request: Request, error: Exception) -> Response:
     assert isinstance(error, ForecastleError)  # noqa: S101 -- registered for this class alone
     request.scope["state"]["code"] = error.code
     response = problem_response(error, request.scope)
-    if isinstance(error, TooLargeError):
+    if isinstance(error, TooLargeError | RequestTimeoutError):
         response.headers["Connection"] = "close"
+    if isinstance(error, BusyError):
+        request.app.state.api.metrics.shed(error.code)
     return response
 
 

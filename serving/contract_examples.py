@@ -106,6 +106,25 @@ EVENTS_ANSWER = {
         {"event_id": "e-2", "ok": True, "status": "duplicate"},
     ],
 }
+_JOB = {
+    "request_id": _REQUEST_ID,
+    "job_id": "5f3c1d0a9b8e4c7d8a6b5c4d3e2f1a0b",
+    "deals": 4000,
+    "as_of": "2026-05-06T04:00:00Z",
+    "explain": True,
+    "received_at": "2026-05-06T04:00:00Z",
+    "status_url": "/v1/jobs/5f3c1d0a9b8e4c7d8a6b5c4d3e2f1a0b",
+    "result_url": "/v1/jobs/5f3c1d0a9b8e4c7d8a6b5c4d3e2f1a0b/result",
+    "poll_after_seconds": 2,
+}
+JOB_QUEUED = _JOB | {"state": "queued", "done": 0, "finished_at": None, "expires_at": "2026-05-07T04:00:00Z"}
+JOB_DONE = _JOB | {
+    "state": "done",
+    "done": 4000,
+    "finished_at": "2026-05-06T04:00:12Z",
+    "expires_at": "2026-05-07T04:00:12Z",
+}
+JOB_RESULT = SCORE_ANSWER | {"job_id": "5f3c1d0a9b8e4c7d8a6b5c4d3e2f1a0b", "next_cursor": "100"}
 READY_ANSWER = {"status": "ready", "model_version": "our-company-67910bcb80ed"}
 STATUS_ANSWER = _IDENTITY | {
     "name": "our-company",
@@ -123,6 +142,8 @@ STATUS_ANSWER = _IDENTITY | {
         "deals_explained": 100,
         "events_per_deal": 10000,
         "events": 1000,
+        "job_deals": 10000,
+        "job_bytes": 50000000,
     },
     "ledger": {"mode": "durable", "written": 120, "dropped": 0},
     "watch": {"since": "2026-04-01T06:00:00Z", "swaps": 0, "refused": 0, "last_refusal": None},

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from configs.errors import ForecastleError, InternalError, StateError
+from configs.errors import BusyError, ForecastleError, InternalError, StateError
 from serving.answers import to_json
 from serving.metrics import Metrics
 from serving.problems import media_type, problem
@@ -43,6 +43,8 @@ def problem_response(error: ForecastleError, scope: Scope) -> Response:
     headers = Headers(scope=scope)
     document = problem(error, scope.get("state", {}).get("request_id", ""), instance=_route(scope) or "")
     extra = {"WWW-Authenticate": 'Bearer realm="forecastle"'} if error.status == 401 else {}
+    if isinstance(error, BusyError):
+        extra["Retry-After"] = str(error.retry_after)
     return Response(to_json(document), error.status, extra, media_type(headers.get("accept")))
 
 
@@ -107,7 +109,7 @@ class Frame:
             **{name: state[name] for name in _LOGGED if name in state},
         }
         if failure is not None and (not isinstance(failure, ForecastleError) or failure.status >= 500):
-            line["error"] = {"type": type(failure).__name__, "at": _places(failure)}
+            line["error"] = {"type": type(failure).__name__, "at": places(failure)}
         self._log(line)
 
 
@@ -125,8 +127,8 @@ def _route(scope: Scope) -> str | None:
     return path if isinstance(path, str) else None
 
 
-def _places(error: BaseException) -> list[str]:
-    """Where an error came from, innermost last, without its message, which may hold data."""
+def places(error: BaseException) -> list[str]:
+    """Return where an error came from, innermost last, without its message, which may hold data."""
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     return [
         f"{frame.filename.rsplit('/', 2)[-2]}/{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in frames

@@ -73,8 +73,8 @@ def attributes_of(schema: Schema) -> dict[str, AttributeKind]:
     return categories | dict.fromkeys(schema.numbers, AttributeKind.NUMBER)
 
 
-def take_in(deals: Sequence[object], as_of: int, loaded: Loaded, limits: Serving) -> Intake:
-    """Check and encode the deals of a request as of an instant (UTC microseconds).
+def take_in(deals: Sequence[object], as_of: int, loaded: Loaded, limits: Serving, first: int = 0) -> Intake:
+    """Check and encode the deals of a request as of an instant (UTC microseconds). first: place of the first of them.
 
     Inside, a deal is called by its place in the request: the same deal_id may stand twice, and no deal can touch
     another.
@@ -83,7 +83,8 @@ def take_in(deals: Sequence[object], as_of: int, loaded: Loaded, limits: Serving
     attributes, left_out = attributes_of(loaded.bundle.about.schema), loaded.bundle.about.left_out
     good: list[int] = []
     records: list[dict[str, Any]] = []
-    for place, deal in enumerate(deals):
+    by_place = dict(enumerate(deals, first))
+    for place, deal in by_place.items():
         error = _shape_error(deal, f"/deals/{place}", attributes, left_out, limits)
         if error is not None:
             problems[place] = error
@@ -100,7 +101,7 @@ def take_in(deals: Sequence[object], as_of: int, loaded: Loaded, limits: Serving
         keep_unknown_stages=loaded.keep_unknown,
     )
     for row, faults in inline.faults.items():
-        problems[good[row]] = refusal(faults, deals[good[row]], good[row])
+        problems[good[row]] = refusal(faults, by_place[good[row]], good[row])
     record = build_record(
         inline.tables, about.stages, loaded.bundle.calendar, about.schema, reference=loaded.facts.reference
     )
@@ -112,7 +113,7 @@ def take_in(deals: Sequence[object], as_of: int, loaded: Loaded, limits: Serving
         problems[places[row]] = _not_open(f"/deals/{places[row]}", bool(known[row]))
     kept = asked.take(is_open)
     positions = tuple(places[row] for row in kept.deal.tolist())
-    ignored = {place: names for place in positions if (names := _ignored(deals[place], left_out))}
+    ignored = {place: names for place in positions if (names := _ignored(by_place[place], left_out))}
     return Intake(record, kept, positions, problems, ignored)
 
 

@@ -26,7 +26,7 @@ NO_ROUTE = "none"
 
 
 class Metrics:
-    """The metrics of one worker. Threads may count at once."""
+    """The metrics of one worker. Threads may count at once. in_flight: requests it works on, as `Admission` has it."""
 
     def __init__(self) -> None:
         self._registry = mine = CollectorRegistry()
@@ -36,6 +36,10 @@ class Metrics:
             "forecastle_request_seconds", "time to answer", ("route",), buckets=SECONDS, registry=mine
         )
         self._problems = Counter("forecastle_problems", "requests refused or failed, by code", ("code",), registry=mine)
+        self._shed = Counter(
+            "forecastle_requests_shed", "requests turned away unread, by code", ("reason",), registry=mine
+        )
+        self.in_flight = 0
         self._scored = Counter("forecastle_deals_scored", "scores given", registry=mine)
         self._refused = Counter("forecastle_deals_refused", "deals without a score, by code", ("code",), registry=mine)
         self._events = Counter(
@@ -44,6 +48,7 @@ class Metrics:
             ("outcome",),
             registry=mine,
         )
+        self._jobs = Counter("forecastle_jobs", "jobs: queued, done or failed", ("outcome",), registry=mine)
         self._reasons_off = Counter(
             "forecastle_reasons_off", "explained scores, of those checked, whose reasons do not add up", registry=mine
         )
@@ -61,6 +66,10 @@ class Metrics:
         if code is not None:
             self._problems.labels(code).inc()
 
+    def shed(self, reason: str) -> None:
+        """Count a request that was turned away. reason: the code of its problem."""
+        self._shed.labels(reason).inc()
+
     def deals(self, scored: int, refused: Mapping[str, int], reasons_off: int) -> None:
         """Count the deals of a request. refused: by code."""
         self._scored.inc(scored)
@@ -73,6 +82,10 @@ class Metrics:
         for outcome, count in outcomes.items():
             self._events.labels(outcome).inc(count)
 
+    def job(self, outcome: str) -> None:
+        """Count a job by what became of it."""
+        self._jobs.labels(outcome).inc()
+
     def dropped(self, rows: int) -> None:
         """Count rows that the ledger has not kept."""
         self._dropped.inc(rows)
@@ -82,24 +95,27 @@ class Metrics:
         self._store_errors.labels(code).inc()
 
     def exposed(self, loaded: Loaded | None) -> bytes:
-        """Return all metrics in Prometheus' text format; the model is that of this worker."""
+        """Return all metrics in Prometheus' text format; model and requests in flight are those of this worker."""
         registry = self._registry
         if SHARED in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         about = CollectorRegistry()
-        about.register(_Model(loaded))
+        about.register(_Now(loaded, self.in_flight))
         return generate_latest(registry) + generate_latest(about)
 
 
-class _Model(Collector):
-    """Which model a worker serves, as it is when asked: a swap leaves no series behind."""
+class _Now(Collector):
+    """What is so in one worker when it is asked: neither a swap nor a killed worker leaves a series behind."""
 
-    def __init__(self, loaded: Loaded | None) -> None:
+    def __init__(self, loaded: Loaded | None, in_flight: int) -> None:
         self._loaded = loaded
+        self._in_flight = in_flight
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the one gauge."""
+        """Yield the gauges."""
+        about = "requests that the worker that answers works on"
+        yield GaugeMetricFamily("forecastle_requests_in_flight", about, self._in_flight)
         labels = ("version", "bundle_sha256", "reference")
         gauge = GaugeMetricFamily("forecastle_model_info", "1 for the model of the worker that answers", labels=labels)
         if self._loaded is not None:

@@ -15,14 +15,20 @@ from configs.errors import (
     InSampleError,
     InternalError,
     InvalidRequestError,
+    JobNotDoneError,
+    JobsFullError,
     LimitExceededError,
     NotFoundError,
     NotReadyError,
+    OverloadedError,
+    RateLimitedError,
+    RequestTimeoutError,
     StoreError,
     StoreFullError,
     TooLargeError,
     UnauthorizedError,
     UnknownDealError,
+    UnknownJobError,
     UnknownStageError,
     UnsupportedMediaTypeError,
 )
@@ -33,6 +39,8 @@ from serving.replies import (
     ContractAnswer,
     EventsAnswer,
     Health,
+    JobAnswer,
+    JobResultAnswer,
     ListAnswer,
     Ready,
     ScoreAnswer,
@@ -41,14 +49,16 @@ from serving.replies import (
 )
 from serving.routes_deals import LIMIT, LONGEST, MOST, SORTS_TOLD
 from serving.routes_events import LONGEST_KEY
-from serving.schemas import ScoreRequest
+from serving.schemas import JobRequest, ScoreRequest
 
 JSON, TEXT = "application/json", "text/plain"
 
 Problems = tuple[type[ForecastleError], ...]
 _KEY: Problems = (UnauthorizedError, ForbiddenError, InternalError)
+_WORK: Problems = (*_KEY, RateLimitedError, OverloadedError)
 _BODY: Problems = (
-    BadJsonError, TooLargeError, UnsupportedMediaTypeError, InvalidRequestError, LimitExceededError,
+    BadJsonError, RequestTimeoutError, TooLargeError, UnsupportedMediaTypeError, InvalidRequestError,
+    LimitExceededError,
 )  # fmt: skip
 _STORE: Problems = (StoreError, StoreFullError)
 
@@ -67,7 +77,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Operation:
-    """One route and method. scope: that the key needs, None: no key. answer: None for plain text.
+    """One route and method. scope: that the key needs, None: no key. answer: None for plain text; status: its own.
 
     problems: every error that the whole request may get. requests: bodies by what they show; the last is refused.
     """
@@ -86,11 +96,14 @@ class Operation:
     requests: Mapping[str, Any] = field(default_factory=dict)
     parameters: tuple[Parameter, ...] = ()
     media: str = JSON
+    status: int = 200
 
 
 _WORD = {"type": "string", "minLength": 1, "maxLength": 200}
 _YES = {"type": "boolean"}
 _DEAL = Parameter("deal_id", "id of the deal in the CRM", _WORD, True, example="OPP-4711")
+_JOB = Parameter("job_id", "id of the job", _WORD, True, example=examples.JOB_DONE["job_id"])
+_OWN = "A job of another key is as if it were not there."
 _AS_OF = Parameter(
     "as_of",
     "instant of the question: now, or ISO 8601 with an offset or Z; only facts known before it count",
@@ -116,14 +129,14 @@ OPERATIONS = (
     Operation(
         "POST", "/v1/deals/score", "scoreDeals", "Score deals given with their history", Scope.SCORE, ScoreAnswer,
         "A score or a problem for each deal, in the order of the request.", examples.SCORE_ANSWER,
-        (*_KEY, *_BODY, InSampleError, NotReadyError, *_STORE),
+        (*_WORK, *_BODY, InSampleError, NotReadyError, *_STORE),
         "One deal that is wrong spoils no other.", ScoreRequest, examples.SCORE_REQUESTS,
     ),
     Operation(
         "GET", "/v1/deals/{deal_id}/score", "scoreStoredDeal", "Score a stored deal as of an instant", Scope.READ,
         StoredScoreAnswer, "The score.", examples.STORED_ANSWER,
         (
-            *_KEY, InvalidRequestError, InSampleError, UnknownStageError, LimitExceededError, UnknownDealError,
+            *_WORK, InvalidRequestError, InSampleError, UnknownStageError, LimitExceededError, UnknownDealError,
             NotFoundError, DealGoneError, NotReadyError, *_STORE,
         ),
         "A deal of a team that the key may not see is as if it were not stored.",
@@ -135,14 +148,34 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/v1/deals", "listDeals", "List the latest stored scores, a page at a time", Scope.READ, ListAnswer,
-        "A page.", examples.LIST_ANSWER, (*_KEY, InvalidRequestError, *_STORE),
+        "A page.", examples.LIST_ANSWER, (*_WORK, InvalidRequestError, *_STORE),
         "Of the teams that the key may see.", parameters=_LISTING,
     ),
     Operation(
         "POST", "/v1/events", "pushEvents", "Push facts about deals", Scope.EVENTS, EventsAnswer,
         "What became of each event, in the order of the request; what is stored is on disk.", examples.EVENTS_ANSWER,
-        (*_KEY, *_BODY, ConflictError, NotReadyError, *_STORE),
+        (*_WORK, *_BODY, ConflictError, NotReadyError, *_STORE),
         "Each is stored, a duplicate, or refused on its own.", EventsRequest, examples.EVENTS_REQUESTS, (_IDEMPOTENCY,),
+    ),
+    Operation(
+        "POST", "/v1/jobs/score", "makeJob", "Have more deals scored than one answer holds", Scope.SCORE, JobAnswer,
+        "The job is on disk, and is worked off.", examples.JOB_QUEUED,
+        (*_WORK, *_BODY, ConflictError, InSampleError, JobsFullError, NotReadyError, *_STORE),
+        "Ask status_url until its state is done or failed.", JobRequest, examples.SCORE_REQUESTS, (_IDEMPOTENCY,),
+        status=202,
+    ),
+    Operation(
+        "GET", "/v1/jobs/{job_id}", "getJob", "How a job stands", Scope.SCORE, JobAnswer, "How it stands.",
+        examples.JOB_DONE, (*_WORK, UnknownJobError, NotFoundError, *_STORE), _OWN, parameters=(_JOB,),
+    ),
+    Operation(
+        "GET", "/v1/jobs/{job_id}/result", "getJobResult", "What came of a job, a page at a time", Scope.SCORE,
+        JobResultAnswer, "A page, in the order of the request.", examples.JOB_RESULT,
+        (*_WORK, InvalidRequestError, UnknownJobError, NotFoundError, JobNotDoneError, *_STORE),
+        f"{_OWN} Each page names the model that gave it.",
+        parameters=(
+            _JOB, Parameter("cursor", "next_cursor of the page before", {"type": "string", "maxLength": LONGEST}),
+        ),
     ),
     Operation(
         "GET", "/v1/health", "getHealth", "Whether the process answers", None, Health, "It does.", {"status": "ok"},

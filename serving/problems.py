@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from configs.errors import Fault, ForecastleError, InSampleError, RequestError
+from configs.errors import BusyError, Fault, ForecastleError, InSampleError, RequestError
 
 TYPE = "urn:forecastle:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -30,6 +30,8 @@ def problem(error: ForecastleError, request_id: str = "", instance: str = "") ->
     }
     if told and error.faults:
         document["errors"] = [fault_json(fault) for fault in error.faults]
+    if isinstance(error, BusyError):
+        document["retry_after_seconds"] = error.retry_after
     if instance:
         document["instance"] = instance
     if request_id:

@@ -28,6 +28,7 @@ class Problem(TypedDict):
     detail: str
     code: str
     errors: NotRequired[list[FaultTold]]
+    retry_after_seconds: NotRequired[int]
     instance: NotRequired[str]
     request_id: NotRequired[str]
 
@@ -167,6 +168,32 @@ class ListAnswer(TypedDict):
     next_cursor: str | None
 
 
+class JobAnswer(TypedDict):
+    """Where a job stands. done: of its deals; problem: why it failed; the result is there until expires_at."""
+
+    request_id: str
+    job_id: str
+    state: Literal["queued", "running", "done", "failed"]
+    deals: int
+    done: int
+    as_of: str
+    explain: bool
+    received_at: str
+    finished_at: str | None
+    expires_at: str
+    status_url: str
+    result_url: str
+    poll_after_seconds: int
+    problem: NotRequired[Problem]
+
+
+class JobResultAnswer(ScoreAnswer):
+    """A page of a job's results and the model that gave them. next_cursor: of the next page; null on the last."""
+
+    job_id: str
+    next_cursor: str | None
+
+
 class EventResult(TypedDict):
     """What became of one event: stored, a duplicate, or a problem."""
 
@@ -223,6 +250,8 @@ class LimitsTold(TypedDict):
     deals_explained: int
     events_per_deal: int
     events: int
+    job_deals: int
+    job_bytes: int
 
 
 class LedgerTold(TypedDict):

@@ -40,7 +40,7 @@ class DealRoutes:
         api = self._api
         principal = api.principal(request, Scope.READ)
         loaded = api.model()
-        given = _parameters(request, SCORE_PARAMETERS)
+        given = parameters(request, SCORE_PARAMETERS)
         started, now = api.started(), api.now()
         if "as_of" not in given:
             raise _wrong("as_of", "missing", "not given", "as_of=now or an instant, such as as_of=2026-03-31T00:00:00Z")
@@ -62,7 +62,7 @@ class DealRoutes:
         """List the latest scores that `forecastle refresh` stored, a page at a time."""
         api = self._api
         principal = api.principal(request, Scope.READ)
-        query, told = _query(_parameters(request, LIST_PARAMETERS))
+        query, told = _query(parameters(request, LIST_PARAMETERS))
         rows = await api.from_store(lambda store: Repository(store).scores(principal, query))
         more = len(rows) == query.limit
         shown = rows[: query.limit - 1]
@@ -131,7 +131,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _parameters(request: Request, known: tuple[str, ...]) -> dict[str, str]:
+def parameters(request: Request, known: tuple[str, ...]) -> dict[str, str]:
     """Return the query's parameters. Raises InvalidRequestError for one that is unknown, given twice or overlong."""
     found: dict[str, str] = {}
     for name, value in request.query_params.multi_items():

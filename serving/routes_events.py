@@ -38,7 +38,7 @@ class EventRoutes:
         if principal.teams is not None:
             raise ForbiddenError("a key that pushes events must be for all teams")
         api.expect_json(request)
-        key_text = _key(request)
+        key_text = idempotency_key(request)
         loaded = api.model()
         body = await api.body(request)
         state = request.scope["state"]
@@ -67,7 +67,8 @@ class EventRoutes:
         return Response(answer, media_type="application/json", headers=headers)
 
 
-def _key(request: Request) -> str:
+def idempotency_key(request: Request) -> str:
+    """Return the Idempotency-Key of a request, empty without one. Raises InvalidRequestError."""
     text = request.headers.get(KEY_HEADER, "")
     if len(text) > LONGEST_KEY or not text.isprintable():
         got = "the header Idempotency-Key is too long or not printable"

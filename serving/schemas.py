@@ -150,6 +150,10 @@ class ScoreRequest(BaseModel):
     deals: list[Any] = Field(min_length=1, description="the deals, each with its history inline")
 
 
+class JobRequest(ScoreRequest):
+    """The body of ``POST /v1/jobs/score``: as of ``POST /v1/deals/score``, with more deals."""
+
+
 _DEAL: TypeAdapter[Deal] = TypeAdapter(Deal)
 _FIELDS: Mapping[str, Sequence[str]] = {
     "": tuple(Deal.__annotations__),

@@ -21,6 +21,7 @@ from serving.app import create_app
 from serving.drain import drain_before_stopping
 from serving.environment import CONFIG, OVERRIDES, spare_imports
 from serving.frame import log_line
+from serving.jobs import JobRunner
 from serving.watch import Watch
 
 TIMEOUT_S = 3_600  # BentoML's own; it would not stop the work, so requests are bounded by size instead
@@ -69,11 +70,14 @@ class Forecastle:
         self._watch = Watch(config, api)
         self._watch.start()
         drain_before_stopping(api, config.serving.drain_seconds)
+        self._jobs = JobRunner(api)
+        self._jobs.start()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # BentoML does not say what it returns
     def close(self) -> None:
-        """Stop watching, write what waits and close the store."""
+        """Stop watching, let go of a job, write what waits and close the store."""
         self._watch.stop()
+        self._jobs.stop()
         api.close()
 
     def __is_ready__(self) -> bool:

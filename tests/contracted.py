@@ -61,8 +61,9 @@ def check(answer: httpx.Response) -> None:
         return
     media = answer.headers["content-type"].partition(";")[0]
     each = operation_of(answer.request.method, answer.request.url.raw_path.decode().partition("?")[0])
-    if answer.status_code == 200:
+    if answer.is_success:
         assert each is not None
+        assert answer.status_code == each.status
         assert media == each.media
         if each.answer is not None:
             assert faults(each.answer.__name__, answer.json()) == []

@@ -9,15 +9,17 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from configs.load import load_config
 from configs.schema import Config
 from models.bundle import Store
-from serving.answers import answer
+from serving.answers import answer, iso
 from serving.fits import load_model
+from serving.replay import Tally, replay
 from tests import damaged
 from tests.running import Server
 from tests.served import World, posted
@@ -163,6 +165,55 @@ def kill_one(server: Server) -> float:
     before = living(server)
     os.kill(next(iter(before)), signal.SIGKILL)
     return server.wait("a worker is back", lambda: bool(set(living(server)) - set(before)), 60)
+
+
+@dataclass(frozen=True)
+class Outlived:
+    """A job whose worker was killed. results: of all its pages; expected: what the scoring route says of the same."""
+
+    deals: int
+    done_when_killed: int
+    results: list[Any]
+    expected: list[Any]
+    replayed: Tally
+    seconds: float
+
+
+def job_outlives_its_worker(server: Server, place: Place, deals: int = 1_500) -> Outlived:
+    """Kill the worker that runs a job after its first chunk, and wait until another one has ended it."""
+    world = place.world
+    few = world.body(few_deals(world)[:12])["deals"]
+    body = {"as_of": iso(world.as_of), "explain": True, "deals": [few[k % 12] for k in range(deals)]}
+    status, _, made = server.ask("POST", "/v1/jobs/score", posted(body))
+    assert status == 202, made
+    job = json.loads(made)
+    server.wait("a chunk is done", lambda: _ask(server, job["status_url"])["done"] > 0)
+    (line,) = [one for one in server.lines("job_taken") if one["job"] == job["job_id"]]
+    os.kill(line["worker"], signal.SIGKILL)
+    half = _ask(server, job["status_url"])["done"]
+    seconds = server.wait("the job is done", lambda: _ask(server, job["status_url"])["state"] == "done")
+    server.wait("every worker is up", lambda: len(living(server)) == place.config.serving.workers)
+    results: list[Any] = []
+    cursor: str | None = "0"
+    while cursor is not None:
+        page = _ask(server, f"{job['result_url']}?cursor={cursor}")
+        results += page["results"]
+        cursor = page["next_cursor"]
+    loaded = load_model(place.config, place.store.root / place.first)
+    whole = answer(posted(body | {"deals": few}), world.as_of, "", loaded, place.config.serving)
+    expected = json.loads(whole.body)["results"]
+    replayed = replay(place.config, job["job_id"], None, None, lambda _: None)
+    return Outlived(deals, half, results, [expected[k % 12] for k in range(deals)], replayed, seconds)
+
+
+def _ask(server: Server, path: str) -> Any:
+    """Ask a route, again where the connection broke."""
+    for _ in range(20):
+        with suppress(OSError, http.client.HTTPException):
+            status, _, body = server.ask("GET", path)
+            assert status == 200, body
+            return json.loads(body)
+    raise AssertionError(f"{path}: no answer")
 
 
 PROBES = ("/readyz", "/v1/ready", "/livez", "/v1/health")

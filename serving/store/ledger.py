@@ -55,6 +55,11 @@ class Ledger:
         future.add_done_callback(lambda done: self._count(rows, done.exception() is None))
         return future if self._mode is LedgerMode.DURABLE else None
 
+    def wrote(self, rows: int) -> None:
+        """Count rows that somebody else appended within their own transaction."""
+        with self._lock:
+            self.written += rows
+
     def _count(self, rows: int, written: bool) -> None:
         with self._lock:
             self.waiting -= rows

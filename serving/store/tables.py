@@ -11,6 +11,8 @@
 ``ledger``           every score that was given, with what it takes to compute it again; append-only
 ``ledger_outcomes``  a view: the ledger with what came of the deal after the as-of
 ``replies``          answers to requests with an Idempotency-Key
+``jobs``             requests that are worked off later, and where each stands
+``job_chunks``       their deals until they are scored, and then what came of them
 ===================  ====================================================================================
 """
 
@@ -153,6 +155,35 @@ REPLIES = Table(
     Column("received_at", BigInteger, nullable=False),
     Column("body_sha256", Text, nullable=False),
     Column("answer", LargeBinary, nullable=False),
+)
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("job_id", Text, primary_key=True),
+    Column("principal", Text, nullable=False),  # prefix of the key that made it
+    Column("state", Text, nullable=False),  # queued, running, done or failed
+    Column("as_of", BigInteger, nullable=False),
+    Column("explain", SmallInteger, nullable=False),  # 0 or 1, as in_sample
+    Column("in_sample", SmallInteger, nullable=False),
+    Column("deals", Integer, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),  # bytes of the body
+    Column("received_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("worker", Text),  # that holds it
+    Column("leased_until", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),  # since the last whole chunk
+    Column("problem", Text),  # JSON: why it failed
+    Index("jobs_by_state", "state", "received_at"),
+)
+JOB_CHUNKS = Table(
+    "job_chunks",
+    METADATA,
+    Column("job_id", Text, primary_key=True),
+    Column("first", Integer, primary_key=True),  # place of its first deal in the request
+    Column("deals", LargeBinary),  # JSON, deflated; null: scored
+    Column("result", LargeBinary),  # JSON, deflated; null: not scored yet
 )
 VERSION = Table("store_version", METADATA, Column("version", SmallInteger, nullable=False))
 

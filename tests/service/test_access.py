@@ -14,6 +14,7 @@ import pytest
 from starlette.routing import Route
 
 from serving.auth import create_key, keys_file
+from serving.jobs import JobRunner
 from serving.principal import Rights, Scope
 from tests.served import World
 from tests.service.test_events import BORN, CHANGES
@@ -30,11 +31,13 @@ TEAM = "Team 1"
 class Row:
     """What is true of a route. scope: that a key needs, None: no key.
 
-    shows: nothing stored, one deal, many deals, or counts of what the service did.
+    shows: nothing stored, one deal, many deals, a job, or counts of what the service did. status: of its answer; jobs
+    are asked for that another key made.
     """
 
     scope: Scope | None
     shows: str = "nothing stored"
+    status: int = 200
 
 
 ROUTES = {
@@ -45,6 +48,9 @@ ROUTES = {
     ("GET", "/v1/deals/{deal_id}/score"): Row(Scope.READ, "one deal"),
     ("GET", "/v1/deals"): Row(Scope.READ, "many deals"),
     ("POST", "/v1/events"): Row(Scope.EVENTS),
+    ("POST", "/v1/jobs/score"): Row(Scope.SCORE, "a job", 202),
+    ("GET", "/v1/jobs/{job_id}"): Row(Scope.SCORE, "a job", 404),
+    ("GET", "/v1/jobs/{job_id}/result"): Row(Scope.SCORE, "a job", 404),
     ("GET", "/v1/openapi.json"): Row(None),
     ("GET", "/v1/metrics"): Row(Scope.STATUS, "counts"),
 }
@@ -53,10 +59,11 @@ ROUTES = {
 
 @dataclass
 class Place:
-    """A service over a refreshed store. teams: of every stored deal, by id, None where it has none."""
+    """A service over a refreshed store. teams: of every stored deal, by id, None where it has none. job: of one key."""
 
     service: Service
     teams: dict[str, str | None]
+    job: str
     count: int = 0
 
     def key(self, rights: Rights) -> dict[str, str]:
@@ -68,14 +75,15 @@ class Place:
     def ask(self, route: tuple[str, str], headers: dict[str, str], deal: str, **query: str) -> Any:
         """Ask a route about a deal, in words that are right but for who asks."""
         method, path = route
+        inline = {"as_of": "now", "deals": [{"deal_id": deal, **BORN, "history": CHANGES}]}
         body = {
-            "/v1/deals/score": {"as_of": "now", "deals": [{"deal_id": deal, **BORN, "history": CHANGES}]},
+            "/v1/deals/score": inline,
+            "/v1/jobs/score": inline,
             "/v1/events": {"events": [{"event_id": f"by-{self.count}", "deal_id": deal, "deal": BORN}]},
         }.get(path)
         query |= {"as_of": "now"} if path == "/v1/deals/{deal_id}/score" else {}
-        return self.service.client.request(
-            method, path.replace("{deal_id}", deal), json=body, params=query, headers=headers
-        )
+        path = path.replace("{deal_id}", deal).replace("{job_id}", self.job)
+        return self.service.client.request(method, path, json=body, params=query, headers=headers)
 
     def of(self, team: str, mine: bool) -> list[str]:
         """The open deals of a team, or of all others."""
@@ -90,7 +98,11 @@ def place(world: World, export: Path, tmp_path_factory: pytest.TempPathFactory) 
     office.refresh()
     with service(office) as running:
         listed = running.get("/v1/deals", limit=1000).json()["deals"]
-        yield Place(running, {row["deal_id"]: row["team"] for row in listed})
+        place = Place(running, {row["deal_id"]: row["team"] for row in listed}, "")
+        made = place.ask(("POST", "/v1/jobs/score"), running.headers, listed[0]["deal_id"])
+        assert JobRunner(running.client.app.state.api).look()  # type: ignore[attr-defined]
+        place.job = made.json()["job_id"]
+        yield place
 
 
 def test_every_route_stands_in_the_table(place: Place) -> None:
@@ -121,7 +133,7 @@ def test_a_scope_opens_its_routes_and_no_other(place: Place, route: tuple[str, s
     deal = place.of(TEAM, True)[0]
     got = place.ask(route, place.key(Rights(frozenset({scope}), None)), deal)
     if ROUTES[route].scope in (None, scope):
-        assert got.status_code == 200, got.text
+        assert got.status_code == ROUTES[route].status, got.text
         return
     assert (got.status_code, got.json()["code"]) == (403, "forbidden")
     assert deal not in got.text
@@ -152,6 +164,16 @@ def test_a_foreign_deal_is_as_if_it_were_not_there(place: Place, route: tuple[st
         assert place.ask(route, headers, "", limit="1000", cursor=paged["next_cursor"]).json() == {
             "request_id": "same", "deals": pages[0].json()["deals"][1:], "next_cursor": None
         }  # fmt: skip
+    elif shows == "a job":
+        got = place.ask(route, headers, mine[0])
+        assert got.status_code == ROUTES[route].status
+        assert place.job not in got.text
+        if route[0] == "GET":
+            assert place.ask(route, place.service.headers | {"X-Request-Id": "same"}, "").status_code == 200
+            there, place.job = place.job, "0" * 32
+            unknown = place.ask(route, headers, "")
+            place.job = there
+            assert (got.content, got.headers, got.json()["code"]) == (unknown.content, unknown.headers, "unknown_job")
     elif shows == "counts":
         text = place.ask(route, headers, "").text
         assert [word for word in (*place.teams, *filter(None, place.teams.values())) if word in text] == []
@@ -185,7 +207,7 @@ def test_a_key_of_an_old_file_scores_and_sees_no_deal(place: Place) -> None:
     finally:
         path.write_text(before)
     allowed = {route for route, row in ROUTES.items() if row.scope in (None, Scope.SCORE, Scope.STATUS)}
-    assert said == {route: 200 if route in allowed else 403 for route in ROUTES}
+    assert said == {route: row.status if route in allowed else 403 for route, row in ROUTES.items()}
 
 
 def test_an_event_makes_no_deal_visible_before_a_refresh_says_whose_it_is(place: Place) -> None:

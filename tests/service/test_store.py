@@ -7,9 +7,10 @@ import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import Connection, delete, func, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from configs.errors import ConflictError, StoreError, StoreFullError, StoreVersionError, UsageError
@@ -17,7 +18,7 @@ from configs.load import load_config
 from serving.entries import Asked, Entry, Model
 from serving.store.engine import FILE, Store, open_store
 from serving.store.ledger import append
-from serving.store.tables import DEALS, LEDGER, VERSION
+from serving.store.tables import DEALS, JOB_CHUNKS, JOBS, LEDGER, METADATA, VERSION
 from serving.store.versions import LATEST, bring_forward
 from tests.companies import DEMO
 from tests.postgres import Cluster
@@ -112,12 +113,40 @@ def test_an_older_store_is_brought_forward_or_left_as_it_was(either: Kept) -> No
         with store.engine.begin() as connection:
             connection.execute(insert(DEALS), {"deal_id": "D1"})
         with pytest.raises(RuntimeError), store.engine.execution_options(writes=True).begin() as connection:
-            bring_forward(connection, {1: second, 2: broken}, 3)
+            bring_forward(connection, {LATEST: second, LATEST + 1: broken}, LATEST + 2)
         with store.engine.execution_options(writes=True).begin() as connection:
-            assert connection.execute(select(VERSION.c.version)).scalar_one() == 1
-            bring_forward(connection, {1: second, 2: third}, 3)
-            assert connection.execute(select(VERSION.c.version)).scalar_one() == 3
+            assert connection.execute(select(VERSION.c.version)).scalar_one() == LATEST
+            bring_forward(connection, {LATEST: second, LATEST + 1: third}, LATEST + 2)
+            assert connection.execute(select(VERSION.c.version)).scalar_one() == LATEST + 2
             assert connection.execute(text("SELECT note FROM deals")).scalar_one() == "moved"
+
+
+def test_a_store_of_before_jobs_gets_them_as_a_new_one_has_them(either: Kept) -> None:
+    """Version 1 is a new store without the tables of version 2; what is in it stays."""
+    with either.store() as store:
+        fresh = told(store)
+        with store.engine.execution_options(writes=True).begin() as connection:
+            add(connection)
+            METADATA.drop_all(connection, [JOBS, JOB_CHUNKS])
+            connection.execute(update(VERSION).values(version=1))
+    with either.store() as store:
+        assert told(store) == fresh
+        assert rows(store) == 1
+        with store.engine.begin() as connection:
+            assert connection.execute(select(VERSION.c.version)).scalar_one() == LATEST
+
+
+def told(store: Store) -> dict[str, Any]:
+    """Columns, keys and indexes of every table, as the database says."""
+    seen = inspect(store.engine)
+    return {
+        name: (
+            {one["name"]: (repr(one["type"]), one["nullable"]) for one in seen.get_columns(name)},
+            seen.get_pk_constraint(name)["constrained_columns"],
+            sorted((str(one["name"]), tuple(one["column_names"])) for one in seen.get_indexes(name)),
+        )
+        for name in seen.get_table_names()
+    }
 
 
 def test_commits_are_on_disk_and_files_are_the_owners(kept: Kept) -> None:

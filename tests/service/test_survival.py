@@ -13,6 +13,7 @@ from tests import damaged
 from tests.load import (
     Place,
     callers,
+    job_outlives_its_worker,
     kill_one,
     living,
     place_in,
@@ -27,7 +28,12 @@ from tests.served import World
 pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]
 
 WORKERS, CLIENTS = 2, 4
-QUICK = (f"serving.workers={WORKERS}", "serving.watch_seconds=0.2", "serving.probe_seconds=20")
+QUICK = (
+    f"serving.workers={WORKERS}",
+    "serving.watch_seconds=0.2",
+    "serving.probe_seconds=20",
+    "serving.jobs.lease_seconds=1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +86,13 @@ def test_a_worker_that_is_killed_comes_back(server: Server, place: Place) -> Non
     assert heard.failed == []
     assert heard.retried <= 1
     assert set(heard.answers) == place.expected(place.first)
+
+
+def test_a_job_outlives_the_worker_that_runs_it(server: Server, place: Place) -> None:
+    told = job_outlives_its_worker(server, place)
+    assert told.done_when_killed < told.deals
+    assert told.results == told.expected
+    assert (told.replayed.agree, told.replayed.rows) == (told.deals, told.deals)
 
 
 def test_facts_of_a_refresh_are_taken_up(server: Server, place: Place) -> None:
