@@ -95,9 +95,9 @@ def test_a_scan_of_paths_and_keys(server: Server) -> None:
     held("MB that the worker grew by in the scan", grown / 1e6, "at most 20", grown <= SCAN_GROWTH)
 
 
-def endless(server: Server, head: bytes, part: bytes, megabytes: int) -> Heard:
+def endless(server: Server, head: bytes, part: bytes, megabytes: int, answers: int = 2) -> Heard:
     """Send a head and then a part again and again."""
-    return told(server.port, head, *[part] * (megabytes * 1_000_000 // len(part)), seconds=20, answers=2)
+    return told(server.port, head, *[part] * (megabytes * 1_000_000 // len(part)), seconds=20, answers=answers)
 
 
 def attacks(server: Server) -> dict[str, tuple[Callable[[], Heard], set[int]]]:
@@ -119,14 +119,16 @@ def attacks(server: Server) -> dict[str, tuple[Callable[[], Heard], set[int]]]:
         ),
         "100 MB in chunks": (lambda: endless(server, chunked, megabyte, 100), {413}),
         "100 MB without a key": (
-            lambda: endless(server, post("fc_00000000_no", b"Content-Length: 100000000"), b" " * 1_000_000, 100),
+            lambda: endless(
+                server, post("fc_00000000_no", b"Content-Length: 100000000"), b" " * 1_000_000, 100, answers=1
+            ),
             {401},
         ),
-        "a gzip bomb of 1 GB": (lambda: told(port, sized(key, bomb(1_000), b"Content-Encoding: gzip")), {415}),
+        "a gzip bomb of 100 MB": (lambda: told(port, sized(key, bomb(100), b"Content-Encoding: gzip")), {415}),
         "10^5 nested lists": (lambda: told(port, sized(key, b"[" * 100_000)), {400}),
         "10^5 nested objects": (lambda: told(port, sized(key, b'{"a":' * 100_000)), {400}),
-        "10^5 pipelined requests": (
-            lambda: told(port, (HEALTH + b"\r\n") * 100_000, answers=100_000, seconds=60),
+        "1,000 pipelined requests": (
+            lambda: told(port, (HEALTH + b"\r\n") * 1_000, answers=1_000, seconds=60),
             {200},
         ),
     }
