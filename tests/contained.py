@@ -38,7 +38,7 @@ for each in null urandom zero; do touch "$NEW/dev/$each"; mount --bind "/dev/$ea
 mkdir -m 1777 "$NEW/tmp" && mount -t tmpfs -o mode=1777,nosuid,nodev,size=64m tmpfs "$NEW/tmp"
 mount -o remount,ro "$NEW"
 exec chroot "$NEW" /usr/bin/env -i PATH=/opt/forecastle/venv/bin HOME=/nonexistent PYTHONPATH=/opt/forecastle/app \\
-  PYTHONPYCACHEPREFIX=/tmp/bytecode BENTOML_DO_NOT_TRACK=True $MORE \\
+  PYTHONPYCACHEPREFIX=/tmp/bytecode BENTOML_DO_NOT_TRACK=True \\
   /usr/bin/setpriv --reuid=UID --regid=UID --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all -- \\
   /opt/forecastle/venv/bin/python -m forecastle "$@"
 """
@@ -86,12 +86,10 @@ def give_up(folder: Path) -> None:
         os.chown(path, UID, UID)
 
 
-def command(
-    image: Path, config: Path, state: Path, new: Path, *words: str, **more: str
-) -> tuple[list[str], dict[str, str]]:
+def command(image: Path, config: Path, state: Path, new: Path, *words: str) -> tuple[list[str], dict[str, str]]:
     """The command line, and its environment, of ``forecastle`` with these words, contained.
 
-    config, state: folders that become /config and /state; new: an empty folder for the root; more: its environment.
+    config, state: folders that become /config and /state; new: an empty folder for the root.
     """
     pythons = {_base().parents[1], Path(sys.base_prefix)}
     environment = {
@@ -99,7 +97,6 @@ def command(
         "SYSTEM": " ".join(SYSTEM),
         "PYTHONS": " ".join(str(path) for path in pythons if not path.is_relative_to("/usr")),
         "IMAGE": str(image), "CONFIG": str(config), "STATE": str(state), "NEW": str(new),
-        "MORE": " ".join(f"{name}={value}" for name, value in more.items()),
     }  # fmt: skip
     return ["unshare", "--mount", "bash", "-c", ENTER.replace("UID", str(UID)), "forecastle", *words], environment
 
