@@ -1,7 +1,7 @@
 # The words of the house. Every one makes .venv from the lock first; that is a no-op when nothing changed.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check pytest pytest-training pytest-others bench docs lock clean
+.PHONY: help setup demo test check pytest pytest-training pytest-others bench docs lock sbom audit clean
 
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -53,6 +53,12 @@ lock: setup ## refresh locks/ from pyproject.toml (UPGRADE=1: to the newest vers
 	$(LOCK) pyproject.toml --extra bench --constraints locks/all.txt --output-file locks/bench.txt
 	echo uv | $(LOCK) - --constraints locks/all.txt --output-file locks/uv.txt
 	@tools/setup.sh
+
+sbom: setup ## bill of materials of the serving set, in build/sbom.json (CycloneDX)
+	$(BIN)/python tools/supply.py sbom
+
+audit: setup ## known vulnerabilities of everything locked; without a network it says so and passes
+	$(BIN)/python tools/supply.py audit
 
 clean: ## remove .venv and caches; .forecastle (your models and ledger) stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

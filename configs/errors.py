@@ -371,7 +371,7 @@ class TooLargeError(RequestError):
 
 
 class UnsupportedMediaTypeError(RequestError):
-    """The body is not ``application/json``."""
+    """The body is not ``application/json``, or is compressed."""
 
     code, status, exit_code = "unsupported_media_type", 415, 1
     title = "The body must be application/json"

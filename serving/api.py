@@ -200,9 +200,11 @@ class Api:
         return key.principal
 
     def expect_json(self, request: Request) -> None:
-        """Raise UnsupportedMediaTypeError where the body is not said to be JSON."""
+        """Raise UnsupportedMediaTypeError where the body is not said to be JSON, or is compressed."""
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise UnsupportedMediaTypeError("the header Content-Type must say application/json")
+        if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise UnsupportedMediaTypeError("send the body as it is: no Content-Encoding is taken")
 
     async def body(self, request: Request, most_mb: float | None = None, setting: str = MAX_BODY) -> bytes:
         """Return the body of a request that has its place. most_mb: the limit of `setting`, where it is another.

@@ -15,7 +15,7 @@ from features.record import Record, build_record
 from features.tables import CrmTables
 from models.bundle import Bundle
 from serving.facts import SOURCE as SOURCE
-from serving.facts import Facts, last_fact, own_facts, point_to_bundle, snapshot_sha, write_snapshot
+from serving.facts import Facts, last_fact, load_facts, own_facts, point_to_bundle, snapshot_sha, write_snapshot
 
 NO_PANDAS = "pandas is not installed, so the source cannot be read"
 
@@ -33,11 +33,13 @@ def read_source(config: Config) -> Ingest:
     """Read the source of a config. Raises UsageError without pandas, DataError or ConfigError where it is refused."""
     try:
         from features.sources.base import open_source
+
+        source = open_source(config)
     except ImportError as error:
         raise UsageError.at(
             "source", f"{NO_PANDAS} ({error.name})", remedy="install forecastle with its train extra"
         ) from None
-    return open_source(config).read()
+    return source.read()
 
 
 def sourced(config: Config, bundle: Bundle) -> Sourced:
@@ -50,12 +52,16 @@ def sourced(config: Config, bundle: Bundle) -> Sourced:
 def refresh_reference(config: Config, bundle: Bundle, progress: Callable[[str], None]) -> Facts:
     """Take a snapshot of the source's reference facts for the workers to load, and return it.
 
-    Where the source can't be read the bundle's own facts must do: the service starts, and says why.
+    Where the source can't be read the bundle's own facts must do: the service starts, and says why. A serving
+    installation, which can read none, leaves a snapshot alone that a refresh elsewhere has put there.
     """
     try:
         seen = sourced(config, bundle)
     except (DataError, ConfigError) as error:
         why = _reason(error)
+        if NO_PANDAS in why and (left := load_facts(config.state_dir, bundle)).origin == SOURCE:
+            progress(f"{NO_PANDAS}: the facts of the last refresh are served")
+            return left
         progress(f"the source was not read, so rates stop at the model's trained_as_of: {error}")
         point_to_bundle(config.state_dir, why)
         return own_facts(bundle, why)

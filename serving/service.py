@@ -18,15 +18,18 @@ from configs.errors import ForecastleError
 from configs.load import load_config
 from serving.api import Api
 from serving.app import create_app
+from serving.connection import bound_connections
 from serving.drain import drain_before_stopping
 from serving.environment import CONFIG, OVERRIDES, spare_imports
 from serving.frame import log_line
 from serving.jobs import JobRunner
 from serving.watch import Watch
 
+PROBES = frozenset({"/healthz", "/livez", "/readyz"})  # BentoML's own; all else is the app's
 TIMEOUT_S = 3_600  # BentoML's own; it would not stop the work, so requests are bounded by size instead
 
 spare_imports()
+bound_connections()
 config = load_config(Path(os.environ[CONFIG]), json.loads(os.environ.get(OVERRIDES, "[]")))
 app = create_app(config)
 api: Api = app.state.api
@@ -38,15 +41,15 @@ async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class OwnRoutes:
-    """Middleware that hides BentoML's own ``/schema.json`` behind the app's 404; its probes stay."""
+    """Middleware that leaves BentoML its probes alone. The mount has a pattern, which a line break slips past."""
 
     def __init__(self, inner: ASGIApp) -> None:
         self._inner = inner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
-        hidden = scope["type"] == "http" and scope["path"] == "/schema.json"
-        await (app if hidden else self._inner)(scope, receive, send)
+        ours = scope["type"] == "http" and scope["path"] not in PROBES
+        await (app if ours else self._inner)(scope, receive, send)
 
 
 @bentoml.service(

@@ -85,20 +85,34 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def new_key(config: Config, port: int) -> str:
+    """A key that may do everything at the service of a port."""
+    return create_key(keys_file(config), f"port {port}", datetime.now(UTC), rights=EVERYTHING)
+
+
 @contextmanager
-def running(config: Config, path: Path, overrides: Sequence[str], folder: Path) -> Iterator[Server]:
+def running(config: Config, path: Path, overrides: Sequence[str], folder: Path, **more: str) -> Iterator[Server]:
     """Start the service as a user would, wait until it is ready, and kill it at the end if it still runs.
 
-    config: what the overrides make of the file at `path`; folder: where it starts and leaves its log.
+    config: what the overrides make of the file at `path`; folder: where it starts and leaves its log; more: its
+    environment beside this one, the directories of a PYTHONPATH behind this code's.
     """
     port = free_port()
-    key = create_key(keys_file(config), f"port {port}", datetime.now(UTC), rights=EVERYTHING)
     words = [word for each in [*overrides, f"serving.port={port}"] for word in ("--set", each)]
     command = [sys.executable, "-c", "import forecastle; forecastle.main()", "serve", str(path), *words]
+    found = os.pathsep.join(part for part in (str(ROOT), more.pop("PYTHONPATH", "")) if part)
+    environment = {**os.environ, "PYTHONPATH": found, **more}
+    with started(command, environment, new_key(config, port), port, folder) as server:
+        yield server
+
+
+@contextmanager
+def started(
+    command: Sequence[str], environment: Mapping[str, str], key: str, port: int, folder: Path
+) -> Iterator[Server]:
+    """Run a command that serves on a port, where a key works, wait until it is ready, and kill it at the end."""
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=log, stderr=log, text=True
-        )
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, text=True)
     server = Server(process, port, key, folder / "log")
     try:
         server.wait("ready", lambda: _is_ready(server), START_S)

@@ -11,6 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tests.unsafe import unsafe
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SERVE = PROJECT["project"]["dependencies"]
@@ -116,3 +118,68 @@ def test_scripts_parse_and_are_executable(script: str) -> None:
     path = ROOT / script
     assert path.stat().st_mode & 0o111
     assert subprocess.run(["bash", "-n", path], capture_output=True, text=True).stderr == ""
+
+
+SOURCES = sorted(
+    path
+    for folder in ("configs", "features", "models", "serving", "training", "tools", "tests")
+    for path in (ROOT / folder).rglob("*.py")
+)
+TESTS_MAY = {
+    "tests/configs/test_errors.py": {"import pickle"},  # errors cross processes, which multiprocessing pickles
+}
+
+
+def test_nothing_that_was_read_is_run() -> None:
+    """No pickle and its kin, no eval, no shell, no YAML that makes objects: in no module."""
+    found = {
+        f"{name}: {what}"
+        for path in [ROOT / "forecastle.py", *SOURCES]
+        for what in unsafe(path.read_text(encoding="utf-8"))
+        if what.partition(": ")[2] not in TESTS_MAY.get(name := str(path.relative_to(ROOT)), set())
+    }
+    assert len(SOURCES) > 200
+    assert found == set()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "import joblib.externals as j",
+        "from cloudpickle import loads",
+        "def f():\n    from dill import loads",
+        "eval(text)",
+        "exec(text, {})",
+        "__import__(name)",
+        "os.system('ls')",
+        "subprocess.run('ls', shell=True)",
+        "subprocess.run('ls', shell=wanted)",
+        "np.load(path, allow_pickle=True)",
+        "yaml.load(text)",
+        "yaml.load(text, Loader=yaml.Loader)",
+        "yaml.load(text, yaml.FullLoader)",
+        "yaml.unsafe_load(text)",
+        "pd.read_pickle(path)",
+        "importlib.import_module(name)",
+    ],
+)
+def test_the_scan_finds(line: str) -> None:
+    assert len(list(unsafe(line))) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# pickle",
+        "text = 'eval(x)'",
+        "subprocess.run(['ls'], shell=False)",
+        "np.load(path, allow_pickle=False)",
+        "yaml.load(text, Loader=yaml.CSafeLoader)",
+        "yaml.safe_load(text)",
+        "importlib.import_module(f'features.{name}')",
+        "model.eval()",
+    ],
+)
+def test_the_scan_lets_pass(line: str) -> None:
+    assert list(unsafe(line)) == []

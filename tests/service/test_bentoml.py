@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,8 @@ from serving.answers import iso
 from serving.auth import create_key, keys_file
 from serving.replay import replay
 from serving.scoring import score
+from tests.raw import HEALTH, bomb, refused_framing, sized
+from tests.raw import told as told_raw
 from tests.running import ROOT, STOP_S, Server, running
 from tests.served import World, posted
 from tests.service.test_events import told
@@ -26,10 +30,17 @@ pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]
 
 @pytest.fixture(scope="module")
 def server(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Start the service as a user would, and stop it at the end."""
+    """Start the service as a user would, its processes watched (tests/audited), and stop it at the end."""
     overrides = [*world.overrides, "serving.max_body_mb=2", "serving.workers=1"]
-    with running(world.config, world.config_path, overrides, tmp_path_factory.mktemp("serve")) as server:
+    audited = {"PYTHONPATH": str(ROOT / "tests" / "audited"), "FORECASTLE_AUDIT_LOG": str(audit_log(world))}
+    folder = tmp_path_factory.mktemp("serve")
+    with running(world.config, world.config_path, overrides, folder, **audited) as server:
         yield server
+
+
+def audit_log(world: World) -> Path:
+    """Where the processes of the service write what they must not do."""
+    return world.config.state_dir.parent / "audit.log"
 
 
 def test_it_scores_with_the_bits_of_the_batch(server: Server, world: World, ids: list[str]) -> None:
@@ -98,6 +109,45 @@ def test_what_is_refused(server: Server, body: bytes, headers: dict[str, str], s
     assert (got, told["status"]) == (status, status)
 
 
+def test_connections_are_bounded_before_any_route(server: Server) -> None:
+    """More of this in test_connection.py; here it is that BentoML's workers have it."""
+    assert told_raw(server.port, HEALTH + b"X-Long: " + b"a" * 70_000 + b"\r\n\r\n").statuses == [431]
+    compressed = sized(server.key, bomb(100), b"Content-Encoding: gzip")
+    assert told_raw(server.port, compressed).statuses == [415]
+    for name, raw in refused_framing(server.key):
+        got = told_raw(server.port, raw, answers=2)
+        assert (got.statuses[:1], got.closed, 404 in got.statuses) == ([400], True, False), name
+
+
+def test_a_path_with_a_line_break_is_ours_too(server: Server) -> None:
+    """Patterns of a mount do not match one, so BentoML would answer: without our log, and with its own words."""
+    before = len(server.lines("request"))
+    status, headers, body = server.ask("GET", "/v1/%0a2026-11-29%20[INFO]%20forged", **{"X-Request-Id": "broken-path"})
+    assert (status, json.loads(body)["code"], headers["x-request-id"]) == (404, "not_found", "broken-path")
+    assert [line["route"] for line in server.lines("request")[before:]] == [None]
+    assert "forged" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("path", ["/v1/status", "/v1/deals", "/v1/metrics", "/v1/deals/B1/score"])
+def test_a_key_counts_in_its_header_alone(server: Server, path: str) -> None:
+    """Not in a cookie, which a browser would send for any page, nor in an address, which is logged on the way."""
+    assert server.ask("GET", f"{path}?api_key={server.key}&key={server.key}", Authorization="")[0] == 401
+    cookie = f"api_key={server.key}; key={server.key}; session={server.key}; Authorization=Bearer {server.key}"
+    status, headers, _ = server.ask("GET", path, Authorization="", Cookie=cookie)
+    assert (status, headers.get("set-cookie")) == (401, None)
+
+
+def test_no_other_site_may_read(server: Server) -> None:
+    """No CORS header, whatever the origin, before and after a key; a preflight is told nothing."""
+    for method, path in [("GET", "/v1/health"), ("GET", "/v1/status"), ("OPTIONS", "/v1/deals/score")]:
+        asked = {"Origin": "https://example.org", "Access-Control-Request-Method": "POST"}
+        _, headers, _ = server.ask(method, path, **asked)
+        assert [name for name in headers if name.lower().startswith("access-control")] == []
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+        assert "server" not in headers
+
+
 def test_a_chunked_body_over_the_limit_is_413(server: Server) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
@@ -135,6 +185,21 @@ def test_the_contract_is_the_committed_one(server: Server) -> None:
 def test_a_key_made_while_it_runs_works_at_once(server: Server, world: World) -> None:
     key = create_key(keys_file(world.config), "late", datetime.now(UTC))
     assert server.ask("GET", "/v1/status", Authorization=f"Bearer {key}")[0] == 200
+
+
+def test_y_no_process_unpickles_or_calls_outside(server: Server, world: World) -> None:
+    """After all of the above: the parent, the workers and the children that probe a bundle. Libraries included.
+
+    Calls that uvloop makes itself are seen by strace in test_container.py alone.
+    """
+    lines = [line.split(" ", 2) for line in audit_log(world).read_text().splitlines()]
+    watched = {pid for pid, event, _ in lines if event == "watched"}
+    assert {str(server.process.pid), *(str(line["worker"]) for line in server.lines("model_loaded"))} <= watched
+    here = re.compile(r"\('(127\.0\.0\.1|localhost)'|\(\('127\.0\.0\.1'|\('?/|\(None")
+    assert [f"{event} {what}" for _, event, what in lines if event == "pickle.find_class"] == []
+    calls = [f"{event} {what}" for _, event, what in lines if event.startswith("socket.")]
+    assert calls
+    assert [call for call in calls if not here.search(call)] == []
 
 
 def test_z_it_stops_when_asked_and_wrote_only_below_its_state(server: Server, world: World) -> None:

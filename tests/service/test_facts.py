@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -58,10 +59,23 @@ def test_without_a_source_the_bundle_must_do(world: World, config: Config, tmp_p
 
 
 def test_without_pandas_the_bundle_must_do(world: World, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "features.sources.base", None)
+    monkeypatch.setitem(sys.modules, "features.sources.base", None)
     facts = refresh_reference(config, world.bundle, lambda _: None)
     assert facts.origin == BUNDLE
     assert "pandas is not installed" in facts.why
+
+
+@pytest.mark.parametrize("lacking", ["features.sources.base", "features.sources.simulated"])
+def test_without_pandas_what_a_refresh_elsewhere_left_is_served(
+    world: World, config: Config, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    """A serving image beside a training one, over the same state: a restart does not fall back to older facts."""
+    left = refresh_reference(config, world.bundle, lambda _: None)
+    monkeypatch.setitem(sys.modules, lacking, None)
+    told: list[str] = []
+    assert refresh_reference(config, world.bundle, told.append).sha == left.sha
+    assert load_facts(config.state_dir, world.bundle).sha == left.sha
+    assert "the facts of the last refresh are served" in told[0]
 
 
 def test_without_a_snapshot_the_bundle_must_do(world: World, tmp_path: Path) -> None:

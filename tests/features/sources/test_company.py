@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 from datetime import date
 from functools import cache
@@ -399,7 +400,7 @@ def test_every_parameter_is_documented_with_its_value() -> None:
             row = next((line for line in text.splitlines() if line.startswith(f"| `{field.name}` |")), None)
             assert row is not None, field.name
             listed = row.split("|")[2].strip().replace("_", "")
-            assert eval(listed) == getattr(params, field.name), field.name
+            assert ast.literal_eval(listed) == getattr(params, field.name), field.name
     for setting in (
         "seed",
         "periods",
