@@ -32,6 +32,7 @@ Columns: class, machine code (stable), HTTP status, exit code of the command lin
           UnknownDealError        unknown_deal           404 1  no deal of this id is stored
         MethodNotAllowedError     method_not_allowed     405 1  the route exists, not with this method
         ConflictError             conflict               409 1  an id or key was used before, for something else
+        OtherFeaturesError        other_features         409 1  feature rows were built for another model's features
         DealGoneError             deal_gone              410 1  the deal was deleted or merged into another
         TooLargeError             too_large              413 1  the body is over the limit in bytes
         UnsupportedMediaTypeError unsupported_media_type 415 1  the body is not application/json
@@ -326,6 +327,13 @@ class ConflictError(RequestError):
 
     code, status, exit_code = "conflict", 409, 1
     title = "This id was used for something else"
+
+
+class OtherFeaturesError(RequestError):
+    """Feature rows were built for other features than those of the model that would score them."""
+
+    code, status, exit_code = "other_features", 409, 1
+    title = "The rows were built for other features than the model has"
 
 
 class DealGoneError(RequestError):

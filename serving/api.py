@@ -36,6 +36,8 @@ from serving.store.engine import Store
 from serving.store.ledger import Ledger
 
 THREADS = 2  # at a time: NumPy and LightGBM give the lock away, JSON does not
+THREAD_FROM = 16_000
+"""Bodies of this many bytes and more are answered in a thread, so that health answers meanwhile: a few deals' worth."""
 DRAIN = 5
 """Of a body that is refused, so many times the limit are read and thrown away: a caller who is still sending would see
 a reset connection instead of the answer."""

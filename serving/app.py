@@ -2,6 +2,7 @@
 
 ======  ================================  =====================================================
 POST    ``/v1/deals/score``               probabilities with reasons for deals given inline
+POST    ``/v1/rows/score``                the probability for ready feature rows (`serving.routes_rows`)
 POST    ``/v1/events``                    what a CRM pushes (`serving.routes_events`)
 GET     ``/v1/deals/{deal_id}/score``     the same of a stored deal (`serving.routes_deals`)
 GET     ``/v1/deals``                     the latest stored scores, a page at a time
@@ -33,7 +34,7 @@ from configs.errors import (
 )
 from configs.schema import Config
 from serving.answers import answer, identity, iso, to_json
-from serving.api import Api, Clock, clock
+from serving.api import THREAD_FROM, Api, Clock, clock
 from serving.auth import KeyRing, keys_file
 from serving.facts import SOURCE
 from serving.frame import Frame, Log, log_line, problem_response
@@ -42,10 +43,8 @@ from serving.principal import Scope
 from serving.routes_about import AboutRoutes
 from serving.routes_deals import DealRoutes
 from serving.routes_events import EventRoutes
+from serving.routes_rows import RowRoutes
 from serving.store.engine import open_store
-
-THREAD_FROM = 16_000
-"""Bodies of this many bytes and more are answered in a thread, so that health answers meanwhile: a few deals' worth."""
 
 
 class ScoreRoutes:
@@ -77,6 +76,7 @@ class ScoreRoutes:
                 "trained_as_of": iso(about.trained_as_of),
                 "trained_on": {"rows": about.rows, "deals": about.deals, "since": iso(about.first_as_of)},
                 "features": len(loaded.bundle.plan.names),
+                "feature_names": loaded.bundle.plan.names,
                 "heads": loaded.bundle.heads.names(),
                 "stages": list(about.stages.order),
                 "reference": {
@@ -125,6 +125,7 @@ def create_app(config: Config, now: Clock = clock, log: Log = log_line) -> Starl
     scores, events, deals, about = ScoreRoutes(api), EventRoutes(api), DealRoutes(api), AboutRoutes(api)
     routes = [
         Route("/v1/deals/score", scores.score, methods=["POST"]),
+        Route("/v1/rows/score", RowRoutes(api).score, methods=["POST"]),
         Route("/v1/deals", deals.listed),
         Route("/v1/deals/{deal_id}/score", deals.score),
         Route("/v1/events", events.take, methods=["POST"]),
