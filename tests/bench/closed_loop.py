@@ -127,6 +127,7 @@ def ask(load: Load) -> Heard:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     heard = Heard(**json.loads(done.stdout))
+    assert heard.answers, "no answer came in time"
     assert heard.failed == [], heard.failed[:3]
     return heard
 

@@ -66,30 +66,26 @@ FORMS: dict[str, Bodies] = {"dataframe_split": split, "dataframe_records": recor
 def test_ready_rows_beside_mlflow(world: World, tmp_path: Path) -> None:
     drawn = np.random.default_rng(0).choice(len(world.prepared.examples), ROWS, replace=False)
     values = world.prepared.examples.matrix.values[drawn]
-    peer = peers(world, values, tmp_path)
+    say(f"        {len(world.bundle.plan.names)} features; {CLIENTS} clients, {WORKERS} workers each:")
+    best = max(heard.rate for heard in peers(world, values, tmp_path))
     export = cut_export(world, tmp_path / "export", few_deals(world))
-    own = {ledger: ours(world, values, export, tmp_path / ledger, ledger) for ledger in LEDGERS}
-    say(f"        {len(world.bundle.plan.names)} features; rows a second, {CLIENTS} clients, {WORKERS} workers each:")
-    for name, heard in (peer | own).items():
-        say(f"        {name}: {heard.told()}")
-    best = max(heard.rate for heard in peer.values())
-    for ledger, heard in own.items():
-        say(f"        ledger {ledger}: {heard.rate / best:.1f} times `mlflow models serve`")
-    ratio = own["durable"].rate / best
+    times = {ledger: ours(world, values, export, tmp_path / ledger, ledger).rate / best for ledger in LEDGERS}
+    say(f"        times `mlflow models serve`: {', '.join(f'{name} {ratio:.1f}' for name, ratio in times.items())}")
+    ratio = times["durable"]
     held("times as many rows a second as `mlflow models serve`", ratio, f"at least {TIMES}", ratio >= TIMES)
 
 
-def peers(world: World, values: Float, folder: Path) -> dict[str, Heard]:
+def peers(world: World, values: Float, folder: Path) -> list[Heard]:
     """What MLflow does with each form."""
     (folder / "peer").mkdir()
     stored = world.config.state_dir / "bundles" / world.bundle.sha
     with serving(world.bundle, stored, environment(folder), folder / "peer", WORKERS) as server:
-        found = {}
+        found = []
         for name, form in FORMS.items():
             told = said(server, "/invocations", form(world, values))
             same(world, values, told["predictions"])
             bodies = [post("/invocations", json.dumps(form(world, row[None])).encode()) for row in values]
-            found[f"mlflow, {name}"] = load(server, bodies)
+            found.append(load(f"mlflow, {name}", server, bodies))
         return found
 
 
@@ -105,14 +101,17 @@ def ours(world: World, values: Float, export: Path, folder: Path, ledger: str) -
         same(world, values, [one["p_won_in_period"] for one in told["results"]])
         key = {"Authorization": f"Bearer {server.key}"}
         bodies = [rows_body(world.bundle, row[None], iso(world.as_of), [f"D{i}"]) for i, row in enumerate(values)]
-        heard = load(server, [post("/v1/rows/score", json.dumps(body).encode(), **key) for body in bodies])
+        requests = [post("/v1/rows/score", json.dumps(body).encode(), **key) for body in bodies]
+        heard = load(f"ledger {ledger}", server, requests)
         server.process.terminate()  # killed, it would leave its workers to the next one
         server.process.wait(STOP_S)
         return heard
 
 
-def load(server: Server, requests: list[str]) -> Heard:
-    return ask(Load(server.port, tuple(requests), CLIENTS, SECONDS, WARM))
+def load(name: str, server: Server, requests: list[str]) -> Heard:
+    heard = ask(Load(server.port, tuple(requests), CLIENTS, SECONDS, WARM))
+    say(f"        {name}: {heard.told()}")
+    return heard
 
 
 def said(server: Server, path: str, body: dict[str, Any]) -> Any:
