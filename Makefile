@@ -51,6 +51,7 @@ lock: setup ## refresh locks/ from pyproject.toml (UPGRADE=1: to the newest vers
 	$(LOCK) pyproject.toml --constraints locks/all.txt --output-file locks/serve.txt
 	$(LOCK) pyproject.toml --extra train --extra dask --constraints locks/all.txt --output-file locks/dask.txt
 	$(LOCK) pyproject.toml --extra bench --constraints locks/all.txt --output-file locks/bench.txt
+	$(LOCK) --group mlflow --constraints locks/serve.txt --output-file locks/mlflow.txt
 	echo uv | $(LOCK) - --constraints locks/all.txt --output-file locks/uv.txt
 	@tools/setup.sh
 

@@ -35,6 +35,7 @@ Columns: class, machine code (stable), HTTP status, exit code of the command lin
         RequestTimeoutError       request_timeout        408 1  the body did not come in time
         ConflictError             conflict               409 1  an id or key was used before, for something else
         JobNotDoneError           job_not_done           409 1  the job has no result yet, or failed
+        OtherFeaturesError        other_features         409 1  feature rows were built for another model's features
         DealGoneError             deal_gone              410 1  the deal was deleted or merged into another
         TooLargeError             too_large              413 1  the body is over the limit in bytes
         UnsupportedMediaTypeError unsupported_media_type 415 1  the body is not application/json
@@ -354,6 +355,13 @@ class JobNotDoneError(RequestError):
 
     code, status, exit_code = "job_not_done", 409, 1
     title = "The job has no result"
+
+
+class OtherFeaturesError(RequestError):
+    """Feature rows were built for other features than those of the model that would score them."""
+
+    code, status, exit_code = "other_features", 409, 1
+    title = "The rows were built for other features than the model has"
 
 
 class DealGoneError(RequestError):

@@ -18,7 +18,8 @@ from models.timing import Outlook, TimingModel
 @dataclass(frozen=True)
 class Prediction:
     """What the heads say of n rows. log_odds, p: float64[n], of the close head. blind: bool[n], rows whose stage is not
-    known, which its table of rates answers. outlook, amount (float64[n], currency): None where that head is absent.
+    known, which its table of rates answers. outlook, amount (float64[n], currency): None where that head is absent, or
+    was not asked.
     """
 
     log_odds: Float
@@ -40,14 +41,18 @@ class Heads:
     amount: AmountModel | None
     horizon_days: int
 
-    def predict(self, matrix: FeatureMatrix, told: Told) -> Prediction:
-        """Return what every head says of each row; the same bits for one row and many."""
+    def predict(self, matrix: FeatureMatrix, told: Told | None) -> Prediction:
+        """Return what every head says of each row; the same bits for one row and many.
+
+        told: None where the features are all that is known; then the close head alone is asked.
+        """
         log_odds = self.close.logit(matrix)
         p = sigmoid(log_odds)
-        outlook = None
-        if self.timing is not None:
+        outlook = amount = None
+        if told is not None and self.timing is not None:
             outlook = self.timing.outlook(matrix, p, told.period_days, told.close_days, self.horizon_days)
-        amount = None if self.amount is None else self.amount.predict(matrix, told)
+        if told is not None and self.amount is not None:
+            amount = self.amount.predict(matrix, told)
         return Prediction(log_odds, p, self.close.blind(matrix), outlook, amount)
 
     def names(self) -> list[str]:

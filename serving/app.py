@@ -2,6 +2,7 @@
 
 ======  ================================  =====================================================
 POST    ``/v1/deals/score``               probabilities with reasons for deals given inline
+POST    ``/v1/rows/score``                the probability for ready feature rows (`serving.routes_rows`)
 POST    ``/v1/events``                    what a CRM pushes (`serving.routes_events`)
 POST    ``/v1/jobs/score``                more deals than one answer holds (`serving.routes_jobs`)
 GET     ``/v1/jobs/{job_id}``             how a job stands, and below it ``/result``, a page at a time
@@ -38,7 +39,7 @@ from configs.errors import (
 )
 from configs.schema import Config
 from serving.answers import answer, identity, iso, to_json
-from serving.api import Api, Clock, clock
+from serving.api import THREAD_FROM, Api, Clock, clock
 from serving.auth import KeyRing, keys_file
 from serving.facts import SOURCE
 from serving.frame import Frame, Log, log_line, problem_response
@@ -48,11 +49,10 @@ from serving.routes_about import AboutRoutes
 from serving.routes_deals import DealRoutes
 from serving.routes_events import EventRoutes
 from serving.routes_jobs import JobRoutes
+from serving.routes_rows import RowRoutes
 from serving.store.engine import open_store
 
 Handler = Callable[[Request], Awaitable[Response]]
-THREAD_FROM = 16_000
-"""Bodies of this many bytes and more are answered in a thread, so that health answers meanwhile: a few deals' worth."""
 
 
 class ScoreRoutes:
@@ -84,6 +84,7 @@ class ScoreRoutes:
                 "trained_as_of": iso(about.trained_as_of),
                 "trained_on": {"rows": about.rows, "deals": about.deals, "since": iso(about.first_as_of)},
                 "features": len(loaded.bundle.plan.names),
+                "feature_names": loaded.bundle.plan.names,
                 "heads": loaded.bundle.heads.names(),
                 "stages": list(about.stages.order),
                 "reference": {
@@ -132,9 +133,10 @@ def create_app(config: Config, now: Clock = clock, log: Log = log_line) -> Starl
     metrics = Metrics()
     api = Api(config.serving, keys, now, partial(open_store, config), metrics)
     scores, events, deals = ScoreRoutes(api), EventRoutes(api), DealRoutes(api)
-    jobs, about = JobRoutes(api), AboutRoutes(api)
+    jobs, rows, about = JobRoutes(api), RowRoutes(api), AboutRoutes(api)
     routes = [
         Route("/v1/deals/score", _admitted(api, scores.score), methods=["POST"]),
+        Route("/v1/rows/score", _admitted(api, rows.score), methods=["POST"]),
         Route("/v1/deals", _admitted(api, deals.listed)),
         Route("/v1/deals/{deal_id}/score", _admitted(api, deals.score)),
         Route("/v1/events", _admitted(api, events.take), methods=["POST"]),

@@ -33,6 +33,17 @@ SCORE_REQUESTS: dict[str, Any] = {
     "one open deal": {"as_of": "now", "explain": True, "deals": [_OPEN]},
     "refused: no as_of": {"deals": [_OPEN]},
 }
+_ROWS = {
+    "as_of": "2026-05-06T04:00:00Z",
+    "feature_hash": "069565e5866fcce4691cdddc620420c3238ca62081f69c2ae2889955b8c4144a",
+    "columns": ["stage_rank", "days_left", "amount_log", "days_since_reply"],
+    "ids": ["OPP-4711"],
+    "rows": [[2, 55.0, 10.86, None]],
+}
+ROWS_REQUESTS: dict[str, Any] = {
+    "a row of a model with four features": _ROWS,
+    "refused: no feature_hash": {name: value for name, value in _ROWS.items() if name != "feature_hash"},
+}
 EVENTS_REQUESTS: dict[str, Any] = {
     "a new deal and its first stage": {
         "events": [
@@ -83,6 +94,22 @@ _SCORE = {
 _ASKED = {"as_of": "2026-05-06T04:00:00Z", "request_id": _REQUEST_ID}
 
 SCORE_ANSWER = _IDENTITY | _ASKED | {"results": [{"deal_id": "OPP-4711", "ok": True} | _SCORE]}
+ROWS_ANSWER = (
+    _IDENTITY
+    | _ASKED
+    | {
+        "results": [
+            {
+                "id": "OPP-4711",
+                "ok": True,
+                "p_won_in_period": 0.12,
+                "period_end": "2026-06-30",
+                "log_odds": -1.99,
+                "rung": "trees",
+            }
+        ]
+    }
+)
 STORED_ANSWER = _IDENTITY | _ASKED | {"result": {"deal_id": "OPP-4711"} | _SCORE}
 LIST_ANSWER = {
     "request_id": _REQUEST_ID,
@@ -132,7 +159,8 @@ STATUS_ANSWER = _IDENTITY | {
     "time_zone": "America/New_York",
     "trained_as_of": "2026-04-01T04:00:00Z",
     "trained_on": {"rows": 31888, "deals": 2172, "since": "2023-01-10T05:00:00Z"},
-    "features": 94,
+    "features": 4,
+    "feature_names": ["stage_rank", "days_left", "amount_log", "days_since_reply"],
     "heads": ["close", "timing", "amount"],
     "stages": ["Qualify", "Discover", "Propose", "Negotiate"],
     "reference": {"origin": "source", "fresh": True, "why": "", "closed_deals": 2040, "reps": 14},

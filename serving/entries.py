@@ -16,11 +16,15 @@ from features.told import Told
 from serving.scoring import Ahead, DealScore, Scoring, reason_json
 
 BYTES = "<f8"  # of a feature vector: the ledger may be read on another kind of machine
+UNTOLD = "null"  # in the place of what the heads were told, where the close head alone was asked
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One score. as_of, window_end: UTC microseconds. features: float64 as `BYTES`. told, heads, reasons: JSON."""
+    """One score. as_of, window_end: UTC microseconds. features: float64 as `BYTES`. told, heads, reasons: JSON.
+
+    told: `UNTOLD` where the features are all that is known of the deal.
+    """
 
     deal_id: str
     as_of: int
@@ -47,7 +51,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Model:
-    """What answered. reference_as_of: UTC microseconds; reference_sha256: of the snapshot or bundle it came from."""
+    """What answered. reference_as_of: UTC microseconds; reference_sha256: of the snapshot or bundle it came from.
+
+    NAT and "" where the features were given, so that nobody knows.
+    """
 
     bundle_sha256: str
     model_version: str

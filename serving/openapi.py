@@ -20,12 +20,13 @@ from serving.events import Event, EventsRequest
 from serving.operations import OPERATIONS, Operation, Parameter
 from serving.problems import MEDIA_TYPE, problem
 from serving.replies import Problem
+from serving.rows import RowsRequest
 from serving.schemas import MAX_MEMBERS, Deal, JobRequest, ScoreRequest
 
 VERSION = "1.0.0"
 """Of the contract. What is only added to it raises the second number; ``/v1`` lasts as long as the first is 1."""
 _REF = "#/components/schemas/"
-_REQUESTS = (ScoreRequest, JobRequest, Deal, EventsRequest, Event)
+_REQUESTS = (ScoreRequest, JobRequest, Deal, RowsRequest, EventsRequest, Event)
 _ABOUT = (
     "Scores of sales deals with reasons, and the store that a CRM feeds. Errors are RFC 9457 problem documents, sent "
     "as application/json where Accept does not allow application/problem+json; each has a stable code. Every answer "
@@ -113,6 +114,8 @@ def _requests(limits: Serving) -> dict[str, Schema]:
     deals |= {"items": {"$ref": _REF + "Deal"}, "maxItems": limits.max_deals_plain}
     deals["description"] += f"; at most {limits.max_deals_explained:,} where explain is true"
     found["JobRequest"]["properties"]["deals"] |= {"items": {"$ref": _REF + "Deal"}, "maxItems": limits.jobs.max_deals}
+    for name in ("rows", "ids"):
+        found["RowsRequest"]["properties"][name]["maxItems"] = limits.max_deals_plain
     events = found["EventsRequest"]["properties"]["events"]
     events |= {"items": {"$ref": _REF + "Event"}, "maxItems": limits.max_events}
     for name in ("Deal", "Created"):

@@ -20,6 +20,7 @@ from configs.errors import (
     LimitExceededError,
     NotFoundError,
     NotReadyError,
+    OtherFeaturesError,
     OverloadedError,
     RateLimitedError,
     RequestTimeoutError,
@@ -43,12 +44,14 @@ from serving.replies import (
     JobResultAnswer,
     ListAnswer,
     Ready,
+    RowsAnswer,
     ScoreAnswer,
     StatusAnswer,
     StoredScoreAnswer,
 )
 from serving.routes_deals import LIMIT, LONGEST, MOST, SORTS_TOLD
 from serving.routes_events import LONGEST_KEY
+from serving.rows import RowsRequest
 from serving.schemas import JobRequest, ScoreRequest
 
 JSON, TEXT = "application/json", "text/plain"
@@ -131,6 +134,13 @@ OPERATIONS = (
         "A score or a problem for each deal, in the order of the request.", examples.SCORE_ANSWER,
         (*_WORK, *_BODY, InSampleError, NotReadyError, *_STORE),
         "One deal that is wrong spoils no other.", ScoreRequest, examples.SCORE_REQUESTS,
+    ),
+    Operation(
+        "POST", "/v1/rows/score", "scoreRows", "Score ready feature rows", Scope.SCORE, RowsAnswer,
+        "A probability of the close head or a problem for each row, in the order of the request.", examples.ROWS_ANSWER,
+        (*_KEY, *_BODY, OtherFeaturesError, InSampleError, NotReadyError, *_STORE),
+        "For features built by forecastle itself; they are believed to hold nothing later than as_of. One row that is "
+        "wrong spoils no other.", RowsRequest, examples.ROWS_REQUESTS,
     ),
     Operation(
         "GET", "/v1/deals/{deal_id}/score", "scoreStoredDeal", "Score a stored deal as of an instant", Scope.READ,

@@ -19,7 +19,7 @@ from configs.schema import Config
 from models.bundle import Bundle, load
 from models.explain import explain
 from models.store import MANIFEST, PUBLISHED
-from serving.entries import heads_text, matrix_of, text_of, told_of
+from serving.entries import UNTOLD, heads_text, matrix_of, text_of, told_of
 from serving.scoring import ahead_of, amounts_of, reason_json
 from serving.store.engine import PATIENT_S, open_store
 from serving.store.repository import Repository
@@ -97,7 +97,10 @@ def _compare(bundle: Bundle | None, sha: str, rows: Sequence[Any], tally: Tally)
         return
     width = len(bundle.plan.names) * 8
     sound = [row for row in rows if _sound(row, width)]
-    same = {row.id for row, again in zip(sound, _again(bundle, sound), strict=True) if again == _said(row)}
+    kinds = [[row for row in sound if (row.told == UNTOLD) is untold] for untold in (False, True)]
+    same = {
+        row.id for some in kinds for row, again in zip(some, _again(bundle, some), strict=True) if again == _said(row)
+    }
     for row in rows:
         if row.id in same:
             tally.agree += 1
@@ -110,7 +113,8 @@ def _compare(bundle: Bundle | None, sha: str, rows: Sequence[Any], tally: Tally)
 def _sound(row: Any, width: int) -> bool:
     """Whether a feature vector is whole and what was written, and what the heads were told can be read."""
     try:
-        told_of([json.loads(row.told)])
+        if row.told != UNTOLD:
+            told_of([json.loads(row.told)])
     except (KeyError, TypeError, ValueError):
         return False
     return len(row.features) == width and sha256(row.features).hexdigest() == row.features_sha256
@@ -122,21 +126,22 @@ def _said(row: Any) -> tuple[str, ...]:
 
 
 def _again(bundle: Bundle, rows: Sequence[Any]) -> list[tuple[str, ...]]:
-    """Compute rows again, as `_said`."""
+    """Compute rows again, as `_said`; all of them had the heads told something, or none of them."""
     if not rows:
         return []
     matrix = matrix_of([row.features for row in rows], bundle.plan.names)
-    said = bundle.heads.predict(matrix, told_of([json.loads(row.told) for row in rows]))
+    told = None if rows[0].told == UNTOLD else told_of([json.loads(row.told) for row in rows])
+    said = bundle.heads.predict(matrix, told)
     as_of = np.array([row.as_of for row in rows], dtype=np.int64)
     ahead = ahead_of(said.outlook, as_of, bundle.about.time_zone)
     rungs = bundle.heads.rungs(said.blind)
     reasons = explain(bundle.model, bundle.plan, bundle.profile, matrix)
-    rest = zip(rows, ahead, amounts_of(said), rungs, reasons, strict=True)
-    told = [
+    parts = zip(rows, ahead, amounts_of(said), rungs, reasons, strict=True)
+    texts = [
         (heads_text(days, amount, rung), "" if row.reasons is None else text_of(list(reason_json(tuple(listed)))))
-        for row, days, amount, rung, listed in rest
+        for row, days, amount, rung, listed in parts
     ]
     return [
-        (p.hex(), log_odds.hex(), *texts)
-        for p, log_odds, texts in zip(said.p.tolist(), said.log_odds.tolist(), told, strict=True)
+        (p.hex(), log_odds.hex(), *rest)
+        for p, log_odds, rest in zip(said.p.tolist(), said.log_odds.tolist(), texts, strict=True)
     ]

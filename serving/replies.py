@@ -151,6 +151,27 @@ class StoredScoreAnswer(Identity):
     result: Score
 
 
+class RowResult(TypedDict):
+    """What became of one row of a request: the close head's probability where ok, else a problem."""
+
+    id: str
+    ok: bool
+    problem: NotRequired[Problem]
+    p_won_in_period: NotRequired[float]
+    p_eventual: NotRequired[float]
+    period_end: NotRequired[str]
+    log_odds: NotRequired[float]
+    rung: NotRequired[str]
+
+
+class RowsAnswer(Identity):
+    """Probabilities for ready feature rows, in their order. reference_as_of is the service's; rows have their own."""
+
+    as_of: str
+    request_id: str
+    results: list[RowResult]
+
+
 class ListedScore(Score):
     """The latest stored score of a deal, whose it is, and the flags within the alert budget."""
 
@@ -299,6 +320,7 @@ class StatusAnswer(Identity):
     trained_as_of: str
     trained_on: TrainedOn
     features: int
+    feature_names: list[str]
     heads: list[str]
     stages: list[str]
     reference: ReferenceTold

@@ -33,7 +33,7 @@ from configs.errors import BadJsonError, Fault, InvalidRequestError
 NOW = "now"
 MAX_MEMBERS = 1_000  # of one JSON object: no deal has nearly as many fields
 MAX_FAULTS = 20  # reported of one deal or envelope; the rest are counted
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def _number(value: object) -> object:
@@ -229,7 +229,7 @@ def _fault(detail: ErrorDetails, pointer: str, fields: Mapping[str, Sequence[str
         name = str(place[-1])
         known = fields.get(str(place[0]) if len(place) > 1 else "", ())
         inside = "/".join([pointer, *(_step(step) for step in place[:-1])])
-        path = f"{inside}/{name}" if _NAME.fullmatch(name) else inside
+        path = f"{inside}/{name}" if PLAIN_NAME.fullmatch(name) else inside
         return Fault("unknown_field", "", "a field that is not known", "", did_you_mean(name[:64], known), path)
     path = "/".join([pointer, *(_step(step) for step in place)])
     code = "missing" if kind == "missing" else "wrong_type" if kind.endswith("_type") else "wrong_value"
@@ -239,4 +239,4 @@ def _fault(detail: ErrorDetails, pointer: str, fields: Mapping[str, Sequence[str
 def _step(step: int | str) -> str:
     """One step of a JSON pointer; a key that is no plain name is not repeated."""
     text = str(step)
-    return text if _NAME.fullmatch(text) else "*"
+    return text if PLAIN_NAME.fullmatch(text) else "*"

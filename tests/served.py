@@ -65,10 +65,10 @@ class World:
 
 
 @cache
-def world_in(folder: Path) -> World:
-    """Simulate, train until TRAINED_AS_OF, publish."""
-    state = folder / "state"
-    config = demo_config(state, *LIGHT)
+def world_in(folder: Path, *more: str) -> World:
+    """Simulate, train until TRAINED_AS_OF, publish. more: overrides that go before the light ones."""
+    state, light = folder / "state", (*LIGHT, *more)
+    config = demo_config(state, *light)
     ingest = open_source(config).read()
     prepared = prepare(config, ingest, parse_as_of(TRAINED_AS_OF, config.time_zone))
     with threadpool_limits(1):  # BLAS threads on a busy machine wait for each other more than they work
@@ -77,7 +77,7 @@ def world_in(folder: Path) -> World:
     save(bundle, folder / "bundle")
     store.point(store.publish(folder / "bundle"))
     live = load(store.current())
-    overrides = (*SMALL, *QUICK, f"state_dir={state}", *LIGHT)
+    overrides = (*SMALL, *QUICK, f"state_dir={state}", *light)
     as_of = parse_as_of(AS_OF, config.time_zone)
     return World(config, overrides, ingest, prepared, live, sourced(config, live), as_of)
 

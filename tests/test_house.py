@@ -22,7 +22,7 @@ DASK = [
     *PROJECT["project"]["optional-dependencies"]["train"],
     *PROJECT["project"]["optional-dependencies"]["dask"],
 ]
-LOCKS = ("all", "serve", "dask", "bench", "uv")
+LOCKS = ("all", "serve", "dask", "bench", "mlflow", "uv")
 PLATFORMS = [
     {
         "python_version": python,
@@ -74,6 +74,9 @@ def test_lock_satisfies_pyproject(platform: dict[str, str]) -> None:
     cluster = versions("dask", platform)
     assert unmet(DASK, cluster, platform) == []
     assert {name: cluster[name] for name in cluster.keys() & everything.keys()}.items() <= everything.items()
+    mlflow = versions("mlflow", platform)
+    assert unmet(PROJECT["dependency-groups"]["mlflow"], mlflow, platform) == []
+    assert {name: mlflow[name] for name in mlflow.keys() & serving.keys()}.items() <= serving.items()
     peers = versions("bench", platform)
     assert unmet([*SERVE, *PROJECT["project"]["optional-dependencies"]["bench"]], peers, platform) == []
     assert {name: peers[name] for name in peers.keys() & everything.keys()}.items() <= everything.items()

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from serving.auth import create_key, keys_file
 from serving.jobs import JobRunner
 from serving.principal import Rights, Scope
+from tests.ready_rows import rows_body
 from tests.served import World
 from tests.service.test_events import BORN, CHANGES
 from tests.stored import EVERYTHING, Service, office_in, service
@@ -47,6 +48,7 @@ ROUTES = {
     ("POST", "/v1/deals/score"): Row(Scope.SCORE),
     ("GET", "/v1/deals/{deal_id}/score"): Row(Scope.READ, "one deal"),
     ("GET", "/v1/deals"): Row(Scope.READ, "many deals"),
+    ("POST", "/v1/rows/score"): Row(Scope.SCORE),
     ("POST", "/v1/events"): Row(Scope.EVENTS),
     ("POST", "/v1/jobs/score"): Row(Scope.SCORE, "a job", 202),
     ("GET", "/v1/jobs/{job_id}"): Row(Scope.SCORE, "a job", 404),
@@ -75,10 +77,12 @@ class Place:
     def ask(self, route: tuple[str, str], headers: dict[str, str], deal: str, **query: str) -> Any:
         """Ask a route about a deal, in words that are right but for who asks."""
         method, path = route
+        bundle = self.service.office.world.bundle
         inline = {"as_of": "now", "deals": [{"deal_id": deal, **BORN, "history": CHANGES}]}
         body = {
             "/v1/deals/score": inline,
             "/v1/jobs/score": inline,
+            "/v1/rows/score": rows_body(bundle, bundle.golden.values[:1], "now", [deal]),
             "/v1/events": {"events": [{"event_id": f"by-{self.count}", "deal_id": deal, "deal": BORN}]},
         }.get(path)
         query |= {"as_of": "now"} if path == "/v1/deals/{deal_id}/score" else {}

@@ -20,7 +20,9 @@ from configs.schema import Serving
 from serving.jobs import JobRunner
 from serving.openapi import document, text
 from serving.operations import OPERATIONS, TEXT, Operation
+from serving.rows import RowsRequest
 from tests.contracted import REF, check, everything, faults, operation_of
+from tests.ready_rows import rows_body
 from tests.service.conftest import Served
 from tests.service.test_events import BORN, CHANGES
 from tests.stored import Office, Service, office_in, service
@@ -84,6 +86,7 @@ def test_what_is_sent_is_bounded() -> None:
     sent = [
         SCHEMAS[name] for name in ("ScoreRequest", "JobRequest", "Deal", "HistoryRow", "Activity", "Contact", "Account")
     ]
+    sent.append(SCHEMAS["RowsRequest"])
     sent += [SCHEMAS[name] for name in ("EventsRequest", "Event", "Created")]
     most = {"string": {"maxLength", "enum"}, "array": {"maxItems"}}
     for part in (one for one in everything(sent) if isinstance(one.get("type"), str)):
@@ -131,6 +134,13 @@ def running(office: Office) -> Iterator[Service]:
         yield one
 
 
+def for_model(running: Service, told: dict[str, Any]) -> dict[str, Any]:
+    """A request of rows for the live model, with the members that the example has: its features are made up."""
+    bundle = running.office.world.bundle
+    whole = rows_body(bundle, bundle.golden.values[:1], told["as_of"], told["ids"])
+    return {name: whole[name] for name in told}
+
+
 def test_every_operation_answers_as_told(running: Service) -> None:
     """The good example of each is taken, the bad one is refused with a problem that the contract lists."""
     deal = running.get("/v1/deals", limit=1).json()["deals"][0]["deal_id"]
@@ -140,7 +150,8 @@ def test_every_operation_answers_as_told(running: Service) -> None:
     for each in OPERATIONS:
         path = each.path.replace("{deal_id}", deal).replace("{job_id}", job)
         query = {one.name: one.example for one in each.parameters if one.example and f"{{{one.name}}}" not in each.path}
-        for name, body in (each.requests or {"": None}).items():
+        for name, told in (each.requests or {"": None}).items():
+            body = for_model(running, told) if each.request is RowsRequest else told
             got = running.client.request(each.method, path, json=body, params=query, headers=running.headers)
             assert operation_of(each.method, path) == each
             assert got.status_code == (422 if name.startswith("refused") else each.status), got.text
