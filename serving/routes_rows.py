@@ -28,7 +28,7 @@ class RowRoutes:
         state = request.scope["state"]
         started = api.started()
         work = partial(answer_rows, body, started.asked_at, state["request_id"], loaded, api.limits)
-        got = work() if len(body) < THREAD_FROM else await api.in_thread(work)
+        got = await (api.in_turn if len(body) < THREAD_FROM else api.in_thread)(work)
         state |= {"rows": got.scored, "refused": sum(got.refused.values())}
         api.metrics.deals(got.scored, got.refused, 0)
         await api.keep(request, principal, of_unknown_facts(loaded), got.entries, started)
