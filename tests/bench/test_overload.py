@@ -81,9 +81,9 @@ def caller(port: int, key: str, body: bytes, until: float) -> Heard:
     return heard
 
 
-def callers(count: int, port: int, key: str, body: bytes, until: float) -> Heard:
-    """Ask from so many threads of this process."""
-    heard = Heard()
+def callers(count: int, port: int, key: str, body: bytes, seconds: float) -> Heard:
+    """Ask from so many threads of this process, which may have been started for it."""
+    heard, until = Heard(), time.time() + seconds
     with ThreadPoolExecutor(count) as pool:
         for one in pool.map(lambda _: caller(port, key, body, until), range(count)):
             heard.add(one)
@@ -92,8 +92,7 @@ def callers(count: int, port: int, key: str, body: bytes, until: float) -> Heard
 
 def asked_by(pool: ProcessPoolExecutor, server: Server, body: bytes, count: int, seconds: float) -> Heard:
     """Ask from so many callers at once."""
-    until = time.time() + seconds
-    each = [pool.submit(callers, count // PROCESSES, server.port, server.key, body, until) for _ in range(PROCESSES)]
+    each = [pool.submit(callers, count // PROCESSES, server.port, server.key, body, seconds) for _ in range(PROCESSES)]
     heard = Heard()
     for one in each:
         heard.add(one.result())
@@ -176,6 +175,7 @@ def test_a_job_beside_requests(server: Server, world: World, ids: list[str], poo
     deals = world.body(ids[:20])["deals"]
     body = posted({"as_of": iso(world.as_of), "explain": True, "deals": [deals[k % 20] for k in range(JOB)]})
     one = posted(world.body(ids[:1]))
+    asked_by(pool, server, one, 2, 1)
     alone = asked_by(pool, server, one, 2, 5)
     start = time.monotonic()
     status, _, made = server.ask("POST", "/v1/jobs/score", body)
