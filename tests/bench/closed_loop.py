@@ -15,6 +15,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import uvloop
@@ -67,11 +68,10 @@ class Client(asyncio.Protocol):
         self._since = since
         self._left = b""
         self._sent = 0.0
-        self.transport: asyncio.WriteTransport | None = None
+        self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of asyncio's
         self._ask()
 
     def data_received(self, data: bytes) -> None:
