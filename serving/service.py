@@ -26,7 +26,7 @@ from serving.jobs import JobRunner
 from serving.watch import Watch
 
 PROBES = frozenset({"/healthz", "/livez", "/readyz"})  # BentoML's own; all else is the app's
-TIMEOUT_S = 3_600  # BentoML's own; it would not stop the work, so requests are bounded by size instead
+TIMEOUT_S = 300  # BentoML's own: it stops no work, and keeps a timer of every request for so long; size bounds requests
 
 spare_imports()
 bound_connections()
