@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import Connection, inspect, select, text, update
 
 from configs.errors import StoreVersionError
+from serving.store import to_deal_states
 from serving.store.tables import APPEND_ONLY, LEDGER_OUTCOMES_SQL, METADATA, VERSION
 
 Step = Callable[[Connection], None]
-STEPS: Mapping[int, Step] = {}
+STEPS: Mapping[int, Step] = {1: to_deal_states.step}
 """From each version to the one after. A step says itself what it changes: `tables` describes the newest alone."""
-LATEST = 1
+LATEST = 2
 _LOCK = 0x666F7265  # of PostgreSQL, so that two workers do not both make the tables; SQLite's writers queue anyway
 
 

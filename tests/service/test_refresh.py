@@ -19,7 +19,8 @@ from serving.entries import ahead_json
 from serving.fits import load_fitting
 from serving.principal import Principal
 from serving.refresh import sourced
-from serving.store.repository import Query, Repository
+from serving.store.deal_list import Query
+from serving.store.repository import Repository
 from serving.store.tables import FORECASTS, LEDGER, OUTCOMES, SCORE_FLAGS, SCORES, TOMBSTONES
 from tests.served import World
 from tests.service.test_events import told

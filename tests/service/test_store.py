@@ -112,11 +112,11 @@ def test_an_older_store_is_brought_forward_or_left_as_it_was(either: Kept) -> No
         with store.engine.begin() as connection:
             connection.execute(insert(DEALS), {"deal_id": "D1"})
         with pytest.raises(RuntimeError), store.engine.execution_options(writes=True).begin() as connection:
-            bring_forward(connection, {1: second, 2: broken}, 3)
+            bring_forward(connection, {LATEST: second, LATEST + 1: broken}, LATEST + 2)
         with store.engine.execution_options(writes=True).begin() as connection:
-            assert connection.execute(select(VERSION.c.version)).scalar_one() == 1
-            bring_forward(connection, {1: second, 2: third}, 3)
-            assert connection.execute(select(VERSION.c.version)).scalar_one() == 3
+            assert connection.execute(select(VERSION.c.version)).scalar_one() == LATEST
+            bring_forward(connection, {LATEST: second, LATEST + 1: third}, LATEST + 2)
+            assert connection.execute(select(VERSION.c.version)).scalar_one() == LATEST + 2
             assert connection.execute(text("SELECT note FROM deals")).scalar_one() == "moved"
 
 
