@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import Connection, delete, func, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from configs.errors import ConflictError, StoreError, StoreFullError, StoreVersionError, UsageError
@@ -118,6 +118,44 @@ def test_an_older_store_is_brought_forward_or_left_as_it_was(either: Kept) -> No
             bring_forward(connection, {LATEST: second, LATEST + 1: third}, LATEST + 2)
             assert connection.execute(select(VERSION.c.version)).scalar_one() == LATEST + 2
             assert connection.execute(text("SELECT note FROM deals")).scalar_one() == "moved"
+
+
+NEW_IN_2 = {
+    "deals": {"name", "account_name"},
+    "forecasts": {"team"},
+    "scores": {
+        "stage", "close_date", "category", "amount_cents", "stage_since", "pushes", "created_at", "last_buyer_at",
+        "next_meeting_at", "p_before",
+    },
+}  # fmt: skip
+
+
+def shape(store: Store) -> dict[str, tuple[set[tuple[str, bool]], set[str]]]:
+    """Columns (name, nullable) and indexes of every table."""
+    found = inspect(store.engine)
+    return {
+        table: (
+            {(column["name"], bool(column["nullable"])) for column in found.get_columns(table)},
+            {str(index["name"]) for index in found.get_indexes(table)},
+        )
+        for table in found.get_table_names()
+    }
+
+
+def test_a_store_of_version_1_becomes_what_a_new_one_is(either: Kept) -> None:
+    with either.store() as store:
+        new = shape(store)
+        with store.engine.execution_options(writes=True).begin() as connection:
+            for table, columns in NEW_IN_2.items():
+                for column in columns:
+                    connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
+            for statement in ("DROP TABLE deal_states", "DROP TABLE reps", "DROP INDEX ledger_by_as_of"):
+                connection.execute(text(statement))
+            connection.execute(update(VERSION).values(version=1))
+    with either.store() as store:
+        assert shape(store) == new
+        with store.engine.begin() as connection:
+            assert connection.execute(select(VERSION.c.version)).scalar_one() == LATEST
 
 
 def test_commits_are_on_disk_and_files_are_the_owners(kept: Kept) -> None:
