@@ -16,7 +16,7 @@ from serving.papers import CARD, REPORT, paper
 from serving.principal import Rights, Scope
 from serving.store.said import LEDGER_OUTCOMES, first_of_weeks
 from serving.store.tables import DEALS, OUTCOMES
-from tests.service.test_bridge import bundles_of
+from tests.service.test_bridge import bundles_of, told
 from tests.stored import DAY, Office, service
 
 pytestmark = pytest.mark.timeout(120)
@@ -32,15 +32,15 @@ def said(deals: int, weeks: int = 2) -> Said:
 
 def test_figures_are_those_of_plain_loops() -> None:
     one = said(40)
-    told = scores_told(one)
-    assert told is not None
+    found = scores_told(one)
+    assert found is not None
     pairs = list(zip(one.p, one.y, strict=True))
-    assert told["log_loss"]["value"] == pytest.approx(sum(-np.log(p if y else 1 - p) for p, y in pairs) / 80)
-    assert told["brier"]["value"] == pytest.approx(sum((p - y) ** 2 for p, y in pairs) / 80)
-    assert (told["rows"], told["deals"], told["came"]) == (80, 40, sum(y for _, y in pairs))
-    by_deal = [sum((p - y) ** 2 - told["brier"]["value"] for p, y in (pairs[k], pairs[40 + k])) for k in range(40)]
+    assert found["log_loss"]["value"] == pytest.approx(sum(-np.log(p if y else 1 - p) for p, y in pairs) / 80)
+    assert found["brier"]["value"] == pytest.approx(sum((p - y) ** 2 for p, y in pairs) / 80)
+    assert (found["rows"], found["deals"], found["came"]) == (80, 40, sum(y for _, y in pairs))
+    by_deal = [sum((p - y) ** 2 - found["brier"]["value"] for p, y in (pairs[k], pairs[40 + k])) for k in range(40)]
     half = 1.959963984540054 * np.sqrt(sum(d * d for d in by_deal)) / 80
-    assert told["brier"]["high"] - told["brier"]["value"] == pytest.approx(half)
+    assert found["brier"]["high"] - found["brier"]["value"] == pytest.approx(half)
     assert [week["rows"] for week in weeks_told(one)] == [40, 40]
     bins = bins_told(one)
     assert all(part["deals"] >= FEWEST for part in bins)
@@ -62,11 +62,15 @@ def instant(month: int, day: int, hour: int = 0) -> int:
     return round(datetime(2025, month, day, hour, tzinfo=UTC).timestamp() * 1e6)
 
 
-def test_a_period_that_is_over_is_told_beside_what_came(either: Office) -> None:
-    looks = [either.now, either.now + DAY, either.now + 7 * DAY]
-    weeks = [looks[0], looks[2]]
-    for either.now in (*looks, instant(7, 7)):
+def test_a_period_that_is_over_is_told_beside_what_came(either: Office, few: list[str]) -> None:
+    looks = [either.now + days * DAY for days in range(3)]
+    weeks = looks[:2]  # a Monday, and a Tuesday, on which this period's weeks begin
+    for either.now in looks:
         either.refresh()
+    either.now = instant(6, 2)
+    told(either, few[0], stage="Closed Won", amount="1234.5")
+    either.now = instant(7, 7)
+    either.refresh()
     with service(either) as served:
         got = served.get("/v1/accuracy").json()
         assert (got["period_start"], got["periods"]) == ("2025-04-01", ["2025-04-01"])
@@ -78,6 +82,7 @@ def test_a_period_that_is_over_is_told_beside_what_came(either: Office) -> None:
         own = served.client.get("/v1/accuracy", headers={"Authorization": f"Bearer {key}"}).json()
     counted = [row for row in rows if row.as_of in weeks]
     assert (got["live"]["rows"], got["live"]["came"]) == (len(counted), sum(row.came_true or 0 for row in counted))
+    assert got["live"]["came"] >= len(weeks)
     assert got["live"]["said"] == pytest.approx(sum(row.p for row in counted))
     assert [row["as_of"] for row in got["bookings"]] == [iso(at) for at in weeks]
     won = [row for row in closes if row.outcome == "won" and instant(4, 1, 4) <= row.closed_at < instant(7, 1, 4)]

@@ -351,7 +351,8 @@ def test_the_list_tells_how_deals_stand_and_sorts_by_it(either: Office, few: lis
             for sign in ("", "-"):
                 whole = [row for page in pages(served, sort=sign + sort, limit=5) for row in page]
                 assert sorted(row["deal_id"] for row in whole) == sorted(listed)
-                values = [row["change"] or 0.0 if sort == "change" else row["deal"][sort] for row in whole]
+                least: Any = "" if sort in ("close_date", "stage_since") else 0.0 if sort == "change" else -1
+                values = [(row if sort == "change" else row["deal"])[sort] or least for row in whole]
                 assert values == sorted(values, reverse=sign == "-")
         owner = listed[name]["owner_id"]
         own = served.get("/v1/deals", owner=owner, limit=1000).json()["deals"]
