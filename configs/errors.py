@@ -329,6 +329,13 @@ class UnknownJobError(NotFoundError):
     title = "No such job is kept"
 
 
+class NoForecastError(NotFoundError):
+    """No forecast of that period, instant or node is stored, or none that the caller may see."""
+
+    code, status, exit_code = "no_forecast", 404, 1
+    title = "No such forecast is stored"
+
+
 class MethodNotAllowedError(RequestError):
     """The route exists, but not with this method."""
 

@@ -157,6 +157,19 @@ class Seen:
         fits = (ahead >= 0) if within is None else (ahead >= 0) & (ahead < within)
         return np.bincount(request[fits], minlength=len(begin)).astype(np.float64)
 
+    def soonest(self, column: str, where: str | None = None) -> Int:
+        """Return the earliest instant at or after the as-of that a visible row announces, int64[n], NAT: none.
+
+        column: the announced instant, int64 UTC microseconds.
+        """
+        held = self.timeline.marked(where, having=column)
+        request, rank = _spread(held.before(self._start), held.before(self._stop))
+        at = self.timeline.values(column)[held.row(rank)]
+        ahead = at >= self.as_of[request]
+        out = np.full(len(self.entity), np.iinfo(np.int64).max)
+        np.minimum.at(out, request[ahead], at[ahead])
+        return np.where(out == np.iinfo(np.int64).max, NAT, out)
+
     def _announced(self, column: str, where: str | None, before: int | None) -> Float:
         """Count visible rows that announce an instant before ``as_of + before`` (any instant for None).
 

@@ -37,6 +37,7 @@ RATIOS = 256  # quantiles of amount at the close / E[amount | won]: as many as t
 RATIO_BITS = 8  # of the 32 that a deal draws a path; the others tell whether it is won
 SURE = np.float32(2 ** (32 - RATIO_BITS))
 CENTS = 100.0
+AT_ONCE = 10_000  # deals whose quantiles are held together
 PERIOD, TEAM, REP, DEAL, ARRIVALS = range(5)  # kinds of random streams
 TEAMLESS = -1
 TILT_DAYS, TILT_RANGE = 36.0, (3.0, 92.0)  # in the middle of a quarter's looks; from the first to the last
@@ -155,7 +156,7 @@ def simulate(
     variance = shocks.variance(tree.team[book.rep] != TEAMLESS)
     stretched = np.sqrt(1.0 + np.pi * variance / 8.0) * clipped_logit(book.p)
     odds_against = np.where(book.p < 1.0, np.exp(-stretched), 0.0).astype(np.float32)
-    worth = _worth(book)
+    worth = _worth(book.amount, book.ratios)
     common = _normal(seed, PERIOD, "", paths) * shocks.period
     of_team = [common + shocks.team * _normal(seed, TEAM, team, paths) for team in tree.teams]
     won = np.zeros((len(tree.reps), paths), dtype=np.int64)
@@ -172,7 +173,7 @@ def simulate(
         booked,
         won,
         arrivals.draw([stream(seed, ARRIVALS, rep) for rep in tree.reps], stream(seed, ARRIVALS, ""), paths),
-        _summed(np.rint(book.p * worth[:, :-1].mean(axis=1)).astype(np.int64), book.rep, len(tree.reps)),
+        _summed(_expected(book.p, worth), book.rep, len(tree.reps)),
         arrivals.expected(),
     )
 
@@ -206,10 +207,24 @@ class _Luck:
         return ratio
 
 
-def _worth(book: Book) -> Int:
+def expected_cents(p: Float, amount: Float, ratios: Float) -> Int:
+    """Return what each open deal adds to the expected cents of its rep, int64[n]; they add up to `Paths.open_mean`.
+
+    p, amount, ratios: as in `Book`.
+    """
+    some = [slice(start, start + AT_ONCE) for start in range(0, len(p), AT_ONCE)]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *(_expected(p[k], _worth(amount[k], ratios)) for k in some)])
+
+
+def _expected(p: Float, worth: Int) -> Int:
+    cents: Int = np.rint(p * worth[:, :-1].mean(axis=1)).astype(np.int64)
+    return cents
+
+
+def _worth(amount: Float, ratios: Float) -> Int:
     """Return the cents that each deal brings at each quantile of the ratio, and 0 behind the last: int64[n, k + 1]."""
-    cents = np.rint(book.amount[:, None] * CENTS * quantiles(book.ratios)).astype(np.int64)
-    return np.concatenate([cents, np.zeros((len(book), 1), dtype=np.int64)], axis=1)
+    cents = np.rint(amount[:, None] * CENTS * quantiles(ratios)).astype(np.int64)
+    return np.concatenate([cents, np.zeros((len(amount), 1), dtype=np.int64)], axis=1)
 
 
 def quantiles(ratios: Float) -> Float:

@@ -8,6 +8,10 @@ POST    ``/v1/jobs/score``                more deals than one answer holds (`ser
 GET     ``/v1/jobs/{job_id}``             how a job stands, and below it ``/result``, a page at a time
 GET     ``/v1/deals/{deal_id}/score``     the same of a stored deal (`serving.routes_deals`)
 GET     ``/v1/deals``                     the latest stored scores, a page at a time
+GET     ``/v1/forecast``                  the stored forecast by node (`serving.routes_forecast`)
+GET     ``/v1/forecast/bridge``           what moved between two forecasts
+GET     ``/v1/accuracy``                  what was said in past periods against what happened
+GET     ``/v1/model``                     the model's card (`serving.routes_about`)
 GET     ``/v1/health``                    the process answers; no key
 GET     ``/v1/ready``                     a model is loaded, and it is not about to stop, else 503; no key
 GET     ``/v1/status``                    the model, how fresh its facts are, the limits
@@ -46,8 +50,10 @@ from serving.frame import Frame, Log, log_line, problem_response
 from serving.metrics import Metrics
 from serving.principal import Scope
 from serving.routes_about import AboutRoutes
+from serving.routes_accuracy import AccuracyRoutes
 from serving.routes_deals import DealRoutes
 from serving.routes_events import EventRoutes
+from serving.routes_forecast import ForecastRoutes
 from serving.routes_jobs import JobRoutes
 from serving.routes_rows import RowRoutes
 from serving.store.engine import open_store
@@ -133,12 +139,17 @@ def create_app(config: Config, now: Clock = clock, log: Log = log_line) -> Starl
     metrics = Metrics()
     api = Api(config.serving, keys, now, partial(open_store, config), metrics)
     scores, events, deals = ScoreRoutes(api), EventRoutes(api), DealRoutes(api)
-    jobs, rows, about = JobRoutes(api), RowRoutes(api), AboutRoutes(api)
+    jobs, rows, about = JobRoutes(api), RowRoutes(api), AboutRoutes(api, config.state_dir)
+    forecasts, accuracy = ForecastRoutes(api), AccuracyRoutes(api, config.state_dir)
     routes = [
         Route("/v1/deals/score", _admitted(api, scores.score), methods=["POST"]),
         Route("/v1/rows/score", _admitted(api, rows.score), methods=["POST"]),
         Route("/v1/deals", _admitted(api, deals.listed)),
         Route("/v1/deals/{deal_id}/score", _admitted(api, deals.score)),
+        Route("/v1/forecast", _admitted(api, forecasts.forecast)),
+        Route("/v1/forecast/bridge", _admitted(api, forecasts.bridge)),
+        Route("/v1/accuracy", _admitted(api, accuracy.accuracy)),
+        Route("/v1/model", about.model),
         Route("/v1/events", _admitted(api, events.take), methods=["POST"]),
         Route("/v1/jobs/score", _admitted(api, jobs.make), methods=["POST"]),
         Route("/v1/jobs/{job_id}", _admitted(api, jobs.told)),

@@ -16,7 +16,7 @@ import numpy as np
 from configs.errors import UsageError
 from configs.schema import Config
 from configs.writing import Cell
-from features.asof import days_between
+from features.asof import Requests, days_between
 from features.build import build_features
 from features.nodes import LEVELS as NODE_LEVELS
 from features.periods import DAY, EPOCH, fiscal_calendar, local_days
@@ -205,6 +205,18 @@ def _is_own_period(bundle: Bundle, window: Window) -> bool:
 def company_at(seen: Sourced, bundle: Bundle, as_of: int) -> Company:
     """Find the open deals of an as-of and ask every head."""
     asked = open_deals(seen.record, as_of)
+    return company_of(seen, asked, as_of, *heads_at(seen, bundle, asked, as_of))
+
+
+def company_of(seen: Sourced, asked: Requests, as_of: int, amount: Float, chance: Callable[[Window], Float]) -> Company:
+    """Put together the open deals of an as-of and what the heads said of them, in the order asked."""
+    days = told_at(seen.record, asked).close_days
+    dated = np.where(np.isnan(days), NAT, as_of + np.rint(np.nan_to_num(days) * DAY).astype(np.int64))
+    return Company(ground_of(seen.record, asked, as_of), amount, dated, chance)
+
+
+def heads_at(seen: Sourced, bundle: Bundle, asked: Requests, as_of: int) -> tuple[Float, Callable[[Window], Float]]:
+    """Ask every head of some open deals: `amount` and `chance` of a `Company` of them."""
     matrix, told = build_features(seen.record, asked, bundle.plan), told_at(seen.record, asked)
     said = bundle.heads.predict(matrix, told)
     timing, learnt = bundle.timing, bookings_of(bundle)
@@ -221,9 +233,7 @@ def company_at(seen: Sourced, bundle: Bundle, as_of: int) -> Company:
         )  # so that months add up to the quarter
         return np.maximum(by_end - till, 0.0)
 
-    days = told.close_days
-    dated = np.where(np.isnan(days), NAT, as_of + np.rint(np.nan_to_num(days) * DAY).astype(np.int64))
-    return Company(ground_of(seen.record, asked, as_of), amount, dated, chance)
+    return amount, chance
 
 
 def outcome(company: Company, window: Window, model: BookingsModel, seed: int, scenario: Scenario) -> Outcome:

@@ -131,6 +131,4 @@ def _route(scope: Scope) -> str | None:
 def places(error: BaseException) -> list[str]:
     """Return where an error came from, innermost last, without its message, which may hold data."""
     frames = traceback.extract_tb(error.__traceback__)[-6:]
-    return [
-        f"{frame.filename.rsplit('/', 2)[-2]}/{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in frames
-    ]
+    return [f"{'/'.join(frame.filename.rsplit('/', 2)[-2:])}:{frame.lineno}" for frame in frames]

@@ -6,7 +6,6 @@ source tells of go the way of `forecastle score`; those of which a CRM pushed mo
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,19 +21,19 @@ from configs.load import mapping_of
 from configs.schema import Config
 from configs.vocab import LedgerMode
 from features.asof import Requests
-from features.periods import local_days
+from features.periods import DAY, local_days
 from features.tables import CrmTables
 from models.bundle import Bundle
 from models.flag_budget import NOBODY, within_budget
 from models.flags import Flag
-from serving.answers import iso, judge, model_of, score_json
+from serving.answers import flags_of, iso, judge, model_of, score_json
 from serving.batch import check_as_of, open_deals, shown_before, stale_source
+from serving.contributions import Counted, Running, running_period, states_of
+from serving.deal_facts import deal_facts, deal_names, rep_names
 from serving.entries import Asked, Entry, entries_of, text_of
 from serving.events import plain
 from serving.example import deals_of
 from serving.fits import load_fitting
-from serving.forecast import COLUMNS, bookings_of, company_at, outcome, outcome_rows, windows_of
-from serving.forecast import Asked as Windows
 from serving.intake import Loaded, ready
 from serving.refresh import Sourced, snapshot, sourced
 from serving.scoring import DealScore, scorable, scoring
@@ -57,11 +56,14 @@ from serving.store.refreshed import (
     write_stones,
 )
 from serving.store.repository import StoredDeal
+from serving.store.states import Key, State, holding, newest_forecast, scores_at, write_states
+from serving.store.states import Standing as Holding
 from serving.stored import adds, deal_of
 
 AT_ONCE = 500  # deals with events that are read together
 MOST_VANISHED = 0.5  # of the deals that the source held before
 COMMAND = "refresh"
+WEEK = 7 * DAY
 
 Progress = Callable[[str], None]
 
@@ -94,6 +96,7 @@ class Before:
     """What the store holds before a refresh.
 
     eventful: deals of which events tell. ended, lost: deals that are gone, from when on, by an event and by the source.
+    holding: how deals stand. forecast: first day of the period of the newest forecast, and the bundle that made it.
     """
 
     known: Known
@@ -102,6 +105,8 @@ class Before:
     eventful: Mapping[str, StoredDeal]
     ended: Mapping[str, int]
     lost: Mapping[str, int]
+    holding: Mapping[Key, Holding]
+    forecast: tuple[str, str] | None
 
 
 @dataclass
@@ -169,7 +174,8 @@ class _Refresh:
         self._score_pushed(before, more, gone)
         for name in {*before.known.facts, *vanished} - set(self.work.state):
             self.work.state[name] = "tombstoned" if name in gone else "not_known"
-        forecast = self._forecast()
+        running = self._running(before)
+        states = self._states(before, running)
         shown = self._within_budget(before)
         new_facts = [
             {"deal_id": name, "body": plain(self.docs[name]), "facts_sha256": sha}
@@ -181,21 +187,27 @@ class _Refresh:
         asked = Asked(f"{COMMAND}-{secrets.token_hex(8)}", COMMAND, COMMAND, self.now, took)
 
         def write(connection: Connection) -> None:
-            write_facts(connection, new_facts, self.work.owners)
+            self._refuse_the_past(newest(connection))  # another refresh may have ended meanwhile
+            write_facts(connection, new_facts, self.work.owners, rep_names(self.seen.tables))
             write_stones(connection, stones.rows, [{"deal_id": name, "known_at": self.now} for name in vanished])
             keep = {name for name, state in self.work.state.items() if state in ("scored", "unchanged")}
-            write_scores(connection, list(self.work.rows.values()), keep, shown)
-            write_forecast(connection, forecast)
+            past = {} if self._new_period() else scores_at(connection, self.as_of - WEEK)
+            rows = [row | {"p_before": past.get(name)} for name, row in self.work.rows.items()]
+            write_scores(connection, rows, keep, shown)
+            write_forecast(connection, running.rows)
             write_outcomes(connection, self.work.outcomes, self.work.closed_of)
+            by_model = {one.deal_id: one.model_cents for one in running.shares if one.slot == 0}
+            write_states(connection, self.as_of, states, by_model, self._same_period(before, running))
             append(connection, entries, asked, model_of(self.loaded))
 
         store.writer.submit(write).result()
-        return self._told(len(forecast))
+        return self._told(len(running.rows))
 
     def _before(self, connection: Connection) -> Before:
         eventful = {stored.deal_id: stored for stored in with_events(connection)}
         ended, lost = (gone_by(connection, origin) for origin in ("event", "source"))
-        return Before(known_deals(connection), standings(connection), answers(connection), eventful, ended, lost)
+        told = (known_deals(connection), standings(connection), answers(connection))
+        return Before(*told, eventful, ended, lost, holding(connection), newest_forecast(connection))
 
     def _refuse_the_past(self, stored: int | None) -> None:
         if stored is not None and self.as_of < stored:
@@ -242,12 +254,12 @@ class _Refresh:
         every = np.arange(len(names), dtype=np.int64)
         asked = Requests(every, np.full(len(names), self.as_of, dtype=np.int64))
         known, is_open = scorable(record, asked)
-        owners = whose(record, asked)
+        owners, names_of = whose(record, asked), deal_names(self.seen.tables)
         rows: list[int] = []
         for k, name in enumerate(names):
             if name in others:
                 continue
-            self.work.owners.append({"deal_id": name} | owners[k])
+            self.work.owners.append({"deal_id": name} | owners[k] | names_of[name])
             if not is_open[k]:
                 self.work.state[name] = self._not_open(name, bool(known[k]), gone)
             elif self._stale(before, name):
@@ -262,8 +274,9 @@ class _Refresh:
         made = scoring(record, chosen, bundle, True, self.loaded.facts.as_of, self.loaded.flags)
         scored = [names[k] for k in rows]
         self.work.entries += entries_of(made, scored, True)
-        for k, one in zip(rows, made.scores, strict=True):
-            self._take(names[k], one, owners[k], before)
+        facts = deal_facts(record, chosen)
+        for k, one, told in zip(rows, made.scores, facts, strict=True):
+            self._take(names[k], one, owners[k] | told, before)
 
     def _score_pushed(self, before: Before, more: Mapping[str, StoredDeal], gone: Mapping[str, int]) -> None:
         """Score the deals of which events tell, as the endpoint does."""
@@ -283,23 +296,26 @@ class _Refresh:
             if intake.record is not None:
                 places = [int(place or 0) for place in intake.record.deal_ids.strings()]
                 self.work.outcomes += outcomes_of(intake.record, [some[place][0] for place in places])
-                owners = dict(zip(intake.positions, whose(intake.record, intake.requests), strict=True))
+                told = zip(
+                    whose(intake.record, intake.requests), deal_facts(intake.record, intake.requests), strict=True
+                )
+                facts = dict(zip(intake.positions, (owner | shown for owner, shown in told), strict=True))
             for place, (name, _) in enumerate(some):
                 self.work.closed_of.append(name)
                 if place in judged.scores:
-                    self._take(name, judged.scores[place], owners[place], before)
+                    self._take(name, judged.scores[place], facts[place], before)
                     continue
                 codes = {fault.code for fault in judged.problems[place].faults}
-                told = codes <= {"deal_closed", "deal_not_known"}
-                self.work.state[name] = self._not_open(name, "deal_closed" in codes, gone) if told else "refused"
+                known = codes <= {"deal_closed", "deal_not_known"}
+                self.work.state[name] = self._not_open(name, "deal_closed" in codes, gone) if known else "refused"
 
     def _not_open(self, name: str, known: bool, gone: Mapping[str, int]) -> str:
         if not known:
             return "not_known"
         return "tombstoned" if name in gone and gone[name] < self.as_of else "closed"
 
-    def _take(self, name: str, one: DealScore, owner: Mapping[str, Any], before: Before) -> None:
-        """Keep a new score."""
+    def _take(self, name: str, one: DealScore, facts: Mapping[str, Any], before: Before) -> None:
+        """Keep a new score. facts: whose the deal is and how it stands, as columns of ``scores``."""
         self.work.state[name] = "scored"
         self.work.flags[name] = one.flags or ()
         self.work.rows[name] = {
@@ -308,7 +324,7 @@ class _Refresh:
             "day": self.day,
             "p": one.p,
             "amount_expected": one.amount_expected,
-            **owner,
+            **facts,
             "answer": text_of(score_json(one, self.loaded.bundle.about.target, True)),
             "facts_sha256": self.shas.get(name),
             "last_event": before.known.last_event.get(name, 0),
@@ -336,21 +352,42 @@ class _Refresh:
         before = shown_before(record, self.loaded.bundle, asked, self.config.flags)
         return {code: [place[of[row]] for row in rows if of[row] in place] for code, rows in before.items()}
 
-    def _forecast(self) -> list[dict[str, Any]]:
-        """Return the rows of the running period's forecast by what the source tells; none where the model has none."""
-        bundle, zone = self.loaded.bundle, self.config.time_zone
+    def _running(self, before: Before) -> Running:
+        """Return the running period's forecast by what the source tells; an empty one where the model has none."""
+        bundle = self.loaded.bundle
+        kept = {
+            name: Counted(one.state.p_money, one.state.worth)
+            for (name, slot), one in before.holding.items()
+            if slot == 0 and self.work.state.get(name) == "unchanged"
+            if one.state.p_money is not None and one.state.worth is not None
+        }
+        other = before.forecast[1] if before.forecast and before.forecast[0] == self._period_start() else None
         try:
-            learnt = bookings_of(bundle)
-            windows = windows_of(self.config, bundle, self.as_of, Windows())
+            return running_period(self.config, self.seen, bundle, self.as_of, kept, other)
         except UsageError as error:
             self.progress(f"no forecast: {error}")
-            return []
-        company = company_at(self.seen, bundle, self.as_of)
-        asked = Windows()
-        found = [outcome(company, window, learnt, self.config.seed, asked.scenario) for window in windows]
-        rows = [row for one in found for row in outcome_rows(one, self.as_of, None, bundle, zone)]
-        about = {"as_of": self.as_of, "bundle_sha256": bundle.sha, "model_version": bundle.version}
-        return [dict(zip(COLUMNS, row, strict=False)) | about for row in rows]
+            return Running([], [])
+
+    def _states(self, before: Before, running: Running) -> dict[Key, State]:
+        """Return how every deal stands that is scored, or that the forecast counts."""
+        scored = [name for name, state in self.work.state.items() if state in ("scored", "unchanged")]
+        held = {name: vars(before.holding[name, 0].state) for name in scored if (name, 0) in before.holding}
+        return states_of(
+            scored, held | self.work.rows, running.shares, self.seen.record, self.as_of, self.loaded.bundle.sha
+        )
+
+    def _period_start(self) -> str:
+        calendar = self.loaded.bundle.calendar
+        return calendar.day(int(calendar.index(np.array([self.as_of]))[0])).isoformat()
+
+    def _same_period(self, before: Before, running: Running) -> bool:
+        """Whether the refresh before forecast the same period."""
+        return bool(running.rows) and before.forecast is not None and before.forecast[0] == self._period_start()
+
+    def _new_period(self) -> bool:
+        """Whether scores of a week ago speak of another period."""
+        start, _ = self.loaded.bundle.calendar.bounds(np.array([self.as_of]))
+        return self.loaded.bundle.about.target == "in_period" and self.as_of - WEEK < int(start[0])
 
     def _told(self, forecast: int) -> Refreshed:
         states = list(self.work.state.values())
@@ -358,19 +395,3 @@ class _Refresh:
         counts = {word: states.count(word) for word in words}
         bundle = self.loaded.bundle
         return Refreshed(self.as_of, bundle.version, bundle.sha, forecast=forecast, **counts)
-
-
-def flags_of(answer: str) -> tuple[Flag, ...]:
-    """Return the flags that a stored answer holds, with what an alert budget goes by."""
-    return tuple(
-        Flag(
-            flag["code"],
-            flag["severity"],
-            flag["evidence"],
-            flag["money_at_stake"],
-            None,
-            flag["next_look"],
-            rank=flag.get("rank"),
-        )
-        for flag in json.loads(answer).get("flags") or ()
-    )

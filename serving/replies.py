@@ -172,13 +172,35 @@ class RowsAnswer(Identity):
     results: list[RowResult]
 
 
+class DealTold(TypedDict):
+    """How a deal stood when it was scored. amount, close_date: the CRM's. Names are to show."""
+
+    name: str | None
+    account_name: str | None
+    owner_name: str | None
+    stage: str | None
+    stage_since: str | None
+    amount: float | None
+    close_date: str | None
+    category: str | None
+    pushes: int | None
+    created_at: str | None
+    last_buyer_at: str | None
+    next_meeting_at: str | None
+
+
 class ListedScore(Score):
-    """The latest stored score of a deal, whose it is, and the flags within the alert budget."""
+    """The latest stored score of a deal, whose it is, how it stood then, and the flags within the alert budget.
+
+    change: of the probability within a week; null where it was not scored then, or about another period.
+    """
 
     as_of: str
     owner_id: str | None
     team: str | None
     model_version: str
+    change: float | None
+    deal: DealTold
 
 
 class ListAnswer(TypedDict):

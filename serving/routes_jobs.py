@@ -18,7 +18,7 @@ from serving.answers import iso, to_json
 from serving.api import Api
 from serving.jobs import ROUTE, new_job, unpacked
 from serving.principal import Scope
-from serving.routes_deals import parameters
+from serving.routes_deals import parameters_of
 from serving.routes_events import REPLAYED_HEADER, idempotency_key
 from serving.store.jobs import Job, JobBook, JobState, NewJob, queue_job
 from serving.store.taken import Key, keep_reply, reply_before
@@ -75,7 +75,7 @@ class JobRoutes:
     async def result(self, request: Request) -> Response:
         """Give a page of what came of a job that is done."""
         job = await self._job(request)
-        cursor = parameters(request, PAGE_PARAMETERS).get("cursor", "0")
+        cursor = parameters_of(request, PAGE_PARAMETERS).get("cursor", "0")
         if job.state != JobState.DONE:
             raise JobNotDoneError(f"the job is {job.state}: ask {_url(job)} how it stands")
         page = None

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from serving.store.repository import StoredDeal, chunks, stored_deals
-from serving.store.tables import DEALS, EVENTS, FORECASTS, OUTCOMES, SCORE_FLAGS, SCORES, TOMBSTONES
-from serving.store.upsert import upsert
+from serving.store.repository import StoredDeal, stored_deals
+from serving.store.tables import DEALS, EVENTS, FORECASTS, OUTCOMES, REPS, SCORE_FLAGS, SCORES, TOMBSTONES
+from serving.store.upsert import chunks, upsert
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,19 @@ def newest(connection: Connection) -> int | None:
     return None if found is None else int(found)
 
 
-def write_facts(connection: Connection, rows: Sequence[Mapping[str, Any]], whose: Sequence[Mapping[str, Any]]) -> None:
-    """Store what the source tells of deals (deal_id, body, facts_sha256), and whose they are (owner_id, team)."""
+def write_facts(
+    connection: Connection,
+    rows: Sequence[Mapping[str, Any]],
+    whose: Sequence[Mapping[str, Any]],
+    reps: Sequence[Mapping[str, Any]],
+) -> None:
+    """Store what the source tells of deals (deal_id, body, facts_sha256), and whose they are (owner_id, team).
+
+    Names are to show: `whose` has name and account_name too; reps: rep_id, name.
+    """
     upsert(connection, DEALS, rows, ("body", "facts_sha256"))
-    upsert(connection, DEALS, whose, ("owner_id", "team"))
+    upsert(connection, DEALS, whose, ("owner_id", "team", "name", "account_name"))
+    upsert(connection, REPS, reps, ("name",))
 
 
 def write_stones(connection: Connection, rows: Sequence[dict[str, Any]], vanished: Sequence[dict[str, Any]]) -> None:

@@ -1,25 +1,23 @@
-"""What may be read from the store. Every question about deals passes through one filter, `_visible`."""
+"""What may be read from the store. Every question about deals and forecasts passes through one filter, `visible`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, false, func, select, true
 
 from serving.principal import Principal
+from serving.store.deal_list import SORTS, DealFacts, Query, facts_of, names_of
 from serving.store.engine import Store
 from serving.store.faults import FAULTS, store_fault
-from serving.store.tables import DEALS, EVENTS, LEDGER, SCORE_FLAGS, SCORES, TOMBSTONES
+from serving.store.states import State, history_of
+from serving.store.tables import DEAL_STATES, DEALS, EVENTS, LEDGER, SCORE_FLAGS, SCORES, TOMBSTONES
+from serving.store.upsert import chunks
 
-SORTS: dict[str, ColumnElement[Any]] = {
-    "deal_id": SCORES.c.deal_id,
-    "p": SCORES.c.p,
-    "amount_expected": func.coalesce(SCORES.c.amount_expected, -1.0),
-}
-"""What stored scores can be sorted by; with a minus in front the largest comes first."""
 READ_AT_ONCE = 1_000
 
 
@@ -53,23 +51,11 @@ class StoredDeal:
 
 
 @dataclass(frozen=True)
-class Query:
-    """Which stored scores: by flag and team where given, sorted, after a place, so many.
-
-    sort: a name of `SORTS`. after: sort value and deal_id of the last one seen.
-    """
-
-    flag: str | None
-    team: str | None
-    sort: str
-    descending: bool
-    after: tuple[Any, str] | None
-    limit: int
-
-
-@dataclass(frozen=True)
 class StoredScore:
-    """The latest score of a deal. place: its value of what the query sorts by. flags: codes within the alert budget."""
+    """The latest score of a deal. place: its value of what the query sorts by. flags: codes within the alert budget.
+
+    change: of the probability within a week, None where `DealFacts.p_before` is.
+    """
 
     deal_id: str
     as_of: int
@@ -79,57 +65,58 @@ class StoredScore:
     answer: dict[str, Any]
     flags: frozenset[str]
     place: Any
+    facts: DealFacts
+    change: float | None
+
+
+@contextmanager
+def reading(store: Store) -> Iterator[Connection]:
+    """Open a read of the store as it is at one instant. Raises StoreError where it can't be read."""
+    try:
+        with store.engine.begin() as connection:
+            yield connection
+    except FAULTS as error:
+        raise store_fault(error, store.engine) from error
 
 
 class Repository:
     """Reads of a store. Raises StoreError where it can't be read."""
 
     def __init__(self, store: Store) -> None:
-        self._engine = store.engine
+        self._store = store
 
     def deal(self, principal: Principal, deal_id: str) -> StoredDeal | None:
         """Return what is stored of a deal; None where there is nothing, or nothing that may be seen."""
-        mine = select(DEALS.c.deal_id, DEALS.c.body).where(
-            DEALS.c.deal_id == deal_id, _visible(principal, DEALS.c.team)
-        )
-        try:
-            with self._engine.begin() as connection:
-                return next(iter(stored_deals(connection, mine)), None)
-        except FAULTS as error:
-            raise store_fault(error, self._engine) from error
+        mine = select(DEALS.c.deal_id, DEALS.c.body).where(DEALS.c.deal_id == deal_id, visible(principal, DEALS.c.team))
+        with reading(self._store) as connection:
+            return next(iter(stored_deals(connection, mine)), None)
 
     def scores(self, principal: Principal, query: Query) -> list[StoredScore]:
         """Return the stored scores that a query asks for, in its order."""
-        place = SORTS[query.sort]
-        wanted = [_visible(principal, SCORES.c.team)]
-        if query.team is not None:
-            wanted.append(SCORES.c.team == query.team)
-        if query.flag is not None:
-            flagged = select(SCORE_FLAGS.c.deal_id).where(SCORE_FLAGS.c.code == query.flag)
-            wanted.append(SCORES.c.deal_id.in_(flagged))
-        if query.after is not None:
-            wanted.append(_beyond(place, query.after, query.descending))
-        order = [one.desc() if query.descending else one for one in (place, SCORES.c.deal_id)]
-        asked = select(SCORES, place.label("place")).where(*wanted).order_by(*order).limit(query.limit)
-        try:
-            with self._engine.begin() as connection:
-                rows = connection.execute(asked).mappings().all()
-                shown = _shown(connection, [row["deal_id"] for row in rows])
-        except FAULTS as error:
-            raise store_fault(error, self._engine) from error
-        return [
-            StoredScore(
-                row["deal_id"],
-                row["as_of"],
-                row["owner_id"],
-                row["team"],
-                row["model_version"],
-                json.loads(row["answer"]),
-                shown.get(row["deal_id"], frozenset()),
-                row["place"],
+        place = SORTS[query.sort].label("place")
+        chosen = select(SCORES.c.deal_id, place).where(visible(principal, SCORES.c.team), *query.conditions())
+        asked = chosen.order_by(*query.order()).limit(query.limit)
+        with reading(self._store) as connection:
+            places = {row.deal_id: row.place for row in connection.execute(asked)}
+            return _listed(connection, places)
+
+    def count(self, principal: Principal, query: Query) -> int:
+        """Return how many stored scores a query asks for, from its place on, whatever its limit."""
+        asked = select(func.count()).select_from(SCORES)
+        with reading(self._store) as connection:
+            return int(
+                connection.execute(asked.where(visible(principal, SCORES.c.team), *query.conditions())).scalar_one()
             )
-            for row in rows
-        ]
+
+    def score_history(self, principal: Principal, deal_id: str) -> list[tuple[int, State]]:
+        """Return how a deal stood at each refresh that saw it otherwise than before, oldest first; while it was theirs.
+
+        A deal that may not be seen now has none.
+        """
+        if self.deal(principal, deal_id) is None:
+            return []
+        with reading(self._store) as connection:
+            return history_of(connection, deal_id, visible(principal, DEAL_STATES.c.team))
 
     def ledger(self, *, request: str | None, deal: str | None, since: int | None) -> Iterator[Sequence[Any]]:
         """Yield rows of the ledger, some at a time, in the order written; only the command line asks for them."""
@@ -143,11 +130,8 @@ class Repository:
         last = 0
         while True:
             asked = select(LEDGER).where(LEDGER.c.id > last, *wanted).order_by(LEDGER.c.id).limit(READ_AT_ONCE)
-            try:
-                with self._engine.begin() as connection:
-                    rows = connection.execute(asked).all()
-            except FAULTS as error:
-                raise store_fault(error, self._engine) from error
+            with reading(self._store) as connection:
+                rows = connection.execute(asked).all()
             if not rows:
                 return
             yield rows
@@ -172,25 +156,32 @@ def stored_deals(connection: Connection, asked: Select[Any]) -> Iterator[StoredD
             yield StoredDeal(name, body, tuple(events[name]), stones.get(name))
 
 
-def chunks(names: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
-    """Yield names some at a time: a statement takes only so many values."""
-    for start in range(0, len(names), size):
-        yield names[start : start + size]
-
-
-def _visible(principal: Principal, team: ColumnElement[Any]) -> ColumnElement[bool]:
+def visible(principal: Principal, team: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return the condition under which a row may be seen. Deny by default: a row of no team is for everyone's keys."""
     if principal.teams is None:
         return true()
     return team.in_(sorted(principal.teams)) if principal.teams else false()
 
 
-def _beyond(place: ColumnElement[Any], after: tuple[Any, str], descending: bool) -> ColumnElement[bool]:
-    """Return the condition of coming after a place in the order of (place, deal_id)."""
-    value, name = after
-    further = place < value if descending else place > value
-    later = SCORES.c.deal_id < name if descending else SCORES.c.deal_id > name
-    return or_(further, and_(place == value, later))
+def _listed(connection: Connection, places: Mapping[str, Any]) -> list[StoredScore]:
+    """Return stored scores in the order of `places`: deal -> its value of what is sorted by."""
+    rows: dict[str, Any] = {}
+    for some in chunks(list(places)):
+        found = connection.execute(select(SCORES).where(SCORES.c.deal_id.in_(some))).mappings()
+        rows |= {row["deal_id"]: row for row in found}
+    shown = _shown(connection, list(places))
+    names = names_of(connection, list(places), [row["owner_id"] for row in rows.values()])
+    return [
+        StoredScore(
+            **{column: row[column] for column in ("deal_id", "as_of", "owner_id", "team", "model_version")},
+            answer=json.loads(row["answer"]),
+            flags=shown.get(row["deal_id"], frozenset()),
+            place=place,
+            facts=facts_of(row, names),
+            change=None if row["p_before"] is None else row["p"] - row["p_before"],
+        )
+        for row, place in ((rows[name], place) for name, place in places.items())
+    ]
 
 
 def _shown(connection: Connection, names: Sequence[str]) -> dict[str, frozenset[str]]:

@@ -1,10 +1,12 @@
 """The tables of the store, the same in SQLite and PostgreSQL. Instants are UTC microseconds; JSON is text.
 
 ===================  ====================================================================================
-``deals``            a deal as the source tells it (a body of ``/v1/deals/score``), and whose it is
+``deals``            a deal as the source tells it (a body of ``/v1/deals/score``), whose it is, and names to show
+``reps``             names of reps to show
 ``events``           what a CRM pushed, as received, in the order received; an event_id counts once
 ``tombstones``       deals that were deleted, merged away, or are no longer in the source
 ``scores``           the latest score of every open deal, written by ``forecastle refresh``
+``deal_states``      how every open deal, and every win of the period, stood at each refresh: a row while it holds
 ``score_flags``      the flags of these scores that the alert budget lets through
 ``forecasts``        bookings by node and window, a set for each as-of
 ``outcomes``         what came of deals: every won or lost episode
@@ -17,6 +19,8 @@
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -33,7 +37,17 @@ from sqlalchemy import (
 )
 
 METADATA = MetaData()
+METADATA_OF_VIEWS = MetaData()
+STILL = 2**62
+"""`until` of what holds as of the latest refresh."""
 _ROW_ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only what it calls INTEGER
+
+
+def told_columns() -> tuple[Column[Any], ...]:
+    """Return columns for what the CRM says of an open deal. close_date: ISO; amount_cents: null where none is told."""
+    words = (Column("stage", Text), Column("close_date", Text), Column("category", Text))
+    return (*words, Column("amount_cents", BigInteger))
+
 
 DEALS = Table(
     "deals",
@@ -44,6 +58,14 @@ DEALS = Table(
     Column("last_event", BigInteger, nullable=False, server_default=text("0")),
     Column("owner_id", Text),
     Column("team", Text),
+    Column("name", Text),  # for display, as is the account's
+    Column("account_name", Text),
+)
+REPS = Table(
+    "reps",
+    METADATA,
+    Column("rep_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
 )
 EVENTS = Table(
     "events",
@@ -85,8 +107,36 @@ SCORES = Table(
     Column("last_event", BigInteger, nullable=False),
     Column("bundle_sha256", Text, nullable=False),
     Column("model_version", Text, nullable=False),
+    *told_columns(),
+    Column("stage_since", BigInteger),
+    Column("pushes", Integer),
+    Column("created_at", BigInteger),
+    Column("last_buyer_at", BigInteger),
+    Column("next_meeting_at", BigInteger),
+    Column("p_before", Double),  # a week before the as-of
     Index("scores_by_p", "p", "deal_id"),
     Index("scores_by_team", "team"),
+)
+DEAL_STATES = Table(
+    "deal_states",
+    METADATA,
+    Column("deal_id", Text, primary_key=True),
+    Column("slot", SmallInteger, primary_key=True),  # 0: it stands open; 1 and more: its wins of the period
+    Column("as_of", BigInteger, primary_key=True),  # of the refresh that first saw it so
+    Column("until", BigInteger, nullable=False),  # as-of of the refresh that saw otherwise; `STILL` while it holds
+    Column("state", Text, nullable=False),  # open or won; why it ended (until = as_of): won, lost, deleted, ...
+    Column("cents", BigInteger, nullable=False),  # what the forecast counts for it: expected, or booked
+    Column("model_cents", BigInteger),  # of these by another model than before; null: the old one could not be asked
+    Column("p", Double),  # as it was shown
+    Column("p_money", Double),  # as money counts it
+    Column("worth", Double),  # E[amount | won] in currency
+    *told_columns(),
+    Column("owner_id", Text),
+    Column("team", Text),
+    Column("created_at", BigInteger),
+    Column("bundle_sha256", Text, nullable=False),
+    Index("deal_states_until", "until", "as_of"),
+    Index("deal_states_as_of", "as_of"),
 )
 SCORE_FLAGS = Table(
     "score_flags",
@@ -108,6 +158,7 @@ FORECASTS = Table(
     ),
     Column("quota", Double),
     Column("p_reach_quota", Double),
+    Column("team", Text),  # that a key must see: of a team itself, or of a rep then; null: for everyone's keys
     Column("bundle_sha256", Text, nullable=False),
     Column("model_version", Text, nullable=False),
 )
@@ -146,6 +197,7 @@ LEDGER = Table(
     Index("ledger_of_deal", "deal_id", "as_of"),
     Index("ledger_of_request", "request_id"),
     Index("ledger_by_time", "asked_at"),
+    Index("ledger_by_as_of", "as_of"),
 )
 REPLIES = Table(
     "replies",

@@ -11,9 +11,8 @@ from sqlalchemy import Connection, delete, func, select, text
 from configs.errors import ConflictError
 from features.periods import DAY
 from serving.events import Fact
-from serving.store.repository import chunks
 from serving.store.tables import DEALS, EVENTS, REPLIES, SCORE_FLAGS, SCORES, TOMBSTONES
-from serving.store.upsert import upsert
+from serving.store.upsert import chunks, upsert
 
 STORED, DUPLICATE, REUSED = "stored", "duplicate", "reused"
 KEPT = DAY  # a reply is given again for so long

@@ -1,8 +1,8 @@
-"""Insert or update, as both databases say it."""
+"""Statements as both databases say them: insert or update, and values some at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -22,3 +22,9 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
         other = sqlite.insert(table)
         instead = other.on_conflict_do_update(index_elements=key, set_={name: other.excluded[name] for name in columns})
         connection.execute(instead, [dict(row) for row in rows])
+
+
+def chunks(names: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
+    """Yield names some at a time: a statement takes only so many values."""
+    for start in range(0, len(names), size):
+        yield names[start : start + size]

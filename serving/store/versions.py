@@ -7,29 +7,13 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import Connection, inspect, select, text, update
 
 from configs.errors import StoreVersionError
+from serving.store import to_deal_states, to_jobs
 from serving.store.tables import APPEND_ONLY, LEDGER_OUTCOMES_SQL, METADATA, VERSION
 
 Step = Callable[[Connection], None]
-
-
-def _jobs(connection: Connection) -> None:
-    """Version 2 has jobs."""
-    blob = "BYTEA" if connection.dialect.name == "postgresql" else "BLOB"
-    for statement in (
-        "CREATE TABLE jobs (job_id TEXT NOT NULL, principal TEXT NOT NULL, state TEXT NOT NULL, as_of BIGINT NOT NULL, "
-        "explain SMALLINT NOT NULL, in_sample SMALLINT NOT NULL, deals INTEGER NOT NULL, done INTEGER NOT NULL, "
-        "size BIGINT NOT NULL, received_at BIGINT NOT NULL, finished_at BIGINT, expires_at BIGINT NOT NULL, "
-        "worker TEXT, leased_until BIGINT NOT NULL, attempts INTEGER NOT NULL, problem TEXT, PRIMARY KEY (job_id))",
-        "CREATE INDEX jobs_by_state ON jobs (state, received_at)",
-        f"CREATE TABLE job_chunks (job_id TEXT NOT NULL, first INTEGER NOT NULL, deals {blob}, result {blob}, "
-        "PRIMARY KEY (job_id, first))",
-    ):
-        connection.exec_driver_sql(statement)
-
-
-STEPS: Mapping[int, Step] = {1: _jobs}
+STEPS: Mapping[int, Step] = {1: to_jobs.step, 2: to_deal_states.step}
 """From each version to the one after. A step says itself what it changes: `tables` describes the newest alone."""
-LATEST = 2
+LATEST = 3
 _LOCK = 0x666F7265  # of PostgreSQL, so that two workers do not both make the tables; SQLite's writers queue anyway
 
 

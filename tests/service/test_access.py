@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
+from features.nodes import NO_TEAM
 from serving.auth import create_key, keys_file
 from serving.jobs import JobRunner
 from serving.principal import Rights, Scope
 from tests.ready_rows import rows_body
 from tests.served import World
 from tests.service.test_events import BORN, CHANGES
-from tests.stored import EVERYTHING, Service, office_in, service
+from tests.stored import DAY, EVERYTHING, Service, office_in, service
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -32,8 +33,8 @@ TEAM = "Team 1"
 class Row:
     """What is true of a route. scope: that a key needs, None: no key.
 
-    shows: nothing stored, one deal, many deals, a job, or counts of what the service did. status: of its answer; jobs
-    are asked for that another key made.
+    shows: nothing stored, one deal, many deals, figures of nodes, a job, or counts of what the service did. status: of
+    its answer; jobs are asked for that another key made.
     """
 
     scope: Scope | None
@@ -49,6 +50,10 @@ ROUTES = {
     ("GET", "/v1/deals/{deal_id}/score"): Row(Scope.READ, "one deal"),
     ("GET", "/v1/deals"): Row(Scope.READ, "many deals"),
     ("POST", "/v1/rows/score"): Row(Scope.SCORE),
+    ("GET", "/v1/forecast"): Row(Scope.READ, "figures"),
+    ("GET", "/v1/forecast/bridge"): Row(Scope.READ, "figures"),
+    ("GET", "/v1/accuracy"): Row(Scope.READ, "accuracy"),
+    ("GET", "/v1/model"): Row(Scope.STATUS),
     ("POST", "/v1/events"): Row(Scope.EVENTS),
     ("POST", "/v1/jobs/score"): Row(Scope.SCORE, "a job", 202),
     ("GET", "/v1/jobs/{job_id}"): Row(Scope.SCORE, "a job", 404),
@@ -61,10 +66,14 @@ ROUTES = {
 
 @dataclass
 class Place:
-    """A service over a refreshed store. teams: of every stored deal, by id, None where it has none. job: of one key."""
+    """A service over a store refreshed on two days.
+
+    teams: of every stored deal, by id, None where it has none; reps: of its owners. job: of one key.
+    """
 
     service: Service
     teams: dict[str, str | None]
+    reps: dict[str, str | None]
     job: str
     count: int = 0
 
@@ -100,9 +109,12 @@ def place(world: World, export: Path, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("access")
     office = office_in(world, folder, Path(shutil.copytree(export, folder / "export")))
     office.refresh()
+    office.now += DAY
+    office.refresh()
     with service(office) as running:
         listed = running.get("/v1/deals", limit=1000).json()["deals"]
-        place = Place(running, {row["deal_id"]: row["team"] for row in listed}, "")
+        teams = {row["deal_id"]: row["team"] for row in listed}
+        place = Place(running, teams, {row["owner_id"]: row["team"] for row in listed}, "")
         made = place.ask(("POST", "/v1/jobs/score"), running.headers, listed[0]["deal_id"])
         assert JobRunner(running.client.app.state.api).look()  # type: ignore[attr-defined]
         place.job = made.json()["job_id"]
@@ -169,15 +181,13 @@ def test_a_foreign_deal_is_as_if_it_were_not_there(place: Place, route: tuple[st
             "request_id": "same", "deals": pages[0].json()["deals"][1:], "next_cursor": None
         }  # fmt: skip
     elif shows == "a job":
-        got = place.ask(route, headers, mine[0])
-        assert got.status_code == ROUTES[route].status
-        assert place.job not in got.text
-        if route[0] == "GET":
-            assert place.ask(route, place.service.headers | {"X-Request-Id": "same"}, "").status_code == 200
-            there, place.job = place.job, "0" * 32
-            unknown = place.ask(route, headers, "")
-            place.job = there
-            assert (got.content, got.headers, got.json()["code"]) == (unknown.content, unknown.headers, "unknown_job")
+        no_job_of_others(place, route, headers, mine[0])
+    elif shows == "figures":
+        no_figures_of_others(place, route, headers)
+    elif shows == "accuracy":  # of what is over: `test_accuracy` has figures
+        assert place.ask(route, headers, "").json() == {
+            "request_id": "same", "period_start": None, "periods": [], "live": None, "bookings": [], "backtest": None
+        }  # fmt: skip
     elif shows == "counts":
         text = place.ask(route, headers, "").text
         assert [word for word in (*place.teams, *filter(None, place.teams.values())) if word in text] == []
@@ -188,6 +198,41 @@ def test_a_foreign_deal_is_as_if_it_were_not_there(place: Place, route: tuple[st
         everything = place.key(EVERYTHING)
         got, whole = (place.ask(route, one, foreign[0]) for one in (headers, everything))
         assert (got.status_code, got.content) == (200, whole.content)
+
+
+def no_job_of_others(place: Place, route: tuple[str, str], headers: dict[str, str], deal: str) -> None:
+    """A job of another key is answered as one that nobody made."""
+    got = place.ask(route, headers, deal)
+    assert got.status_code == ROUTES[route].status
+    assert place.job not in got.text
+    if route[0] == "GET":
+        assert place.ask(route, place.service.headers | {"X-Request-Id": "same"}, "").status_code == 200
+        there, place.job = place.job, "0" * 32
+        unknown = place.ask(route, headers, "")
+        place.job = there
+        assert (got.content, got.headers, got.json()["code"]) == (unknown.content, unknown.headers, "unknown_job")
+
+
+def no_figures_of_others(place: Place, route: tuple[str, str], headers: dict[str, str]) -> None:
+    """A node of another team, the company and nobody's node are not there, all alike; no deal of others is listed."""
+    whole, own = (place.ask(route, one, "").json() for one in (place.key(EVERYTHING), headers))
+    listed = {row["deal_id"] for row in own.get("deals", ())}
+    assert listed.isdisjoint(place.of(TEAM, False))
+    assert bool(listed) is ("deals" in own)
+    assert json.dumps(own).find('"all"') < 0
+    assert {row["node"] for row in own.get("nodes", ()) if row["level"] == "team"} <= {TEAM}
+    reps = {row["node"] for row in own.get("nodes", ()) if row["level"] == "rep"}
+    assert reps <= {rep for rep, team in place.reps.items() if team == TEAM}
+    assert reps or "parts" in own
+    assert own != whole
+    for team in {whose for whose in place.teams.values() if whose != TEAM}:
+        got = place.ask(route, headers, "", level="team", node=team or NO_TEAM)
+        unknown = place.ask(route, headers, "", level="team", node="nobody's")
+        assert (got.status_code, got.content) == (404, unknown.content)
+    for level, node in [("company", "all"), *(("rep", rep) for rep, team in place.reps.items() if team != TEAM)]:
+        assert place.ask(route, headers, "", level=level, node=node).content == unknown.content
+    none = place.ask(route, place.key(Rights(frozenset(Scope), frozenset({"no such team"}))), "")
+    assert (none.status_code, none.content) == (404, unknown.content)
 
 
 def test_a_cursor_of_another_key_shows_no_more(place: Place) -> None:
