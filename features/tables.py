@@ -235,8 +235,8 @@ class Coded:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def take(self, idx: NDArray[np.integer] | NDArray[np.bool_]) -> Coded:
-        """The rows at ``idx`` (positions or a mask), with the same values."""
+    def take(self, idx: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Coded:
+        """The rows at ``idx`` (positions, a mask or a slice), with the same values."""
         return Coded(self.codes[idx], self.values)
 
     def decode(self, i: int) -> str | None:
