@@ -323,7 +323,7 @@ def _looked(case: Case, eased: Case, by_model: bool, says: Says | None) -> list[
 
 
 def _find(rule: Rule, case: Case, eased: Case) -> tuple[Raised, Raised] | None:
-    """Ask a rule by its thresholds and by the eased ones; None where it finds nothing by these, which leave none out."""
+    """Ask a rule by its thresholds and the eased ones; None where it finds nothing by these, which leave none out."""
     still = rule.find(eased)
     return (rule.find(case), still) if still.where.any() else None
 
