@@ -39,6 +39,10 @@ class FeatureMatrix:
         """Return one column, contiguous float64[n]."""
         return np.ascontiguousarray(self.values[:, self.names.index(name)])
 
+    def take(self, rows: slice) -> FeatureMatrix:
+        """Return some of the rows."""
+        return FeatureMatrix(self.names, self.values[rows])
+
 
 def plan_features(context: Context, groups: Sequence[str] = GROUP_MODULES, drop: Sequence[str] = ()) -> Plan:
     """Return the plan of these groups without the dropped features; raises ConfigError for names that do not exist."""

@@ -64,7 +64,7 @@ def faults_of(findings: Iterable[Finding], place: Place) -> Iterator[Fault]:
 def check_tables(tables: CrmTables, stages: StageMap, keep_unknown_stages: bool = False) -> tuple[Finding, ...]:
     """Check settled tables. ``keep_unknown_stages``: a stage may be missing (unknown ones were made missing before)."""
     findings: list[Finding] = []
-    for table in tables.by_name().values():
+    for table in (table for table in tables.by_name().values() if table.n):
         findings += [*_missing(table, keep_unknown_stages), *_duplicates(table), *_ranges(table), *_words(table)]
     findings += _stages(tables.deal_history, stages)
     findings += [*_activities(tables.activities), *_history(tables, stages), *_references(tables)]

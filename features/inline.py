@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from types import NoneType
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -19,7 +20,7 @@ from features.checks import Finding, check_tables
 from features.parsing import EXPECTED, REMEDY
 from features.settle import Dictionary, columns_of, compact, created_same_day, known_stages, read_coded, settle
 from features.stages import StageMap
-from features.tables import Coded, ColumnData, CrmTables, IntArray, Table
+from features.tables import Coded, ColumnData, CrmTables, IntArray, Table, missing_column
 
 Record = Mapping[str, object]
 NESTED = {"history": "deal_history", "activities": "activities", "contacts": "contacts"}
@@ -40,12 +41,26 @@ class Inline:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Records of one table. deal: int64[n], position of the deal of each row, -1 for none; index: place in its list."""
+    """Records of one table. deal: int64[n], position of the deal of each row, -1 for none; index: place in its list.
+
+    ids: of nested records the id of each row's deal, whatever they say themselves.
+    """
 
     table: str
     records: Sequence[Record]
     deal: IntArray
     index: IntArray
+    ids: Sequence[object] | None = None
+
+    def names(self) -> set[str]:
+        """Return the names of all fields that a record has."""
+        return set().union(*self.records, () if self.ids is None else ("deal_id",))
+
+    def cells(self, name: str) -> Sequence[object]:
+        """Return the value of each record, None where it has none."""
+        if name == "deal_id" and self.ids is not None:
+            return self.ids
+        return [record.get(name) for record in self.records]
 
     def pointer(self, row: int) -> str:
         """JSON pointer of a row."""
@@ -121,16 +136,8 @@ def _collect(deals: Sequence[Record], attributes: Mapping[str, AttributeKind]) -
         sizes = np.array([len(listed) for listed in lists], dtype=np.int64)
         owner = np.repeat(np.arange(len(deals)), sizes)
         index = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        yield _Rows(table, _owned(deals, lists), owner, index)
-
-
-def _owned(deals: Sequence[Record], lists: Sequence[Sequence[Record]]) -> list[Record]:
-    """Nested records, each with the id of its deal."""
-    return [
-        {**record, "deal_id": deal.get("deal_id")}
-        for deal, listed in zip(deals, lists, strict=True)
-        for record in listed
-    ]
+        ids = [deals[place].get("deal_id") for place in owner.tolist()]
+        yield _Rows(table, [record for listed in lists for record in listed], owner, index, ids)
 
 
 def _object(value: object) -> Record:
@@ -152,9 +159,12 @@ def _list(value: object) -> Sequence[Record]:
 def _encode(rows: _Rows, attributes: Mapping[str, AttributeKind], zone: ZoneInfo) -> tuple[Table, list[Finding]]:
     """Encode one table's records; a value that can't be read is missing, and a finding."""
     data: dict[str, ColumnData] = {}
-    findings = []
+    findings, names = [], rows.names()
     for column in columns_of(rows.table, attributes):
-        raw = Coded.of([_text(record.get(column.name)) for record in rows.records])
+        if column.name not in names:
+            data[column.name] = missing_column(column.kind, len(rows.records))
+            continue
+        raw = Coded.of(_texts(rows.cells(column.name)))
         data[column.name], bad = read_coded(column, raw, zone, None)
         if bad.any():
             where, expected, remedy = np.flatnonzero(bad), EXPECTED[column.kind], REMEDY[column.kind]
@@ -176,6 +186,14 @@ def _checked(
             continue
         known = said.get((finding.table, finding.column))
         yield finding if known is None else replace(finding, rows=np.setdiff1d(finding.rows, known))
+
+
+def _texts(cells: Sequence[object]) -> list[str | None]:
+    """Return the text of every cell; of equal texts only one is looked at. Equal numbers read differently: 1, 1.0."""
+    if any(kind not in (str, NoneType) for kind in set(map(type, cells))):
+        return [_text(cell) for cell in cells]
+    texts = {cell: _text(cell) for cell in set(cells)}
+    return [texts[cell] for cell in cells]
 
 
 def _text(value: object) -> str | None:

@@ -124,6 +124,8 @@ def settle(table: Table, dictionary: Dictionary) -> Table:
 
 def translated(coded: Coded, translate: Callable[[str], str]) -> Coded:
     """Replace each value by another word; equal words become one value. Values come out sorted, each used."""
+    if not coded.values:
+        return coded
     used = np.flatnonzero(np.bincount(coded.codes + 1, minlength=len(coded.values) + 1)) - 1
     texts = [translate(coded.values[code]) for code in used.tolist() if code >= 0]
     if len(texts) == len(coded.values) and all(map(eq, texts, coded.values)) and all(map(lt, texts, texts[1:])):

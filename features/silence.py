@@ -89,11 +89,9 @@ def shares_at_age(view: AsOfView) -> Float:
     """
     every = view.about("silences", np.zeros(len(view), dtype=np.int64))
     stage = view.about("stage_silence", standing(view).stage)
-    weeks, in_stage = every.total("looks"), stage.total("looks")
-    shares = np.empty((AGES, len(view)))
-    for k in range(AGES):
-        parent = ratio(every.total(f"old_{k}"), weeks)
-        shares[k] = (stage.total(f"old_{k}") + STAGE_WEIGHT * parent) / (in_stage + STAGE_WEIGHT)
+    old, old_in_stage = (np.stack([seen.total(f"old_{k}") for k in range(AGES)]) for seen in (every, stage))
+    parent = ratio(old, every.total("looks"))
+    shares: Float = (old_in_stage + STAGE_WEIGHT * parent) / (stage.total("looks") + STAGE_WEIGHT)
     return shares
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -222,10 +223,10 @@ class Coded:
     def of(cls, strings: Iterable[str | None]) -> Coded:
         """Code strings; None is missing. Values come out sorted, so shuffled rows give the same vocabulary."""
         listed = list(strings)
-        values = tuple(sorted({text for text in listed if text is not None}))
+        values = tuple(sorted(text for text in set(listed) if text is not None))
         index: dict[str | None, int] = {text: code for code, text in enumerate(values)}
         index[None] = -1
-        return cls(np.fromiter((index[text] for text in listed), dtype=np.int32, count=len(listed)), values)
+        return cls(np.fromiter(map(index.__getitem__, listed), dtype=np.int32, count=len(listed)), values)
 
     @classmethod
     def missing(cls, n: int) -> Coded:
@@ -235,8 +236,8 @@ class Coded:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def take(self, idx: NDArray[np.integer] | NDArray[np.bool_]) -> Coded:
-        """The rows at ``idx`` (positions or a mask), with the same values."""
+    def take(self, idx: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Coded:
+        """The rows at ``idx`` (positions, a mask or a slice), with the same values."""
         return Coded(self.codes[idx], self.values)
 
     def decode(self, i: int) -> str | None:
@@ -255,6 +256,8 @@ class Coded:
 
     def codes_in(self, vocabulary: Sequence[str]) -> CodeArray:
         """int32[n]: each row's position in another vocabulary, -1 where missing or not in it."""
+        if not self.values:
+            return self.codes
         index = {text: code for code, text in enumerate(vocabulary)}
         lookup = np.array([*(index.get(text, -1) for text in self.values), -1], dtype=np.int32)
         recoded: CodeArray = lookup[self.codes]
@@ -355,6 +358,11 @@ class Table:
         return Table.of(self.name, {**self.columns, **columns}, self.n)
 
 
+@cache
+def _empty(name: str) -> Table:
+    return Table.empty(name)
+
+
 def _take(data: ColumnData, idx: NDArray[np.integer] | NDArray[np.bool_]) -> ColumnData:
     return data.take(idx) if isinstance(data, Coded) else data[idx]
 
@@ -392,7 +400,7 @@ class CrmTables:
     @classmethod
     def of(cls, tables: Mapping[str, Table]) -> CrmTables:
         """From tables by name; those not given are empty. Raises TypeError for an undeclared name."""
-        return cls(**{name: tables[name] if name in tables else Table.empty(name) for name in (*TABLES, *tables)})
+        return cls(**{name: tables[name] if name in tables else _empty(name) for name in (*TABLES, *tables)})
 
     def __getitem__(self, name: str) -> Table:
         """A table by its declared name. Raises KeyError for another name."""

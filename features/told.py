@@ -43,7 +43,7 @@ class Told:
     def __len__(self) -> int:
         return len(self.amount_cents)
 
-    def take(self, rows: Int | Bool) -> Told:
+    def take(self, rows: Int | Bool | slice) -> Told:
         """Return some of the rows."""
         segments = {name: column.take(rows) for name, column in self.segments.items()}
         return Told(self.amount_cents[rows], self.close_days[rows], self.period_days[rows], segments)

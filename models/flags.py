@@ -104,12 +104,12 @@ class Case:
     @cached_property
     def past(self) -> Seen:
         """What closed deals went through (``manners``)."""
-        return self.view.about("manners", np.zeros(len(self.view), dtype=np.int64))
+        return self.view.shared("manners", lambda: self.view.about("manners", np.zeros(len(self.view), dtype=np.int64)))
 
     @cached_property
     def crew(self) -> Seen:
         """Who was known on closed deals when they entered the stage that each request is in (``crews``)."""
-        return self.view.about("stage_crew", self.standing.stage)
+        return self.view.shared("stage_crew", lambda: self.view.about("stage_crew", self.standing.stage))
 
     @cached_property
     def today(self) -> Int:
@@ -233,14 +233,34 @@ def find_flags(view: AsOfView, scores: Scores, limits: Flags, says: Says | None 
     found: list[list[Flag]] = [[] for _ in range(len(view))]
     if not limits.enabled or not found:
         return [tuple(listed) for listed in found]
-    case = Case(view, scores, limits)
+    case, eased = Case(view, scores, limits), Case(view, scores, limits.eased())
     for by_model in (False, True):
-        looked = _looked(case, by_model, says)
-        for look in looked:
+        for look in _looked(case, eased, by_model, says):
             for row in np.flatnonzero(look.where).tolist():
                 found[row].append(look.flag(row, case))
     order = {code: place for place, code in enumerate(FLAGS)}
     return [tuple(sorted(listed, key=lambda flag: order[flag.code])) for listed in found]
+
+
+def looks_back(limits: Flags) -> list[int]:
+    """Return how many days before an as-of the same deal is looked at: whether a flag was up, and how severe."""
+    return sorted({*range(WEEK, limits.new_days, WEEK), limits.new_days})
+
+
+def ago(view: AsOfView, days: int) -> tuple[Int, AsOfView]:
+    """Return int64[k], the requests whose deals were open so many days before, and what was seen of them by then."""
+    return view.shared(f"ago-{days}", lambda: _ago(view, days))
+
+
+def _ago(view: AsOfView, days: int) -> tuple[Int, AsOfView]:
+    then = view.as_of - days * DAY
+    rows = np.flatnonzero(then >= view.calendar.starts[0])
+    seen = view.as_ofs(Requests(view.requests.deal[rows], then[rows]))
+    return _those(rows, seen, seen.is_open())
+
+
+def _those(rows: Int, view: AsOfView, wanted: Bool) -> tuple[Int, AsOfView]:
+    return (rows, view) if wanted.all() else (rows[wanted], view.as_ofs(view.requests.take(wanted)))
 
 
 @dataclass(frozen=True)
@@ -260,6 +280,10 @@ class _Found:
     @property
     def where(self) -> Bool:
         return self.raised.where | self.held
+
+    @cached_property
+    def short(self) -> Bool:
+        return self.eased.where & ~self.raised.where
 
     @cached_property
     def first(self) -> Int:
@@ -286,45 +310,44 @@ class _Found:
         )
 
 
-def _looked(case: Case, by_model: bool, says: Says | None) -> list[_Found]:
+def _looked(case: Case, eased: Case, by_model: bool, says: Says | None) -> list[_Found]:
     """Ask the rules that go by the model, or those that do not, of now and of the days before."""
-    limits, eased_limits = case.limits, case.limits.eased()
-    eased_case = Case(case.view, case.scores, eased_limits)
-    found = []
+    found, n = [], len(case.view)
     for code, rule in load_flags().items():
-        if rule.by_model != by_model or not getattr(limits, code).enabled:
-            continue
-        raised, eased = rule.find(case), rule.find(eased_case)
-        if raised.where.any() or eased.where.any():
-            n = len(case.view)
-            found.append(_Found(rule, raised, eased, np.zeros(n, dtype=bool), np.zeros(n)))
+        if rule.by_model == by_model and getattr(case.limits, code).enabled and (both := _find(rule, case, eased)):
+            found.append(_Found(rule, *both, np.zeros(n, dtype=bool), np.zeros(n)))
     if found and (says is not None or not by_model):
-        for days in sorted({*range(WEEK, limits.new_days, WEEK), limits.new_days}):
-            _look_back(case, eased_limits, found, days, says if by_model else None)
+        for days in looks_back(case.limits):
+            _look_back(case, eased, found, days, says if by_model else None)
     return found
 
 
-def _look_back(case: Case, eased: Flags, found: list[_Found], days: int, says: Says | None) -> None:
+def _find(rule: Rule, case: Case, eased: Case) -> tuple[Raised, Raised] | None:
+    """Ask a rule by its thresholds and the eased ones; None where it finds nothing by these, which leave none out."""
+    still = rule.find(eased)
+    return (rule.find(case), still) if still.where.any() else None
+
+
+def _look_back(case: Case, eased: Case, found: list[_Found], days: int, says: Says | None) -> None:
     """Note which flags were up so many days before; only deals that were open then are asked about."""
     last = days == case.limits.new_days
-    short = np.any([look.eased.where & ~look.raised.where for look in found], axis=0)
-    wanted = np.any([look.where | short for look in found], axis=0) if last else short
-    now = case.view.requests
-    then = now.as_of - days * DAY
-    rows = np.flatnonzero(wanted & (then >= case.view.calendar.starts[0]))
-    view = case.view.as_ofs(Requests(now.deal[rows], then[rows]))
-    was_open = np.flatnonzero(view.is_open())
-    if not len(was_open):
+    asked = [look for look in found if last or look.short.any()]
+    if not asked:
         return
-    rows, view = rows[was_open], view.as_ofs(view.requests.take(was_open))
+    wanted = np.any([look.where | look.short if last else look.short for look in asked], axis=0)
+    rows, view = ago(case.view, days)
+    rows, view = _those(rows, view, wanted[rows])
+    if not len(rows):
+        return
     scores = Scores.unknown(len(view), case.scores.in_period) if says is None else says(view)
-    earlier, easier = Case(view, scores, case.limits), Case(view, scores, eased)
-    for look in found:
-        up = look.rule.find(earlier)
+    earlier, easier = Case(view, scores, case.limits), Case(view, scores, eased.limits)
+    for look in asked:
+        if (both := _find(look.rule, earlier, easier)) is None:
+            continue
+        up, still = both
         held = rows[up.where]
-        look.held[held] |= look.eased.where[held] & ~look.raised.where[held]
+        look.held[held] |= look.short[held]
         if last:
-            still = look.rule.find(easier)
             look.before[rows] = np.where(up.where, up.excess, np.where(still.where, 1.0, 0.0))
 
 

@@ -28,6 +28,12 @@ class Prediction:
     outlook: Outlook | None
     amount: Float | None
 
+    def take(self, rows: slice) -> Prediction:
+        """Return some of the rows."""
+        outlook = None if self.outlook is None else self.outlook.take(rows)
+        amount = None if self.amount is None else self.amount[rows]
+        return Prediction(self.log_odds[rows], self.p[rows], self.blind[rows], outlook, amount)
+
 
 @dataclass(frozen=True)
 class Heads:

@@ -49,6 +49,10 @@ class Outlook:
     close_p90: Float
     slip_risk: Float
 
+    def take(self, rows: slice) -> Outlook:
+        """Return some of the rows."""
+        return Outlook(*(getattr(self, field.name)[rows] for field in fields(self)))
+
 
 @dataclass(frozen=True)
 class TimingModel:

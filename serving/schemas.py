@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, NotRequired
 
 from pydantic import (
@@ -17,14 +18,14 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
-    PlainValidator,
+    GetCoreSchemaHandler,
     StringConstraints,
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
     with_config,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
 from typing_extensions import TypedDict
 
 from configs.base import did_you_mean
@@ -36,20 +37,22 @@ MAX_FAULTS = 20  # reported of one deal or envelope; the rest are counted
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
-def _number(value: object) -> object:
-    """Let a finite number or its decimal text through as it is; the text itself is read with the tables."""
-    if isinstance(value, str) and len(value) <= 40:
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e300:  # NaN fails this too
-        return value
-    raise PydanticCustomError("number_type", "expected a finite number or decimal text")
+@dataclass(frozen=True)
+class _Cell:
+    """A finite number, or a text of at most so many characters: it is read with the tables. optional: or null."""
 
+    longest: int
+    optional: bool = False
 
-def _attribute(value: object) -> object:
-    """Let a finite number, a short text or nothing through."""
-    if value is None or (isinstance(value, str) and len(value) <= 500):
-        return value
-    return _number(value)
+    def __get_pydantic_core_schema__(self, _source: object, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        text = core_schema.str_schema(strict=True, max_length=self.longest)
+        number = core_schema.float_schema(strict=True, allow_inf_nan=False, ge=-1e300, le=1e300)
+        cell = core_schema.custom_error_schema(
+            core_schema.union_schema([text, number], mode="left_to_right"),
+            custom_error_type="number_type",
+            custom_error_message="expected a finite number or decimal text",
+        )
+        return core_schema.nullable_schema(cell) if self.optional else cell
 
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")]
@@ -61,8 +64,8 @@ _AS_TEXT = {
     "maxLength": 500,
     "description": "text, or the decimal text of a number; a number is taken too",
 }
-Number = Annotated[Any, PlainValidator(_number), WithJsonSchema(_AS_NUMBER)]
-Attribute = Annotated[Any, PlainValidator(_attribute), WithJsonSchema(_AS_TEXT)]
+Number = Annotated[Any, _Cell(40), WithJsonSchema(_AS_NUMBER)]
+Attribute = Annotated[Any, _Cell(500, optional=True), WithJsonSchema(_AS_TEXT)]
 Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
 
 CLOSED = ConfigDict(extra="forbid", strict=True)

@@ -25,7 +25,7 @@ from features.told import Told, told_at
 from models.base import Float
 from models.bundle import Bundle
 from models.explain import EXACT, Reason, explain, off_by
-from models.flags import Flag, Scores, find_flags
+from models.flags import Flag, Scores, ago, find_flags, looks_back
 from models.heads import Prediction
 from models.timing import Outlook
 from models.track_record import record_json
@@ -44,6 +44,9 @@ NOTES = {
     "stale_reference": "rates of reps, accounts and segments hold deals closed up to {day} only",
 }
 """What may be odd about a deal that is scored all the same: code -> words. A note reads ``code: words``."""
+FEW = 16
+"""Rows, those of earlier days included, up to which the heads are asked of these days too before it is known whether
+their answer is needed."""
 SAMPLED = 20
 """Of explained answers every so many-th, the first of a request included, is checked: do its reasons add up?"""
 NO_START = ("no_history", "no_amount", "zero_amount")
@@ -133,8 +136,10 @@ def scoring(
     limits: the thresholds of the flags; None: deals are not flagged.
     Raises ConfigError where an as-of lies outside the fiscal calendar.
     """
-    matrix, told = build_features(record, requests, bundle.plan), told_at(record, requests)
-    said = bundle.heads.predict(matrix, told)
+    asked = ask(record, with_earlier(record, requests, limits), bundle)
+    flags = flagged(record, requests, bundle, asked, limits)
+    now = slice(len(requests))
+    matrix, told, said = asked.matrix.take(now), asked.told.take(now), asked.said.take(now)
     p, log_odds = said.p.tolist(), said.log_odds.tolist()
     ahead = ahead_of(said.outlook, requests.as_of, record.calendar.zone)
     amounts = amounts_of(said)
@@ -147,7 +152,6 @@ def scoring(
     notes = data_notes(record, requests, reference_as_of, bundle.amount is not None)
     ends = _period_ends(record, requests, bundle.about.target)
     ids = record.deal_ids.take(requests.deal).strings()
-    flags = flagged(record, requests, bundle, said, limits)
     scores = [
         DealScore(
             deal_id=ids[i] or "",
@@ -176,34 +180,74 @@ def amounts_of(said: Prediction) -> list[float | None]:
     return [None] * len(said.p) if said.amount is None else np.round(said.amount, 2).tolist()
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the heads say of some requests, and what they say it from; row i belongs to request i."""
+
+    requests: Requests
+    matrix: FeatureMatrix
+    told: Told
+    said: Prediction
+
+    def rows_of(self, requests: Requests) -> list[int] | None:
+        """Return the row of each of other requests, None where not all of them were asked."""
+        row = {pair: i for i, pair in enumerate(_pairs(self.requests))}
+        rows = [row.get(pair, -1) for pair in _pairs(requests)]
+        return None if -1 in rows else rows
+
+
+def ask(record: Record, requests: Requests, bundle: Bundle) -> Asked:
+    """Ask the heads of some requests."""
+    matrix, told = build_features(record, requests, bundle.plan), told_at(record, requests)
+    return Asked(requests, matrix, told, bundle.heads.predict(matrix, told))
+
+
+def with_earlier(record: Record, requests: Requests, limits: Flags | None) -> Requests:
+    """Return the requests; where they are few, with those that their flags look back at behind them.
+
+    Asked together, a few rows cost the heads hardly more than one. Of many deals only the flagged ones are looked back
+    at, when that is known.
+    """
+    if limits is None or not limits.enabled or len(requests) * (1 + len(looks_back(limits))) > FEW:
+        return requests
+    view = record.view(requests)
+    every = [requests, *(ago(view, days)[1].requests for days in looks_back(limits))]
+    return Requests(*(np.concatenate([getattr(each, name) for each in every]) for name in ("deal", "as_of")))
+
+
 def flagged(
-    record: Record, requests: Requests, bundle: Bundle, said: Prediction, limits: Flags | None
+    record: Record, requests: Requests, bundle: Bundle, asked: Asked, limits: Flags | None
 ) -> Sequence[tuple[Flag, ...] | None]:
-    """Return the flags of every request, each None where they are not looked for; no alert budget holds here."""
+    """Return the flags of every request, each None where they are not looked for; no alert budget holds here.
+
+    asked: what the heads say of the requests, which come first, and of any others.
+    """
     if limits is None or not limits.enabled:
         return [None] * len(requests)
-    return _flagged(record, requests, bundle, _scores(bundle, said), limits)
+    scores = _scores(bundle, asked.said)
+
+    def says(view: AsOfView) -> Scores:
+        rows = asked.rows_of(view.requests)
+        if rows is None:
+            return _scores(bundle, ask(record, view.requests, bundle).said)
+        return scores.each(lambda column: column[rows])
+
+    now = scores.each(lambda column: column[: len(requests)])
+    found = find_flags(record.view(requests), now, limits, says)
+    records = bundle.track_record.under(limits) if bundle.track_record is not None else {}
+    return [tuple(replace(flag, track_record=records.get(flag.code)) for flag in listed) for listed in found]
 
 
 def flags_of(record: Record, requests: Requests, bundle: Bundle, limits: Flags) -> list[tuple[Flag, ...]]:
     """Return the flags of every request, which must be open deals, without scoring them otherwise."""
     if not len(requests):
         return []
-    return _flagged(record, requests, bundle, _asked(record, requests, bundle), limits)
+    asked = ask(record, requests, bundle)
+    return [listed or () for listed in flagged(record, requests, bundle, asked, limits)]
 
 
-def _flagged(
-    record: Record, requests: Requests, bundle: Bundle, scores: Scores, limits: Flags
-) -> list[tuple[Flag, ...]]:
-    found = find_flags(record.view(requests), scores, limits, lambda view: _asked(record, view.requests, bundle))
-    records = bundle.track_record.under(limits) if bundle.track_record is not None else {}
-    return [tuple(replace(flag, track_record=records.get(flag.code)) for flag in listed) for listed in found]
-
-
-def _asked(record: Record, requests: Requests, bundle: Bundle) -> Scores:
-    """Ask the heads of some requests."""
-    matrix = build_features(record, requests, bundle.plan)
-    return _scores(bundle, bundle.heads.predict(matrix, told_at(record, requests)))
+def _pairs(requests: Requests) -> Iterator[tuple[int, int]]:
+    return zip(requests.deal.tolist(), requests.as_of.tolist(), strict=True)
 
 
 def _scores(bundle: Bundle, said: Prediction) -> Scores:

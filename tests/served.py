@@ -11,7 +11,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from configs.load import mapping_of
+from configs.load import load_config, mapping_of
 from configs.schema import Config
 from features.ingest import Ingest
 from features.periods import parse_as_of
@@ -21,7 +21,7 @@ from serving.example import request_of
 from serving.facts import SOURCE, Facts
 from serving.intake import Loaded, ready
 from serving.refresh import Sourced, sourced
-from tests.companies import DEMO, QUICK, SMALL, demo_config
+from tests.companies import DEMO, QUICK, SMALL
 from training.fit import fingerprint, fit_bundle
 from training.prepare import Prepared, prepare
 
@@ -65,10 +65,11 @@ class World:
 
 
 @cache
-def world_in(folder: Path, *more: str) -> World:
-    """Simulate, train until TRAINED_AS_OF, publish. more: overrides that go before the light ones."""
-    state, light = folder / "state", (*LIGHT, *more)
-    config = demo_config(state, *light)
+def world_in(folder: Path, overrides: tuple[str, ...] = (*SMALL, *QUICK, *LIGHT)) -> World:
+    """Simulate, train until TRAINED_AS_OF, publish. overrides: of the demo's config; none: a model as the demo's."""
+    state = folder / "state"
+    overrides = (*overrides, f"state_dir={state}")
+    config = load_config(DEMO, overrides)
     ingest = open_source(config).read()
     prepared = prepare(config, ingest, parse_as_of(TRAINED_AS_OF, config.time_zone))
     with threadpool_limits(1):  # BLAS threads on a busy machine wait for each other more than they work
@@ -77,7 +78,6 @@ def world_in(folder: Path, *more: str) -> World:
     save(bundle, folder / "bundle")
     store.point(store.publish(folder / "bundle"))
     live = load(store.current())
-    overrides = (*SMALL, *QUICK, f"state_dir={state}", *light)
     as_of = parse_as_of(AS_OF, config.time_zone)
     return World(config, overrides, ingest, prepared, live, sourced(config, live), as_of)
 

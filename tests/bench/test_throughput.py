@@ -23,9 +23,10 @@ from serving.answers import iso
 from tests.bench.closed_loop import Heard, Load, ask, post
 from tests.bench.measure import held, say
 from tests.bench.mlflow_peer import environment, serving
+from tests.companies import QUICK, SMALL
 from tests.ready_rows import row_of, rows_body
 from tests.running import STOP_S, Server, running
-from tests.served import World, world_in
+from tests.served import LIGHT, World, world_in
 from tests.stored import cut_export, few_deals, office_in
 
 SHORT = os.environ.get("FORECASTLE_THROUGHPUT") == "short"
@@ -42,7 +43,7 @@ Bodies = Callable[[World, Float], Any]
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """The small company with every group of features."""
     folder = tmp_path_factory.mktemp("throughput")
-    return world_in(folder, f"features.groups=[{', '.join(GROUP_MODULES)}]")
+    return world_in(folder, (*SMALL, *QUICK, *LIGHT, f"features.groups=[{', '.join(GROUP_MODULES)}]"))
 
 
 def split(world: World, values: Float) -> dict[str, Any]:

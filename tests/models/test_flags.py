@@ -20,7 +20,7 @@ from features.record import Record, build_record
 from features.reference import LATER
 from features.registry import Schema
 from models.flag_words import call_text, day_text, money, some, times
-from models.flags import FLAGS, Flag, Scores, find_flags, flag_rule, severity_of
+from models.flags import FLAGS, Case, Flag, Scores, find_flags, flag_rule, severity_of
 from models.reference_io import read_reference, reference_files
 from tests.companies import demo_config
 from tests.features.nasty import SCHEMA, Maker, asked_of, calendars
@@ -243,6 +243,23 @@ def eager(made: Record, requests: Requests, places: np.ndarray) -> list[tuple[Fl
         return replace(Scores.unknown(len(p), True), p=p, slip_risk=p)
 
     return find_flags(made.view(requests), scores, EAGER, says)
+
+
+@given(st.integers(0, 2**32))
+def test_eased_thresholds_leave_no_flag_out(seed: int) -> None:
+    """So a rule that finds nothing by these need not be asked by its own."""
+    random = Random(seed)
+    tables, calendar = Maker(random).company(), random.choice(calendars())
+    whole = build_record(tables, STAGES, calendar, SCHEMA)
+    every = np.arange(len(whole.deal_ids), dtype=np.int64)
+    for _, as_of in asked_of(random, tables, calendar, 1):
+        view = whole.view(Requests(every, np.full(len(every), as_of, dtype=np.int64)))
+        p, unknown = np.array([random.random() for _ in every]), np.full(len(every), np.nan)
+        scores = Scores(p, unknown, unknown, p, unknown, True)
+        for limits in (EAGER, Flags(min_deals=1)):
+            case, eased = Case(view, scores, limits), Case(view, scores, limits.eased())
+            for code, rule in FLAGS.items():
+                assert not (rule.find(case).where & ~rule.find(eased).where).any(), code
 
 
 @given(st.integers(0, 2**32))
