@@ -99,13 +99,15 @@ def _running(counts: NDArray[np.uint8]) -> Int:
 def spread(begin: Int, until: Int) -> tuple[Int, Int]:
     """Return the members of ranges ``begin[i]:until[i]``: which range, and which member."""
     size = until - begin
-    which = np.repeat(np.arange(len(size)), size)
-    return which, np.arange(len(which)) + np.repeat(until - np.cumsum(size), size)
+    which = np.arange(len(size)).repeat(size)
+    return which, np.arange(len(which)) + (until - size.cumsum()).repeat(size)
 
 
 def difference(left: Int, right: Int) -> Float:
     """Return left - right, float64[n]."""
-    return (left - right).astype(np.float64)  # a subtraction of integers into floats is buffered, and slow for one row
+    if len(left) > FEW:
+        return np.subtract(left, right, out=np.empty(len(left)))  # no memory between the two steps
+    return (left - right).astype(np.float64)  # the buffers of a mixed subtraction are slow for one row
 
 
 def taken(values: NDArray[Number], row: Int, gone: Bool, missing: Number) -> NDArray[Number]:
