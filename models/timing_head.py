@@ -109,8 +109,8 @@ class HorizonLine:
 
     def logit(self, values: Float, table: Float, columns: Float) -> Float:
         """Return log-odds float64[n, k]; table: the table's log-odds float64[n, k], columns: of `Clock.columns`."""
-        terms: Float = steps(columns) * self.step_weights
-        return self.base(values)[:, None] + self.table_weight * table + terms.cumsum(axis=2)[:, :, -1]
+        ramps: Float = (steps(columns) * self.step_weights).cumsum(axis=2)[:, :, -1]
+        return self.base(values)[:, None] + self.table_weight * table + ramps
 
 
 @dataclass(frozen=True)
