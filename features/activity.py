@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from features.asof import AsOfView, Seen
-from features.columns import number, ratio
+from features.columns import known_or, number, ratio
 from features.periods import DAY, SECONDS_PER_HOUR
 from features.registry import OWN, Columns, Context, Feature, Float, feature_group
 
@@ -129,7 +129,7 @@ def activity(view: AsOfView, context: Context) -> Columns:
 
 def _owed(seen: Seen) -> Float:
     """Return the days since the buyer's last word if we have neither written, called nor met since, else 0."""
-    waiting = np.nan_to_num(seen.days_since("inbound"), nan=0.0)
+    waiting = known_or(seen.days_since("inbound"), 0.0)
     return np.where(seen.days_since("reached") <= waiting, 0.0, waiting)
 
 

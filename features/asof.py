@@ -11,29 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.periods import DAY, Calendar
-from features.ranks import FEW, Edge, Marked
+from features.columns import days_between, team_of
+from features.periods import Calendar, local_days
+from features.ranks import FEW, Edge, difference, spread, taken
 from features.settle import compact
 from features.siblings import Siblings
 from features.stages import OPEN
 from features.tables import NAT, Coded, CrmTables, Table
-from features.timeline import Timeline
+from features.timeline import DealFacts, Timeline
 from features.timeline import timeline as sort_timeline
 
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float64]
+MISSING = np.int64(NAT)
 ROWS_EACH = 8  # up to so many rows a request, on average, looking at each row is quicker than another sort
 
-Kept = TypeVar("Kept")
 Shared = TypeVar("Shared")
-Number = TypeVar("Number", np.int64, np.float64)
 
 
 @dataclass(frozen=True)
@@ -69,12 +68,13 @@ class Seen:
     low: Int
     high: Int
     _order: Int | None = field(default=None, repr=False)
-    _kept: dict[tuple[str, ...], Any] = field(default_factory=dict, repr=False)
+    _edges: dict[int | None, Edge] = field(default_factory=dict, repr=False)
+    _ranks: dict[tuple[bool, str | None], Int] = field(default_factory=dict, repr=False)
+    _lasts: dict[str | None, tuple[Int, Bool]] = field(default_factory=dict, repr=False)
 
     def count(self, where: str | None = None, within: int | None = None, since: Int | None = None) -> Float:
         """Return the number of visible rows, float64[n]; 0 where there are none."""
-        marked = self.timeline.marked(where)
-        return _difference(self._until(where, marked), self._from(where, marked, within, since))
+        return difference(self._until(where), self._from(where, within, since))
 
     def total(
         self, column: str, where: str | None = None, within: int | None = None, since: Int | None = None
@@ -83,35 +83,32 @@ class Seen:
 
         since: int64[n], an instant per request; only rows with ``known_at >= since`` count.
         """
-        marked, prefix = self.timeline.marked(where), self.timeline.prefix_sum(column, where)
-        until, begin = self._until(where, marked), self._from(where, marked, within, since)
-        return _difference(prefix.take(until), prefix.take(begin))
+        prefix = self.timeline.prefix_sum(column, where)
+        return difference(prefix.take(self._until(where)), prefix.take(self._from(where, within, since)))
 
     def last(self, column: str, where: str | None = None) -> Int:
         """Return `column` at the last visible (matching) row, int64[n], NAT where there is none."""
-        marked = self.timeline.marked(where)
-        until = self._until(where, marked)
-        return self._gather(column, marked, until - 1, until > self._from(where, marked))
+        if where not in self._lasts:
+            until = self._until(where)
+            self._lasts[where] = self.timeline.marked(where).row(until - 1), until <= self._from(where)
+        row, gone = self._lasts[where]
+        return taken(self.timeline.values(column), row, gone, MISSING)
 
     def first(self, column: str, where: str | None = None) -> Int:
         """Return `column` at the first visible (matching) row, int64[n], NAT where there is none."""
-        marked = self.timeline.marked(where)
-        begin = self._from(where, marked)
-        return self._gather(column, marked, begin, self._until(where, marked) > begin)
+        begin = self._from(where)
+        return self._gather(column, where, begin, self._until(where) <= begin)
 
     def nth(self, column: str, k: int, where: str | None = None) -> Int:
         """Return `column` at the k-th (1 is first) visible (matching) row, int64[n], NAT where there are fewer."""
-        marked = self.timeline.marked(where)
-        rank = self._from(where, marked) + (k - 1)
-        return self._gather(column, marked, rank, self._until(where, marked) > rank)
+        rank = self._from(where) + (k - 1)
+        return self._gather(column, where, rank, self._until(where) <= rank)
 
     def latest(self, column: str, where: str | None = None) -> Int:
         """Return the largest visible value of `column`, int64[n], NAT where there is none."""
-        marked = self.timeline.marked(where)
-        until = self._until(where, marked)
-        return _at(
-            self.timeline.running_max(column, where), until - 1, until > self._from(where, marked), np.int64(NAT)
-        )
+        until = self._until(where)
+        largest = self.timeline.running_max(column, where)
+        return taken(largest, until - 1, until <= self._from(where), MISSING)
 
     def days_since(self, where: str | None = None, clock: str = "known_at") -> Float:
         """Return days from the latest visible `clock` ("known_at" or a time column) to the as-of, NaN where none."""
@@ -126,22 +123,22 @@ class Seen:
         """Return how many distinct values of `column` the visible rows hold, float64[n]; missing ones do not count."""
         held, before, firsts = self.timeline.repeats(column, where)
         if within is None:
-            return _difference(firsts.before(self._stop), firsts.before(self._start))
-        begin, until = held.before(self._window(within)), held.before(self._stop)
+            return difference(firsts.before(self._edge(0)), firsts.before(self._edge(None)))
+        begin, until = held.before(self._edge(within)), held.before(self._edge(0))
         if _many(begin, until):
             return self._distinct_by_pair(column, where, within)
-        request, rank = _spread(begin, until)
+        request, rank = spread(begin, until)
         new = before[rank] < begin[request]
         return np.bincount(request[new], minlength=len(begin)).astype(np.float64)
 
     def decayed(self, half_life: int, where: str | None = None) -> Float:
         """Return the sum over visible rows of 2^-(age / half_life), age = as_of - known_at, both in microseconds."""
-        marked = self.timeline.marked(where)
-        until = self._until(where, marked)
-        found = until > self._from(where, marked)
-        at = self._gather("known_at", marked, until - 1, found)
-        fresh = _at(self.timeline.decaying(half_life, where), until - 1, found, np.float64(0.0))
-        return fresh * np.exp2(-np.where(found, self.as_of - at, 0) / half_life)
+        until = self._until(where)
+        gone = until <= self._from(where)
+        age = self.as_of - self.last("known_at", where)
+        age[gone] = 0
+        fresh = taken(self.timeline.decaying(half_life, where), until - 1, gone, np.float64(0.0))
+        return fresh * np.exp2(-age / half_life)
 
     def upcoming(self, column: str, where: str | None = None, within: int | None = None) -> Float:
         """Return how many visible rows announce something at or after the as-of (and less than `within` later).
@@ -149,10 +146,10 @@ class Seen:
         column: the announced instant, int64 UTC microseconds.
         """
         held = self.timeline.marked(where, having=column)
-        begin, until = held.before(self._start), held.before(self._stop)
+        begin, until = held.before(self._edge(None)), held.before(self._edge(0))
         if _many(begin, until):
             return self._announced(column, where, within) - self._announced(column, where, 0)
-        request, rank = _spread(begin, until)
+        request, rank = spread(begin, until)
         ahead = self.timeline.values(column)[held.row(rank)] - self.as_of[request]
         fits = (ahead >= 0) if within is None else (ahead >= 0) & (ahead < within)
         return np.bincount(request[fits], minlength=len(begin)).astype(np.float64)
@@ -178,7 +175,7 @@ class Seen:
         """
         if before is None:
             held = self.timeline.marked(where, having=column)
-            return _difference(held.before(self._stop), held.before(self._start))
+            return difference(held.before(self._edge(0)), held.before(self._edge(None)))
 
         def make() -> Timeline:
             base, rows = self.timeline, self.timeline.marked(where, having=column).rows
@@ -193,56 +190,43 @@ class Seen:
         pairs, first = self.timeline.subjects(column)
         known = np.maximum(self.entity, 0)
         begin = first[known]
-        request, pair = _spread(begin, np.where(self.entity >= 0, first[known + 1], begin))
+        request, pair = spread(begin, np.where(self.entity >= 0, first[known + 1], begin))
         seen = look(pairs, pair, self.as_of[request])
         return np.bincount(request[seen.count(where, within) > 0], minlength=len(known)).astype(np.float64)
 
-    @cached_property
-    def _start(self) -> Edge:
-        return Edge.of(self.low, len(self.timeline))
+    def _edge(self, within: int | None) -> Edge:
+        """Return where rows known within a time begin, made once; None: where visible rows begin, 0: where they end."""
+        edge = self._edges.get(within)
+        if edge is None:
+            at = self.low if within is None else self.high if within == 0 else self._since(self.as_of - within)
+            edge = self._edges[within] = Edge.of(at, len(self.timeline))
+        return edge
 
-    @cached_property
-    def _stop(self) -> Edge:
-        return Edge.of(self.high, len(self.timeline))
+    def _since(self, instant: Int) -> Int:
+        return _position(self.timeline, self.entity, instant, self._order)
 
-    def _window(self, within: int) -> Edge:
-        def make() -> Edge:
-            return Edge.of(_position(self.timeline, self.entity, self.as_of - within, self._order), len(self.timeline))
-
-        return self._keep(("within", str(within)), make)
-
-    def _until(self, where: str | None, marked: Marked) -> Int:
+    def _until(self, where: str | None) -> Int:
         """Return the number of matching rows before the as-of, of this entity and all before it."""
-        return self._keep(("until", where or ""), lambda: marked.before(self._stop))
+        rank = self._ranks.get((True, where))
+        if rank is None:
+            rank = self._ranks[True, where] = self.timeline.marked(where).before(self._edge(0))
+        return rank
 
-    def _from(self, where: str | None, marked: Marked, within: int | None = None, since: Int | None = None) -> Int:
+    def _from(self, where: str | None, within: int | None = None, since: Int | None = None) -> Int:
         """Return the number of matching rows before the first one that is asked about."""
         if since is not None:
             floor = since if within is None else np.maximum(since, self.as_of - within)
-            at = np.minimum(_position(self.timeline, self.entity, floor, self._order), self.high)
-            return marked.before(Edge.of(at, len(self.timeline)))
+            edge = Edge.of(np.minimum(self._since(floor), self.high), len(self.timeline))
+            return self.timeline.marked(where).before(edge)
         if within is not None:
-            return marked.before(self._window(within))
-        return self._keep(("from", where or ""), lambda: marked.before(self._start))
+            return self.timeline.marked(where).before(self._edge(within))
+        rank = self._ranks.get((False, where))
+        if rank is None:
+            rank = self._ranks[False, where] = self.timeline.marked(where).before(self._edge(None))
+        return rank
 
-    def _keep(self, name: tuple[str, ...], make: Callable[[], Kept]) -> Kept:
-        if name not in self._kept:
-            self._kept[name] = make()
-        return self._kept[name]  # type: ignore[no-any-return]
-
-    def _gather(self, column: str, marked: Marked, rank: Int, found: Bool) -> Int:
-        return _at(self.timeline.values(column), marked.row(rank), found, np.int64(NAT))
-
-
-@dataclass(frozen=True)
-class DealFacts:
-    """Facts fixed at a deal's creation: one row per deal, known from ``known_at`` on.
-
-    columns: name -> int64[d] (codes in the reference vocabulary -1 missing, or times, NAT missing) or float64[d].
-    """
-
-    known_at: Int
-    columns: Mapping[str, Int | Float]
+    def _gather(self, column: str, where: str | None, rank: Int, gone: Bool) -> Int:
+        return taken(self.timeline.values(column), self.timeline.marked(where).row(rank), gone, MISSING)
 
 
 class AsOfView:
@@ -336,6 +320,14 @@ class AsOfView:
         """Return bool[n]: whether each deal is known at its as-of."""
         return self._exists
 
+    def period(self) -> Int:
+        """Return the fiscal period of each as-of, int64[n]; raises ConfigError where the calendar does not reach."""
+        return self.shared("period", lambda: self.calendar.index(self.as_of))
+
+    def today(self) -> Int:
+        """Return the local day of each as-of, int64[n]."""
+        return self.shared("today", lambda: local_days(self.as_of, self.calendar.zone))
+
     def is_open(self) -> Bool:
         """Return bool[n]: the deal is known and its last visible row is neither won, lost, merged nor deleted."""
         outcome = self.of("history").last("outcome")
@@ -399,19 +391,6 @@ def _named(table: Table, key: str, *by: Coded) -> Table:
     return compact(table.take(np.flatnonzero(np.any([ids.codes_in(named.values) >= 0 for named in by], axis=0))))
 
 
-def team_of(rep_team: Int, rep: Int) -> Int:
-    """Return rep_team[rep], -1 where the code is negative or the table does not reach."""
-    known = (rep >= 0) & (rep < len(rep_team))
-    return np.append(rep_team, -1)[np.where(known, rep, len(rep_team))]
-
-
-def days_between(earlier: Int, later: Int) -> Float:
-    """Return (later - earlier) in days of 86,400 s, float64; NaN where either is missing."""
-    days = (later - earlier) / DAY
-    np.copyto(days, np.nan, where=(earlier == NAT) | (later == NAT))  # there the difference has wrapped around
-    return days
-
-
 def _position(timeline: Timeline, entity: Int, instant: Int, order: Int | None) -> Int:
     """Return how many rows of the timeline sort before (entity, instant): one binary search on the composite key.
 
@@ -432,23 +411,3 @@ def _unless_sorted(key: Int) -> Int | None:
 def _many(begin: Int, until: Int) -> bool:
     """Whether the ranges hold so many rows that looking at each is not the quicker way."""
     return int(until.sum()) - int(begin.sum()) > FEW + ROWS_EACH * len(begin)
-
-
-def _spread(begin: Int, until: Int) -> tuple[Int, Int]:
-    """Return the members of ranges ``begin[i]:until[i]``: which range, and which member."""
-    size = until - begin
-    which = np.repeat(np.arange(len(size)), size)
-    return which, np.arange(len(which)) + np.repeat(until - np.cumsum(size), size)
-
-
-def _difference(left: Int, right: Int) -> Float:
-    return np.subtract(left, right, out=np.empty(len(left)))
-
-
-def _at(values: NDArray[Number], row: Int, found: Bool, missing: Number) -> NDArray[Number]:
-    """Return values[row] where `found`, else `missing`; elsewhere `row` may be anything."""
-    if not len(values):
-        return np.full(len(row), missing)
-    out = values.take(row, mode="clip")
-    np.copyto(out, missing, where=~found)
-    return out

@@ -43,6 +43,12 @@ class FeatureMatrix:
         """Return some of the rows."""
         return FeatureMatrix(self.names, self.values[rows])
 
+    def columns(self, names: tuple[str, ...]) -> NDArray[np.float64]:
+        """Return some columns, in this order, contiguous float64[n, len(names)]."""
+        if names == self.names:
+            return self.values
+        return np.ascontiguousarray(self.values[:, [self.names.index(name) for name in names]])
+
 
 def plan_features(context: Context, groups: Sequence[str] = GROUP_MODULES, drop: Sequence[str] = ()) -> Plan:
     """Return the plan of these groups without the dropped features; raises ConfigError for names that do not exist."""
@@ -92,10 +98,10 @@ def _columns(record: Record, requests: Requests, plan: Plan, around: Around) -> 
     view = record.view(requests)
     found: dict[str, NDArray[np.float64]] = {}
     for group in plan.groups:
-        expected = {f.name for f in GROUPS[group].specs(plan.context.schema)}
         with around(group):
             columns = GROUPS[group].compute(view, plan.context)
-        if set(columns) != expected:
-            raise ValueError(f"group {group!r} gave {sorted(set(columns) ^ expected)} more or fewer than it declares")
+        if columns.keys() != plan.declared[group]:
+            wrong = sorted(columns.keys() ^ plan.declared[group])
+            raise ValueError(f"group {group!r} gave {wrong} more or fewer than it declares")
         found |= columns
     return [found[name] for name in plan.names]

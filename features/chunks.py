@@ -32,7 +32,7 @@ def cores() -> int:
 
 def side_by_side(work: Callable[[Item], None], items: Sequence[Item]) -> None:
     """Do the work of each item, some at a time. An error of one is raised."""
-    threads = min(cores(), len(items))
+    threads = min(cores(), len(items)) if len(items) > 1 else 1
     if threads < 2:
         for item in items:
             work(item)
@@ -66,8 +66,8 @@ def answered(order: Int, width: int, answer: Callable[[Int], Sequence[Float]]) -
         if not hasattr(own, "block"):
             own.block = np.empty((min(CHUNK, len(order)), width))  # one for each thread: new memory is dear
         block = own.block[: len(rows)]
-        if width:
-            np.stack(columns, axis=1, out=block)
+        for k, column in enumerate(columns):
+            block[:, k] = column
         values[rows] = block
 
     chunks = [order[start : start + CHUNK] for start in range(0, len(order), CHUNK)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from features.asof import AsOfView
 from features.columns import number
-from features.periods import DAY, Calendar, local_days
+from features.periods import DAY, Calendar
 from features.registry import OWN, Columns, Context, Feature, Float, feature_group
 from features.tables import NAT
 
@@ -87,11 +87,11 @@ SPECS = (
 def clock(view: AsOfView, context: Context) -> Columns:
     """Return the clock columns for every request; see the module docstring."""
     calendar = view.calendar
-    period = calendar.index(view.as_of)
+    period = view.period()
     start, end = calendar.starts[period], calendar.starts[period + 1]
     due = number(view.of("history").last("close_date"))
     past_period = due - (calendar.days[period + 1] - 1)
-    today = local_days(view.as_of, calendar.zone)
+    today = view.today()
     return {
         "days_left": (end - view.as_of) / DAY,
         "workdays_left": calendar.workdays(today, calendar.days[period + 1]).astype(np.float64),
@@ -109,6 +109,6 @@ def _at_period_end(view: AsOfView, calendar: Calendar) -> Float:
     due = view.of("history").last("close_date")
     known = due != NAT
     day = np.where(known, due, 0)
-    period = np.clip(np.searchsorted(calendar.days, day, side="right") - 1, 0, len(calendar.days) - 2)
+    period = np.minimum(np.maximum(calendar.days.searchsorted(day, side="right") - 1, 0), len(calendar.days) - 2)
     last = calendar.workdays(day + 1, calendar.days[period + 1]) == 0
     return np.where(known, last.astype(np.float64), np.nan)

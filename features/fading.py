@@ -27,17 +27,16 @@ def fading_sums(entity: Int, at: Int, half_life: int) -> Float:
     new = np.ones(len(at), dtype=bool)
     new[1:] = entity[1:] != entity[:-1]
     start = np.flatnonzero(new)
-    age = (at - np.repeat(at[start], np.diff(start, append=len(at)))) / half_life
+    age = (at - at[start].repeat(_sizes(start, len(at)))) / half_life
     block = np.floor(age / BLOCK)
     weight = np.exp2(age - block * BLOCK)
     new[1:] |= block[1:] != block[:-1]
     first = np.flatnonzero(new)
-    size = np.diff(first, append=len(at))
+    size = _sizes(first, len(at))
     sums = weight.copy()
     # Blocks of an entity wait for the one before; nearly every entity has one block only.
-    turn = np.arange(len(first)) - np.searchsorted(first, start).repeat(
-        np.diff(np.searchsorted(first, [*start, len(at)]))
-    )
+    begins = first.searchsorted(start)
+    turn = np.arange(len(first)) - begins.repeat(_sizes(begins, len(first)))
     for k in range(int(turn.max()) + 1):
         now = np.flatnonzero(turn == k)
         rows = first[now]
@@ -48,6 +47,14 @@ def fading_sums(entity: Int, at: Int, half_life: int) -> Float:
     return faded
 
 
+def _sizes(first: Int, total: int) -> Int:
+    """Return the size of each run, given where each begins and where the last one ends."""
+    sizes = np.empty_like(first)
+    np.subtract(first[1:], first[:-1], out=sizes[:-1])
+    sizes[-1] = total - first[-1]
+    return sizes
+
+
 def _add_up(values: Float, first: Int, size: Int) -> None:
     """Replace each run ``first:first + size`` by its running sums, added in order, the same bits either way.
 
@@ -56,7 +63,7 @@ def _add_up(values: Float, first: Int, size: Int) -> None:
     long = size > np.sqrt(len(values))
     for begin, n in zip(first[long].tolist(), size[long].tolist(), strict=True):
         run = values[begin : begin + n]
-        np.cumsum(run, out=run)
+        run.cumsum(out=run)
     first, size = first[~long], size[~long]
     order = np.argsort(-size, kind="stable")
     first, size = first[order], size[order]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from features.asof import AsOfView, Seen
-from features.columns import ratio
+from features.columns import known_or, ratio
 from features.periods import SECONDS_PER_DAY
 from features.rates import Standing, lift, pair, rate, standing
 from features.reference import CATEGORY_COUNT, MILLION
@@ -146,11 +146,11 @@ def _above(rep: Seen, company: Seen, total: str, per: str | None, where: str | N
     parent = ratio(tops[1], bottoms[1])
     # No closed deal yet is no evidence of a habit, not a missing value: a flag for it would only tell how young the
     # record is.
-    return np.where(np.isnan(parent), 0.0, (tops[0] + m * parent) / (bottoms[0] + m) - parent)
+    return known_or((tops[0] + m * parent) / (bottoms[0] + m) - parent, 0.0)
 
 
 def _per_month(rep: Seen, company: Seen, total: str, m: float) -> Float:
     """Return how much more a rep's deals see of something in 30 days than the company's, with m deal-months added."""
     ours, all_of = (seen.total("cycle_s") / MONTH_S for seen in (rep, company))
     parent = ratio(company.total(total), all_of)
-    return np.where(np.isnan(parent), 0.0, (rep.total(total) + m * parent) / (ours + m) - parent)
+    return known_or((rep.total(total) + m * parent) / (ours + m) - parent, 0.0)

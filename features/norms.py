@@ -9,13 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from features.asof import AsOfView, Seen
-from features.columns import ratio
+from features.columns import known_or, ratio
 from features.periods import DAY, SECONDS_PER_DAY
 from features.rates import Standing, lift, rate, standing
 from features.reference import MILLION
 from features.registry import OWN, Columns, Context, Feature, Float, feature_group
 from features.silence import company_gap, own_gap, silent_days
-from features.tables import NAT
 
 SPECS = (
     Feature(
@@ -87,8 +86,7 @@ def norms(view: AsOfView, context: Context) -> Columns:
     stage = now.of_stage
     in_stage = view.of("history").days_since("stage_changed")
     spent = _mean_days(stage, "spent_s")
-    _, end = view.calendar.bounds(view.as_of)
-    period_left = (end - view.as_of) / DAY
+    period_left = (view.calendar.starts[view.period() + 1] - view.as_of) / DAY
     still = np.maximum(_mean_days(stage, "left_s") - in_stage, 0.0)
     company, rep = now.company, now.rep
     return {
@@ -109,7 +107,10 @@ def _mean_days(seen: Seen, column: str) -> Float:
 def _beside(days: Float, norm: Float) -> Float:
     """Return log((days + 1) / (norm + 1)), 0 where there is no norm, NaN where there are no days."""
     said = np.log1p(np.maximum(days, 0.0))
-    return np.where(np.isnan(norm), np.where(np.isnan(said), np.nan, 0.0), said - np.log1p(np.nan_to_num(norm)))
+    beside = said - np.log1p(norm)
+    beside[np.isnan(norm)] = 0.0
+    beside[np.isnan(said)] = np.nan
+    return beside
 
 
 def _silence(view: AsOfView, company: Seen) -> Float:
@@ -130,11 +131,9 @@ def _call_gap(now: Standing, m: float) -> Float:
 
 def _amount(view: AsOfView, seen: Seen, company: Seen, m: float) -> Float:
     """Return the log of the amount above the mean log of amounts won, shrunken towards the company's by `m` deals."""
-    cents = view.of("history").last("amount")
-    usable = (cents != NAT) & (cents > 0)
-    amount = np.where(usable, np.log(np.where(usable, cents, 1) / 100.0), np.nan)
+    money = view.of("history").last("amount") / 100.0
+    money[money <= 0] = np.nan  # a missing amount is far below 0
     parent = ratio(company.total("log_amount_ppm", "won"), company.total("priced", "won")) / MILLION
-    own = (seen.total("log_amount_ppm", "won") / MILLION + m * np.nan_to_num(parent)) / np.maximum(
-        seen.total("priced", "won") + m, 1.0
-    )
-    return np.where(np.isnan(parent), np.where(usable, 0.0, np.nan), amount - own)
+    total, deals = seen.total("log_amount_ppm", "won") / MILLION, seen.total("priced", "won")
+    own = (total + m * known_or(parent, 0.0)) / np.maximum(deals + m, 1.0)
+    return np.where(np.isnan(parent), money * 0.0, np.log(money) - own)

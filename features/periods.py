@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -52,8 +53,8 @@ class Calendar:
 
     def index(self, instant: Int) -> Int:
         """Return the period index of each instant (int64[n]); raises ConfigError where the calendar does not reach."""
-        found = np.searchsorted(self.starts, instant, side="right") - 1
-        if len(found) and (found.min() < 0 or found.max() >= len(self.starts) - 1):
+        found = self.starts.searchsorted(instant, side="right") - 1
+        if ((found < 0) | (found >= len(self.starts) - 1)).any():
             raise ConfigError(
                 f"an instant lies outside the fiscal calendar ({self.day(0)} to {self.day(len(self.days) - 1)}): "
                 "extend period.table, or check the dates of the data"
@@ -70,14 +71,18 @@ class Calendar:
 
         Negative spans hold none.
         """
-        free = self.holidays[(self.holidays + 3) % 7 < 5]  # 1970-01-01 was a Thursday
 
         def before(day: Int) -> Int:
-            weeks, weekday = np.divmod(day + 3, 7)
-            return (weeks * 5 + np.minimum(weekday, 5) - np.searchsorted(free, day)).astype(np.int64)
+            weeks, weekday = np.divmod(day + 3, 7)  # 1970-01-01 was a Thursday
+            return weeks * 5 + np.minimum(weekday, 5) - self._free.searchsorted(day)
 
         days: Int = np.maximum(before(end) - before(first), 0)
         return days
+
+    @cached_property
+    def _free(self) -> Int:
+        """Holidays that are no Saturday and no Sunday."""
+        return self.holidays[(self.holidays + 3) % 7 < 5]
 
     def day(self, index: int) -> date:
         """First day of period `index`, local; this is the period's id."""

@@ -6,20 +6,21 @@ carries it, not a prefix sum of eight bytes a row, and what is asked stays in th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
+Float = NDArray[np.float64]
+Number = TypeVar("Number", np.int64, np.float64)
 
 FEW = 4096  # up to so many rows a binary search among the marked ones is quicker than to lay out bits
 _ONE = np.uint64(1)
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(NamedTuple):
     """One position per request (int64[n], 0..m), with its place among 64-bit words worked out once for all marks."""
 
     position: Int
@@ -91,5 +92,28 @@ class Everyone(Marked):
 
 def _running(counts: NDArray[np.uint8]) -> Int:
     out = np.zeros(len(counts), dtype=np.int64)
-    np.cumsum(counts[:-1], out=out[1:])
+    counts[:-1].cumsum(out=out[1:])
+    return out
+
+
+def spread(begin: Int, until: Int) -> tuple[Int, Int]:
+    """Return the members of ranges ``begin[i]:until[i]``: which range, and which member."""
+    size = until - begin
+    which = np.arange(len(size)).repeat(size)
+    return which, np.arange(len(which)) + (until - size.cumsum()).repeat(size)
+
+
+def difference(left: Int, right: Int) -> Float:
+    """Return left - right, float64[n]."""
+    if len(left) > FEW:
+        return np.subtract(left, right, out=np.empty(len(left)))  # no memory between the two steps
+    return (left - right).astype(np.float64)  # the buffers of a mixed subtraction are slow for one row
+
+
+def taken(values: NDArray[Number], row: Int, gone: Bool, missing: Number) -> NDArray[Number]:
+    """Return values[row], but `missing` where `gone`; there `row` may be anything."""
+    if not len(values):
+        return np.full(len(row), missing)
+    out = values.take(row, mode="clip")
+    out[gone] = missing
     return out

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.acts import activities_of, contacts_of
-from features.asof import AsOfView, DealFacts, Requests
+from features.asof import AsOfView, Requests
 from features.changes import history_of
 from features.closes import closes_of
 from features.periods import Calendar
@@ -22,7 +22,7 @@ from features.silence import silences_of
 from features.stages import StageMap
 from features.standings import book_of, calls_of, misses_of, quotas_of, yields_of
 from features.tables import Coded, CrmTables, Table
-from features.timeline import Bool, Int, Timeline
+from features.timeline import Bool, DealFacts, Int, Timeline
 from features.usuals import usuals_of
 
 ACCOUNT_FIELDS = ("industry", "size", "region")

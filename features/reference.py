@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from features.asof import team_of
+from features.columns import team_of
 from features.tables import NAT
 from features.timeline import Int, Timeline, timeline
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,10 +137,15 @@ class Plan:
     groups: tuple[str, ...]
     features: tuple[Feature, ...]
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Column names, in order."""
         return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def declared(self) -> Mapping[str, frozenset[str]]:
+        """Columns that each group computes, also those of other heads or left out."""
+        return {group: frozenset(f.name for f in GROUPS[group].specs(self.context.schema)) for group in self.groups}
 
     def members(self) -> dict[str, tuple[str, ...]]:
         """Return the plan's features by group, groups in order."""

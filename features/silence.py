@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.asof import AsOfView, Seen, days_between, look
+from features.asof import AsOfView, Seen, look
 from features.closes import ends_of
-from features.columns import ratio
+from features.columns import days_between, ratio
 from features.periods import DAY, SECONDS_PER_DAY
 from features.rates import fixed_code, standing
 from features.reference import AGES, MILLION, SEGMENT, Events, events

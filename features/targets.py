@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from features.asof import AsOfView, Seen
-from features.columns import ratio
+from features.columns import known_or, ratio
 from features.rates import standing
 from features.reference import MILLION
 from features.registry import OWN, Columns, Context, Feature, Float, feature_group
@@ -74,13 +74,13 @@ SPECS = (
 def targets(view: AsOfView, context: Context) -> Columns:
     """Return the columns about the rep's targets for every request; see the module docstring."""
     now = standing(view)
-    start, _ = view.calendar.bounds(view.as_of)
+    start = view.calendar.starts[view.period()]
     book = view.about("rep_book", now.owner)
     quota = _cents(view.about("rep_quotas", now.owner), start)
     misses = view.about("rep_misses", now.owner)
     return {
         "rep_open_deals": book.total("opened"),
-        "rep_tenure_days": np.minimum(np.nan_to_num(book.days_since_first(), nan=0.0), NEW_FOR),
+        "rep_tenure_days": np.minimum(known_or(book.days_since_first(), 0.0), NEW_FOR),
         "rep_attainment": _attained(now.rep, quota, start),
         "team_attainment": _attained(
             view.about("team", now.team), _cents(view.about("team_quotas", now.team), start), start

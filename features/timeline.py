@@ -51,6 +51,7 @@ class Timeline:
     start: Int
     instants: Instants
     key: Int
+    _marks: dict[tuple[str | None, str | None], Marked] = field(default_factory=dict, repr=False, compare=False)
     _cache: dict[tuple[str, ...], object] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -76,17 +77,19 @@ class Timeline:
 
     def with_columns(self, more: Mapping[str, Int | Bool]) -> Timeline:
         """Return the same rows with some columns added or replaced."""
-        return replace(self, columns={**self.columns, **more}, _cache={})
+        return replace(self, columns={**self.columns, **more}, _marks={}, _cache={})
 
     def marked(self, where: str | None, having: str | None = None) -> Marked:
         """Return the matching rows; with `having`, only those that hold a value in that column."""
-
-        def make() -> Marked:
+        name = where, having
+        found = self._marks.get(name)
+        if found is None:
             if having is not None:
-                return Marked(self.mask(where) & (self.values(having) != NAT))
-            return Everyone(len(self)) if where is None else Marked(self.mask(where))
-
-        return self.cached(("marked", where or "", having or ""), make)
+                found = Marked(self.mask(where) & (self.values(having) != NAT))
+            else:
+                found = Everyone(len(self)) if where is None else Marked(self.mask(where))
+            self._marks[name] = found
+        return found
 
     def prefix_count(self, where: str | None) -> Int:
         """Rows before position i that match, int64[m + 1]."""
@@ -194,6 +197,17 @@ class Timeline:
         return self.cached(("subjects", column), make)
 
 
+@dataclass(frozen=True)
+class DealFacts:
+    """Facts fixed at a deal's creation: one row per deal, known from ``known_at`` on.
+
+    columns: name -> int64[d] (codes in the reference vocabulary -1 missing, or times, NAT missing) or float64[d].
+    """
+
+    known_at: Int
+    columns: Mapping[str, Int | Float]
+
+
 def timeline(
     name: str,
     entities: int,
@@ -268,5 +282,5 @@ def _largest_so_far(entity: Int, digit: Int, width: int) -> Int:
 
 def _prefix(values: Int | Bool) -> Int:
     out = np.zeros(len(values) + 1, dtype=np.int64)
-    np.cumsum(values, out=out[1:])
+    values.cumsum(out=out[1:])
     return out

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from features.asof import Requests, days_between
+from features.asof import Requests
+from features.columns import days_between
 from features.periods import EPOCH, day_number, local_midnight
 from features.record import Record
 from features.tables import NAT, Coded
@@ -57,7 +58,7 @@ def told_at(record: Record, requests: Requests) -> Told:
         name: Coded(np.maximum(view.fixed(name), -1).astype(np.int32), words[name])
         for name in record.reference.dimensions
     }
-    _, end = view.calendar.bounds(view.as_of)
+    end = view.calendar.starts[view.period() + 1]
     closes = _day_ends(history.last("close_date"), view.calendar.zone)
     return Told(history.last("amount"), days_between(view.as_of, closes), days_between(view.as_of, end), segments)
 

@@ -21,6 +21,7 @@ from features.told import Told
 from models.base import Bool, Float, Int
 from models.exact import from_hex, to_hex
 from models.reference_io import plain_json
+from models.tables import stage_rows
 from models.trees import Trees
 
 AMOUNT, AMOUNT_TREES = "amount.json", "amount_trees.txt"
@@ -74,7 +75,7 @@ class AmountModel:
         raw = np.full(len(matrix.values), self.base)
         if self.trees is not None:
             raw = raw + self.trees.logit(matrix)
-        ratio: Float = np.clip(raw, self.low, self.high)
+        ratio: Float = np.minimum(np.maximum(raw, self.low), self.high)
         return ratio
 
 
@@ -86,16 +87,16 @@ def has_amount(cents: Int) -> Bool:
 
 def stage_row(matrix: FeatureMatrix, count: int) -> Int:
     """Return each row's stage, `count` where it is not known or no stage of the model, int64[n]."""
-    stage = matrix.column("stage_rank")
-    known = ~np.isnan(stage) & (stage < count)
-    return np.where(known, np.where(known, stage, 0), count).astype(np.int64)
+    return stage_rows(matrix.column("stage_rank"), count + 1)
 
 
 def _effects(column: Coded, effects: Mapping[str, float]) -> Float:
     """Return the effect of each row's word; only words that the rows hold are looked up, however many there are."""
-    codes, back = np.unique(column.codes, return_inverse=True)
-    found = [effects.get(column.values[code], 0.0) if code >= 0 else 0.0 for code in codes.tolist()]
-    return np.array(found, dtype=np.float64)[back]
+    place = column.codes + 1  # 0: missing
+    found = np.zeros(len(column.values) + 1)
+    for k in np.flatnonzero(np.bincount(place)).tolist():
+        found[k] = effects.get(column.values[k - 1], 0.0) if k else 0.0
+    return found[place]
 
 
 def amount_files(model: AmountModel) -> dict[str, bytes]:

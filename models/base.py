@@ -44,8 +44,7 @@ class Examples:
 
     def select(self, names: tuple[str, ...]) -> Examples:
         """Return the rows with only these feature columns, in this order."""
-        place = [self.matrix.names.index(name) for name in names]
-        matrix = FeatureMatrix(names, np.ascontiguousarray(self.matrix.values[:, place]))
+        matrix = FeatureMatrix(names, self.matrix.columns(names))
         return Examples(matrix, self.y, self.deal, self.as_of, self.label_end)
 
 
@@ -83,4 +82,4 @@ def sigmoid(x: Float) -> Float:
 
 def clipped_logit(p: Float) -> Float:
     """Return the logit of p kept within [1e-6, 1 - 1e-6]."""
-    return logit(np.clip(p, CLIP, 1 - CLIP))
+    return logit(np.minimum(np.maximum(p, CLIP), 1 - CLIP))

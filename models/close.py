@@ -141,8 +141,8 @@ class CloseModel:
         raw = self.raw_offset(matrix)
         if self.trees is not None:
             raw = raw + self.trees.logit(matrix)
-        blind = self.blind(matrix)
-        return np.where(blind, clipped_logit(self.table.predict(matrix)), self.calibration.apply(raw))
+        told, blind = self.calibration.apply(raw), self.blind(matrix)
+        return np.where(blind, clipped_logit(self.table.predict(matrix)), told) if blind.any() else told
 
     def predict(self, matrix: FeatureMatrix) -> Float:
         """Return the probability, float64[n]."""
@@ -164,15 +164,14 @@ class CloseModel:
         A blind row has its table term only.
         """
         names = (TABLE, *self.names)
-        phi = np.zeros((len(matrix.values), len(names)))
         usual = float(clipped_logit(np.array([self.table.overall]))[0])
         told = clipped_logit(self.table.predict(matrix)) - usual
         if isinstance(self.offset, Linear):
-            base = np.full(len(phi), self.offset.intercept)
-            for j, (_, term) in enumerate(self.offset.terms(matrix)):
-                phi[:, j] = term
+            base = np.full(len(told), self.offset.intercept)
+            phi = self.offset.terms(matrix)
         else:
-            base = np.full(len(phi), usual)
+            base = np.full(len(told), usual)
+            phi = np.zeros((len(told), len(names)))
             phi[:, 0] = told
         if self.trees is not None:
             shap = self.trees.contributions(matrix)

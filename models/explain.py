@@ -65,10 +65,8 @@ def terms_of(model: CloseModel, plan: Plan, matrix: FeatureMatrix) -> Terms:
 
 def added(columns: Float, which: Sequence[int]) -> Float:
     """Add columns up one by one, float64[n]: NumPy's own sum takes another order for one row than for many."""
-    total = np.zeros(len(columns))
-    for j in which:
-        total += columns[:, j]
-    return total
+    running = columns[:, which].cumsum(axis=1)
+    return running[:, -1] + 0.0 if len(which) else np.zeros(len(columns))  # a sum of zeros has no sign
 
 
 def explain(model: CloseModel, plan: Plan, profile: Profile, matrix: FeatureMatrix) -> list[list[Reason]]:

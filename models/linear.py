@@ -2,7 +2,8 @@
 
 Fitted with scikit-learn, stored and applied as plain numbers: ``intercept + sum_j weight_j * (x_j - mean_j) /
 scale_j``, columns clipped to the range seen in training, a missing value at the mean plus a weight of its own. Terms
-are added column by column in a fixed order: a matrix product may differ in the last bits between one row and many.
+are added column by column in a fixed order, as running sums: a matrix product, and NumPy's own sum, may differ in the
+last bits between one row and many.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ TABLE = "stage_and_time"  # the name of the table's own term, in reasons too
 TAIL = 0.005  # share of the training rows clipped at either end of a column
 FREE = 30.0  # the table's column is so much larger, so that a penalty draws the ridge to the table, not to a constant
 RARE = 0.005  # a column missing less (or present less) often than this gets no weight for being missing
+ROWS = 2048  # at a time, so that what lies between two steps stays in the cache
 
 
 @dataclass(frozen=True)
@@ -39,25 +41,40 @@ class Linear:
     mean: Float
     scale: Float
 
-    def terms(self, matrix: FeatureMatrix) -> Iterator[tuple[str, Float]]:
-        """Yield (name, float64[n] in log-odds) for the table, then every feature in order; not the intercept."""
-        yield TABLE, self.table_weight * (clipped_logit(self.table.predict(matrix)) - self.table_mean)
-        for j, name in enumerate(self.names):
-            x = matrix.column(name)
-            missing = np.isnan(x)
-            z = (np.clip(np.where(missing, self.mean[j], x), self.low[j], self.high[j]) - self.mean[j]) / self.scale[j]
-            yield name, self.weights[j] * z + self.missing_weights[j] * missing
+    def terms(self, matrix: FeatureMatrix) -> Float:
+        """Return log-odds float64[n, 1 + k] of the table, then of every feature in order; without the intercept."""
+        told = clipped_logit(self.table.predict(matrix)) - self.table_mean
+        learnt = (self.weights, self.missing_weights, self.low, self.high, self.mean, self.scale)
+        columns = column_terms(matrix.columns(self.names), *learnt)
+        return np.concatenate([(self.table_weight * told)[:, None], columns], axis=1)
 
     def logit(self, matrix: FeatureMatrix) -> Float:
         """Return the log-odds, float64[n]."""
-        total = np.full(len(matrix.values), self.intercept)
-        for _, term in self.terms(matrix):
-            total += term
+        total = np.empty(len(matrix.values))
+        for start in range(0, len(total), ROWS):
+            part = slice(start, start + ROWS)
+            terms = self.terms(FeatureMatrix(matrix.names, matrix.values[part]))
+            terms[:, 0] += self.intercept
+            total[part] = terms.cumsum(axis=1, out=terms)[:, -1]
         return total
 
     def predict(self, matrix: FeatureMatrix) -> Float:
         """Return the probability, float64[n]."""
         return sigmoid(self.logit(matrix))
+
+
+def column_terms(
+    values: Float, weights: Float, missing_weights: Float, low: Float, high: Float, mean: Float, scale: Float
+) -> Float:
+    """Return the log-odds that each column adds, float64[n, k]; see the module docstring. values: float64[n, k]."""
+    missing = np.isnan(values)
+    terms = np.where(missing, mean, values)
+    np.minimum(np.maximum(terms, low, out=terms), high, out=terms)
+    terms -= mean
+    terms /= scale
+    terms *= weights
+    terms += missing_weights * missing
+    return terms
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from features.build import FeatureMatrix
 from models.base import Float, Int
+from models.tables import stage_rows
 
 FEWEST = 30  # rows of a stage before its own median is believed
 
@@ -29,10 +30,7 @@ class Profile:
         return self.medians[self._row(matrix)]
 
     def _row(self, matrix: FeatureMatrix) -> Int:
-        stage = matrix.column("stage_rank")
-        last = len(self.medians) - 1
-        known = ~np.isnan(stage) & (stage < last)
-        return np.where(known, np.where(known, stage, 0), last).astype(np.int64)
+        return stage_rows(matrix.column("stage_rank"), len(self.medians))
 
 
 def profile_of(matrix: FeatureMatrix, y: Float, stage_count: int) -> Profile:

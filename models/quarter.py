@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.asof import Requests, before, team_of
+from features.asof import Requests, before
+from features.columns import team_of
 from features.nodes import ALL, COMPANY, NO_REP, NO_TEAM, REP, TEAM
 from features.periods import DAY
 from features.rates import standing

@@ -14,6 +14,7 @@ its level and each stage's are moved by the company's wins (as gamma counts wort
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,8 +35,8 @@ DEFAULT_AGES = (3.0, 7.0, 14.0, 28.0, 56.0, 91.0, 182.0)
 
 def stage_rows(stage: Float, rows: int) -> Int:
     """Return the row of each stage in a table of so many rows, int64[n]; the last row is for an unknown stage."""
-    unknown = np.isnan(stage) | (stage >= rows - 1)
-    return np.where(unknown, rows - 1, np.where(unknown, 0, stage)).astype(np.int64)
+    known = stage < rows - 1  # NaN is not
+    return np.where(known, stage, rows - 1).astype(np.int64)
 
 
 def along(knots: Float, known: Float, row: Int, x: Float) -> Float:
@@ -44,9 +45,11 @@ def along(knots: Float, known: Float, row: Int, x: Float) -> Float:
     Before the first they fall with the log of the time, as the chance within a short time does.
     knots: float64[m], ascending; known: float64[rows, m], log-odds there; row: of `known`, in the shape of x.
     """
-    right = np.clip(np.searchsorted(knots, x, side="right"), 1, len(knots) - 1)
-    part = np.clip((x - knots[right - 1]) / (knots[right] - knots[right - 1]), 0.0, 1.0)
-    low, high = known[row, right - 1], known[row, right]
+    right = np.minimum(np.maximum(knots.searchsorted(x, side="right"), 1), len(knots) - 1)
+    left = right - 1
+    before = knots[left]
+    part = np.minimum(np.maximum((x - before) / (knots[right] - before), 0.0), 1.0)
+    low, high = known[row, left], known[row, right]
     return np.asarray(low + part * (high - low) + np.minimum(x - knots[0], 0.0), dtype=np.float64)
 
 
@@ -90,7 +93,11 @@ class RateCurve:
     def predict(self, matrix: FeatureMatrix) -> Float:
         """Return the rate at each row's stage and working days left, float64[n]."""
         row = stage_rows(matrix.column("stage_rank"), len(self.rates))
-        return sigmoid(along(self.knots, clipped_logit(self.rates), row, _log_workdays(matrix)))
+        return sigmoid(along(self.knots, self._log_odds, row, _log_workdays(matrix)))
+
+    @cached_property
+    def _log_odds(self) -> Float:
+        return clipped_logit(self.rates)
 
 
 def _log_workdays(matrix: FeatureMatrix) -> Float:

@@ -55,7 +55,7 @@ def at_share(grid: Float, won: Float, last: Int, share: float | Float) -> Float:
     low, high = won[rows, below], won[rows, above]
     step = high > low
     part = np.where(step, (target - low) / np.where(step, high - low, 1.0), 1.0)
-    part = np.clip(part, 0.0, 1.0)
+    part = np.minimum(np.maximum(part, 0.0), 1.0)
     days = grid[rows, below] + part * (grid[rows, above] - grid[rows, below])
     return np.asarray(np.minimum(days, grid[rows, last]), dtype=np.float64)
 
@@ -67,7 +67,7 @@ def merged_grid(fixed: Float, own: Float, longest: float) -> tuple[Float, Int]:
     lies outside is moved to the nearer end.
     """
     missing: Bool = np.isnan(own)
-    held = np.where(missing, longest, np.clip(own, 0.0, longest))
+    held = np.where(missing, longest, np.minimum(np.maximum(own, 0.0), longest))
     both = np.concatenate([np.broadcast_to(fixed, (len(own), len(fixed))), held], axis=1)
     order = np.argsort(both, axis=1, kind="stable")
     place = np.argsort(order, axis=1, kind="stable")[:, len(fixed) :]

@@ -9,11 +9,13 @@ are not negative and the trees are constrained, so the curve can't fall.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from features.build import FeatureMatrix
 from models.base import Float, clipped_logit
+from models.linear import column_terms
 from models.tables import along, stage_rows
 from models.trees import Trees
 
@@ -23,6 +25,9 @@ SHORTEST = 1.0  # days; below it a rate falls in proportion to the horizon
 CLOSE_DATE = "days_to_close_date"
 PAST_CLOSE = ((-120.0, -45.0), (-45.0, -15.0), (-15.0, -4.0), (-4.0, 1.0), (1.0, 15.0), (15.0, 45.0), (45.0, 120.0))
 PERIOD_ENDS = ((0.85, 1.0), (1.0, 1.85), (1.85, 2.0), (2.0, 2.85), (2.85, 3.0), (3.0, 3.85), (3.85, 4.0))
+RAMP_OF = np.repeat([1, 2], [len(PAST_CLOSE), len(PERIOD_ENDS)])  # the column of `HORIZON` that each ramp goes by
+RAMP_LOW, RAMP_HIGH = np.array([*PAST_CLOSE, *PERIOD_ENDS]).T
+RAMP_WIDTH = RAMP_HIGH - RAMP_LOW
 CHUNK = 100_000  # pairs whose features are repeated at a time
 
 
@@ -49,10 +54,10 @@ class Clock:
 
 def steps(columns: Float) -> Float:
     """Return what the line sees of `HORIZON` columns: ramps from 0 to 1, float64[..., s]; 0 where there is no date."""
-    past, ends = columns[..., 1], columns[..., 2]
-    ramps = [(past, low, high) for low, high in PAST_CLOSE] + [(ends, low, high) for low, high in PERIOD_ENDS]
-    parts = [np.clip((x - low) / (high - low), 0.0, 1.0) for x, low, high in ramps]
-    return np.stack([np.where(np.isnan(part), 0.0, part) for part in parts], axis=-1)
+    ramps: Float = (columns[..., RAMP_OF] - RAMP_LOW) / RAMP_WIDTH
+    np.minimum(np.maximum(ramps, 0.0, out=ramps), 1.0, out=ramps)
+    np.copyto(ramps, 0.0, where=np.isnan(ramps))
+    return ramps
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,11 @@ class HorizonTable:
         Linear in log days between knots, constant beyond the last.
         """
         row = stage_rows(stage, len(self.rates))[:, None]
-        return along(np.log(self.days), clipped_logit(self.rates), row, np.log(np.maximum(days, 1e-3)))
+        return along(*self._known, row, np.log(np.maximum(days, 1e-3)))
+
+    @cached_property
+    def _known(self) -> tuple[Float, Float]:
+        return np.log(self.days), clipped_logit(self.rates)
 
 
 @dataclass(frozen=True)
@@ -93,16 +102,15 @@ class HorizonLine:
 
     def base(self, values: Float) -> Float:
         """Return the part that no horizon changes, log-odds float64[n]; columns are added in order."""
-        missing = np.isnan(values)
-        z = (np.clip(np.where(missing, self.mean, values), self.low, self.high) - self.mean) / self.scale
-        terms = self.weights * z + self.missing_weights * missing
+        learnt = (self.weights, self.missing_weights, self.low, self.high, self.mean, self.scale)
+        terms = column_terms(values, *learnt)
         # Running sums go through the columns one by one; `sum` goes other ways for one row than for many.
-        return self.intercept + np.cumsum(terms, axis=1)[:, -1]
+        return self.intercept + terms.cumsum(axis=1, out=terms)[:, -1]
 
     def logit(self, values: Float, table: Float, columns: Float) -> Float:
         """Return log-odds float64[n, k]; table: the table's log-odds float64[n, k], columns: of `Clock.columns`."""
-        terms = steps(columns) * self.step_weights
-        return self.base(values)[:, None] + self.table_weight * table + np.cumsum(terms, axis=2)[:, :, -1]
+        ramps: Float = (steps(columns) * self.step_weights).cumsum(axis=2)[:, :, -1]
+        return self.base(values)[:, None] + self.table_weight * table + ramps
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ import numpy as np
 from configs.errors import UsageError
 from configs.schema import Config
 from configs.writing import Cell
-from features.asof import Requests, days_between
+from features.asof import Requests
 from features.build import build_features
+from features.columns import days_between
 from features.nodes import LEVELS as NODE_LEVELS
 from features.periods import DAY, EPOCH, fiscal_calendar, local_days
 from features.tables import NAT

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from configs.vocab import Grid
-from features.asof import Requests, team_of
+from features.asof import Requests
+from features.columns import team_of
 from features.nodes import COMPANY, REP, TEAM
 from features.periods import DAY, HOUR
 from features.rates import standing

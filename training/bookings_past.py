@@ -17,7 +17,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from features.asof import before, team_of
+from features.asof import before
+from features.columns import team_of
 from features.tables import NAT
 from features.wins import Wins
 from models.base import Bool, Float, Int

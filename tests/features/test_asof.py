@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from features.asof import Requests, days_between, known_before, look, team_of
+from features.asof import Requests, known_before, look
+from features.columns import days_between, team_of
 from features.periods import DAY
 from features.tables import NAT
 from features.timeline import timeline
