@@ -160,7 +160,7 @@ class Seen:
         column: the announced instant, int64 UTC microseconds.
         """
         held = self.timeline.marked(where, having=column)
-        request, rank = _spread(held.before(self._start), held.before(self._stop))
+        request, rank = spread(held.before(self._edge(None)), held.before(self._edge(0)))
         at = self.timeline.values(column)[held.row(rank)]
         ahead = at >= self.as_of[request]
         out = np.full(len(self.entity), np.iinfo(np.int64).max)
