@@ -10,6 +10,7 @@ GET     ``/v1/ready``                     a model is loaded, else 503; no key
 GET     ``/v1/status``                    the model, how fresh its facts are, the limits
 GET     ``/v1/openapi.json``              the contract (`serving.operations`); no key
 GET     ``/v1/metrics``                   counts and times for Prometheus
+*       all else                          the manager's pages (`serving.pages.site`)
 ======  ================================  =====================================================
 """
 
@@ -23,6 +24,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope as AsgiScope
 
 from configs.errors import (
     ForecastleError,
@@ -38,6 +40,7 @@ from serving.auth import KeyRing, keys_file
 from serving.facts import SOURCE
 from serving.frame import Frame, Log, log_line, problem_response
 from serving.metrics import Metrics
+from serving.pages.site import Site, for_people
 from serving.principal import Scope
 from serving.routes_about import AboutRoutes
 from serving.routes_deals import DealRoutes
@@ -122,6 +125,8 @@ def create_app(config: Config, now: Clock = clock, log: Log = log_line) -> Starl
     keys = KeyRing(keys_file(config), lambda code: log({"event": "keys_unreadable", "code": code}))
     metrics = Metrics()
     api = Api(config.serving, keys, now, partial(open_store, config), metrics)
+    site = Site(api, config)
+    told, unrouted = partial(_told, site), partial(_unrouted, site)
     scores, events, deals, about = ScoreRoutes(api), EventRoutes(api), DealRoutes(api), AboutRoutes(api)
     routes = [
         Route("/v1/deals/score", scores.score, methods=["POST"]),
@@ -133,39 +138,45 @@ def create_app(config: Config, now: Clock = clock, log: Log = log_line) -> Starl
         Route("/v1/status", scores.status),
         Route("/v1/openapi.json", about.contract),
         Route("/v1/metrics", about.metrics),
+        *site.routes(),
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Frame, metrics=metrics, log=log)],
-        exception_handlers={ForecastleError: _told, HTTPException: _unrouted},
+        middleware=[Middleware(Frame, metrics=metrics, log=log, answer=partial(_error_response, site))],
+        exception_handlers={ForecastleError: told, HTTPException: unrouted},
     )
     app.router.redirect_slashes = False
     app.state.api = api
     return app
 
 
-async def _told(request: Request, error: Exception) -> Response:
-    """An error of ours as a problem document."""
+def _error_response(site: Site, error: ForecastleError, scope: AsgiScope) -> Response:
+    """Return an error as people or programs read it."""
+    return site.error(error, scope) if for_people(scope) else problem_response(error, scope)
+
+
+async def _told(site: Site, request: Request, error: Exception) -> Response:
+    """An error of ours as a page or a problem document."""
     if not isinstance(error, RequestError) and getattr(error, "status", 500) >= 500:
         raise error  # the frame answers it and logs where it came from
     assert isinstance(error, ForecastleError)  # noqa: S101 -- registered for this class alone
     request.scope["state"]["code"] = error.code
-    response = problem_response(error, request.scope)
+    response = _error_response(site, error, request.scope)
     if isinstance(error, TooLargeError):
         response.headers["Connection"] = "close"
     return response
 
 
-async def _unrouted(request: Request, error: Exception) -> Response:
+async def _unrouted(site: Site, request: Request, error: Exception) -> Response:
     """What no route takes: 404, or 405 with the methods that are allowed (204 for OPTIONS)."""
     headers = getattr(error, "headers", None) or {}
     if getattr(error, "status_code", 404) != MethodNotAllowedError.status:
         told: ForecastleError = NotFoundError("there is no such route; see the routes in README.md")
-        return await _told(request, told)
+        return await _told(site, request, told)
     allow = ", ".join(sorted({"OPTIONS", *headers.get("Allow", "").split(", ")} - {""}))
     if request.method == "OPTIONS":
         return Response(status_code=204, headers={"Allow": allow})
-    response = await _told(request, MethodNotAllowedError(f"this route takes {allow}"))
+    response = await _told(site, request, MethodNotAllowedError(f"this route takes {allow}"))
     response.headers["Allow"] = allow
     return response
 
