@@ -50,7 +50,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        made.filters["pair"] = _pair
+        made.filters |= {"pair": _pair, "pick": _pick}
         made.globals |= {"asset": address, "chart_spec": charts.spec}
         return made
 
@@ -66,3 +66,8 @@ class Renderer:
 def _pair(value: str, told: Callable[[str], str] = str) -> tuple[str, str]:
     """Return an option of a list to choose from: its value, and how it is told."""
     return value, told(value)
+
+
+def _pick(row: Mapping[str, object], *names: str) -> tuple[object, ...]:
+    """Return some of a row's values: the cells of a line."""
+    return tuple(row[name] for name in names)

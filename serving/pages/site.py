@@ -23,7 +23,7 @@ from configs.errors import (
 )
 from configs.schema import Config
 from serving.api import Api
-from serving.pages import deals, deals_file, login
+from serving.pages import deal, deals, deals_file, login
 from serving.pages.assets import FOREVER, by_address
 from serving.pages.render import Renderer
 from serving.pages.sessions import Login, Sessions, check_form
@@ -33,6 +33,7 @@ from serving.pages.words import Words, locale_of
 PAGES: tuple[Page, ...] = (
     Page("/deals", deals.listed, "Deals"),
     Page("/deals.csv", deals_file.exported),
+    Page("/deals/{deal_id:path}", deal.shown, post=True),
 )
 FORM_BYTES, FORM_FIELDS = 65_536, 50
 
