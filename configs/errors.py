@@ -314,6 +314,13 @@ class UnknownDealError(NotFoundError):
     title = "No such deal is stored"
 
 
+class NoForecastError(NotFoundError):
+    """No forecast of that period, instant or node is stored, or none that the caller may see."""
+
+    code, status, exit_code = "no_forecast", 404, 1
+    title = "No such forecast is stored"
+
+
 class MethodNotAllowedError(RequestError):
     """The route exists, but not with this method."""
 

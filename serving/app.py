@@ -5,6 +5,9 @@ POST    ``/v1/deals/score``               probabilities with reasons for deals g
 POST    ``/v1/events``                    what a CRM pushes (`serving.routes_events`)
 GET     ``/v1/deals/{deal_id}/score``     the same of a stored deal (`serving.routes_deals`)
 GET     ``/v1/deals``                     the latest stored scores, a page at a time
+GET     ``/v1/forecast``                  the stored forecast by node (`serving.routes_forecast`)
+GET     ``/v1/forecast/bridge``           what moved between two forecasts
+GET     ``/v1/model``                     the model's card (`serving.routes_about`)
 GET     ``/v1/health``                    the process answers; no key
 GET     ``/v1/ready``                     a model is loaded, else 503; no key
 GET     ``/v1/status``                    the model, how fresh its facts are, the limits
@@ -45,6 +48,7 @@ from serving.principal import Scope
 from serving.routes_about import AboutRoutes
 from serving.routes_deals import DealRoutes
 from serving.routes_events import EventRoutes
+from serving.routes_forecast import ForecastRoutes
 from serving.store.engine import open_store
 
 THREAD_FROM = 16_000
@@ -127,11 +131,20 @@ def create_app(config: Config, now: Clock = clock, log: Log = log_line) -> Starl
     api = Api(config.serving, keys, now, partial(open_store, config), metrics)
     site = Site(api, config)
     told, unrouted = partial(_told, site), partial(_unrouted, site)
-    scores, events, deals, about = ScoreRoutes(api), EventRoutes(api), DealRoutes(api), AboutRoutes(api)
+    scores, events, deals, about = (
+        ScoreRoutes(api),
+        EventRoutes(api),
+        DealRoutes(api),
+        AboutRoutes(api, config.state_dir),
+    )
+    forecasts = ForecastRoutes(api)
     routes = [
         Route("/v1/deals/score", scores.score, methods=["POST"]),
         Route("/v1/deals", deals.listed),
         Route("/v1/deals/{deal_id}/score", deals.score),
+        Route("/v1/forecast", forecasts.forecast),
+        Route("/v1/forecast/bridge", forecasts.bridge),
+        Route("/v1/model", about.model),
         Route("/v1/events", events.take, methods=["POST"]),
         Route("/v1/health", scores.health),
         Route("/v1/ready", scores.ready),

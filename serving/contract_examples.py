@@ -93,10 +93,81 @@ LIST_ANSWER = {
             "owner_id": "U0010",
             "team": "West",
             "model_version": "our-company-67910bcb80ed",
+            "change": -0.03,
+            "deal": {
+                "name": "Acme renewal",
+                "account_name": "Acme",
+                "owner_name": "Robin",
+                "stage": "Propose",
+                "stage_since": "2026-05-04T09:41:00Z",
+                "amount": 52000.0,
+                "close_date": "2026-08-15",
+                "category": "pipeline",
+                "pushes": 1,
+                "created_at": "2026-03-03T15:20:00Z",
+                "last_buyer_at": "2026-05-05T13:00:00Z",
+                "next_meeting_at": None,
+            },
         }
         | _SCORE
     ],
     "next_cursor": None,
+}
+_NODE = {
+    "as_of": "2026-05-06T04:00:00Z",
+    "level": "company",
+    "node": "all",
+    "booked": 410000.0,
+    "open_expected": 655120.55,
+    "arrivals_expected": 88000.1,
+    "p10": 820000.0,
+    "p50": 1140000.0,
+    "p90": 1510000.0,
+    "mean": 1153120.65,
+    "quota": 1200000.0,
+    "p_reach_quota": 0.41,
+    "model_version": "our-company-67910bcb80ed",
+}
+_PERIOD = {"period_start": "2026-04-01", "period_end": "2026-06-30"}
+FORECAST_ANSWER = (
+    {"request_id": _REQUEST_ID}
+    | _PERIOD
+    | {"as_of": "2026-05-06T04:00:00Z", "periods": ["2026-04-01"], "nodes": [_NODE], "history": [_NODE]}
+)
+BRIDGE_ANSWER = (
+    {"request_id": _REQUEST_ID}
+    | _PERIOD
+    | {
+        "from_as_of": "2026-04-29T04:00:00Z",
+        "to_as_of": "2026-05-06T04:00:00Z",
+        "start": 1150000.0,
+        "end": 1153120.65,
+        "parts": [
+            {"part": "won", "amount": 9120.65, "deals": 1},
+            {"part": "arrivals", "amount": -6000.0, "deals": 0},
+            {"part": "rounding", "amount": 0.0, "deals": 0},
+        ],
+        "deals": [
+            {
+                "deal_id": "OPP-4700",
+                "part": "won",
+                "amount": 9120.65,
+                "before": 30879.35,
+                "after": 40000.0,
+                "name": "Globex first order",
+                "owner_id": "U0010",
+                "stage": None,
+                "close_date": None,
+                "deal_amount": None,
+            }
+        ],
+        "next_cursor": None,
+    }
+)
+MODEL_ANSWER = _IDENTITY | {
+    "request_id": _REQUEST_ID,
+    "card": {"format": 1, "intended_use": {"for": "prioritising open deals and adding them up into a forecast"}},
+    "why": "",
 }
 EVENTS_ANSWER = {
     "request_id": _REQUEST_ID,

@@ -16,6 +16,7 @@ from configs.errors import (
     InternalError,
     InvalidRequestError,
     LimitExceededError,
+    NoForecastError,
     NotFoundError,
     NotReadyError,
     StoreError,
@@ -26,14 +27,19 @@ from configs.errors import (
     UnknownStageError,
     UnsupportedMediaTypeError,
 )
+from features.nodes import LEVELS
 from serving import contract_examples as examples
+from serving.bridge import PARTS
 from serving.events import EventsRequest
 from serving.principal import Scope
 from serving.replies import (
+    BridgeAnswer,
     ContractAnswer,
     EventsAnswer,
+    ForecastAnswer,
     Health,
     ListAnswer,
+    ModelAnswer,
     Ready,
     ScoreAnswer,
     StatusAnswer,
@@ -90,6 +96,7 @@ class Operation:
 
 _WORD = {"type": "string", "minLength": 1, "maxLength": 200}
 _YES = {"type": "boolean"}
+_DAY_OF = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
 _DEAL = Parameter("deal_id", "id of the deal in the CRM", _WORD, True, example="OPP-4711")
 _AS_OF = Parameter(
     "as_of",
@@ -98,12 +105,36 @@ _AS_OF = Parameter(
     True,
     example="now",
 )
+_INSTANT = {"type": "string", "maxLength": 40}
+_LEVEL = Parameter("level", "company, team or rep", {"type": "string", "enum": list(LEVELS)})
+_NODE = Parameter("node", "id of a node of that level", {"type": "string", "maxLength": LONGEST})
+_PAGE = (
+    Parameter("cursor", "next_cursor of the page before", {"type": "string", "maxLength": LONGEST}),
+    Parameter("limit", "deals a page", {"type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT}),
+)
+_FORECAST = (
+    Parameter("period", "first day of a period; the newest that is stored unless given", _DAY_OF),
+    _LEVEL,
+    _NODE,
+    Parameter("as_of", "instant: the forecast that stood then; the newest unless given", _INSTANT),
+)
+_BRIDGE = (
+    Parameter("from", "instant: the forecast that stood then; a week before `to` unless given", _INSTANT),
+    Parameter("to", "instant: the forecast that stood then; the newest unless given", _INSTANT),
+    _LEVEL,
+    _NODE,
+    Parameter("part", "whose deals are listed; those of all unless given", {"type": "string", "enum": list(PARTS)}),
+    *_PAGE,
+)
 _LISTING = (
     Parameter("flag", "code of a flag", {"type": "string", "pattern": "^[a-z_]{1,64}$"}),
     Parameter("team", "name of a team", {"type": "string", "maxLength": LONGEST}),
+    Parameter("owner", "id of a rep", {"type": "string", "maxLength": LONGEST}),
+    Parameter("category", "forecast category", {"type": "string", "maxLength": LONGEST}),
+    Parameter("stage", "name of a stage", {"type": "string", "maxLength": LONGEST}),
+    Parameter("due", "day by which the CRM's close date lies", _DAY_OF),
     Parameter("sort", "order; with - the largest first", {"type": "string", "enum": SORTS_TOLD, "default": "deal_id"}),
-    Parameter("cursor", "next_cursor of the page before", {"type": "string", "maxLength": LONGEST}),
-    Parameter("limit", "deals a page", {"type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT}),
+    *_PAGE,
 )
 _IDEMPOTENCY = Parameter(
     "Idempotency-Key",
@@ -137,6 +168,22 @@ OPERATIONS = (
         "GET", "/v1/deals", "listDeals", "List the latest stored scores, a page at a time", Scope.READ, ListAnswer,
         "A page.", examples.LIST_ANSWER, (*_KEY, InvalidRequestError, *_STORE),
         "Of the teams that the key may see.", parameters=_LISTING,
+    ),
+    Operation(
+        "GET", "/v1/forecast", "getForecast", "The stored forecast of a period by node, and how it went", Scope.READ,
+        ForecastAnswer, "The forecast.", examples.FORECAST_ANSWER,
+        (*_KEY, InvalidRequestError, NoForecastError, *_STORE),
+        "A key of teams sees its teams and their reps, not the company.", parameters=_FORECAST,
+    ),
+    Operation(
+        "GET", "/v1/forecast/bridge", "getForecastBridge", "What moved between two forecasts of a period", Scope.READ,
+        BridgeAnswer, "Parts that add up to the cent, and their deals.", examples.BRIDGE_ANSWER,
+        (*_KEY, InvalidRequestError, NoForecastError, *_STORE),
+        "Of the company or the key's teams together, or of one node.", parameters=_BRIDGE,
+    ),
+    Operation(
+        "GET", "/v1/model", "getModel", "The card of the model that serves", Scope.STATUS, ModelAnswer, "The card.",
+        examples.MODEL_ANSWER, (*_KEY, NotReadyError),
     ),
     Operation(
         "POST", "/v1/events", "pushEvents", "Push facts about deals", Scope.EVENTS, EventsAnswer,

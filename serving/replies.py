@@ -150,13 +150,35 @@ class StoredScoreAnswer(Identity):
     result: Score
 
 
+class DealTold(TypedDict):
+    """How a deal stood when it was scored. amount, close_date: the CRM's. Names are to show."""
+
+    name: str | None
+    account_name: str | None
+    owner_name: str | None
+    stage: str | None
+    stage_since: str | None
+    amount: float | None
+    close_date: str | None
+    category: str | None
+    pushes: int | None
+    created_at: str | None
+    last_buyer_at: str | None
+    next_meeting_at: str | None
+
+
 class ListedScore(Score):
-    """The latest stored score of a deal, whose it is, and the flags within the alert budget."""
+    """The latest stored score of a deal, whose it is, how it stood then, and the flags within the alert budget.
+
+    change: of the probability within a week; null where it was not scored then, or about another period.
+    """
 
     as_of: str
     owner_id: str | None
     team: str | None
     model_version: str
+    change: float | None
+    deal: DealTold
 
 
 class ListAnswer(TypedDict):
@@ -165,6 +187,89 @@ class ListAnswer(TypedDict):
     request_id: str
     deals: list[ListedScore]
     next_cursor: str | None
+
+
+class ForecastNode(TypedDict):
+    """Bookings of a period by node, as of an instant. mean is booked + open_expected + arrivals_expected."""
+
+    as_of: str
+    level: Literal["company", "team", "rep"]
+    node: str
+    booked: float
+    open_expected: float
+    arrivals_expected: float
+    p10: float
+    p50: float
+    p90: float
+    mean: float
+    quota: float | None
+    p_reach_quota: float | None
+    model_version: str
+
+
+class ForecastAnswer(TypedDict):
+    """The stored forecast of a period, and how it went so far.
+
+    periods: first days of all that are stored, the newest first. nodes: as of as_of. history: of the node that was
+    asked for, else of the company or the key's teams: the last of each UTC day until as_of.
+    """
+
+    request_id: str
+    period_start: str
+    period_end: str
+    as_of: str
+    periods: list[str]
+    nodes: list[ForecastNode]
+    history: list[ForecastNode]
+
+
+class BridgePart(TypedDict):
+    """A part of what moved, and by how many deals."""
+
+    part: str
+    amount: float
+    deals: int
+
+
+class BridgeDeal(TypedDict):
+    """By how much one deal moved the mean in one part; before and after: what it added to the mean in all."""
+
+    deal_id: str
+    part: str
+    amount: float
+    before: float
+    after: float
+    name: str | None
+    owner_id: str | None
+    stage: str | None
+    close_date: str | None
+    deal_amount: float | None
+
+
+class BridgeAnswer(TypedDict):
+    """What moved between two forecasts of a period. The parts add up to end less start, to the cent.
+
+    deals: a page of those of all parts, or of the one that was asked for. next_cursor: null on the last page.
+    """
+
+    request_id: str
+    period_start: str
+    period_end: str
+    from_as_of: str
+    to_as_of: str
+    start: float
+    end: float
+    parts: list[BridgePart]
+    deals: list[BridgeDeal]
+    next_cursor: str | None
+
+
+class ModelAnswer(Identity):
+    """The model that serves, and its card. card: null where it was not published with the model; why says so."""
+
+    request_id: str
+    card: dict[str, Any] | None
+    why: str
 
 
 class EventResult(TypedDict):

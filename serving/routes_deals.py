@@ -82,7 +82,12 @@ def _row(one: StoredScore) -> dict[str, Any]:
     """One element of ``deals``: the stored answer, whose it is, and the flags within the alert budget."""
     flags = [flag for flag in one.answer.get("flags") or () if flag["code"] in one.flags]
     about = {"as_of": iso(one.as_of), "owner_id": one.owner_id, "team": one.team, "model_version": one.model_version}
-    return {"deal_id": one.deal_id} | about | one.answer | {"flags": flags, "change": one.change} | _facts(one.facts)
+    return (
+        {"deal_id": one.deal_id}
+        | about
+        | one.answer
+        | {"flags": flags, "change": one.change, "deal": _facts(one.facts)}
+    )
 
 
 def _facts(facts: DealFacts) -> dict[str, Any]:

@@ -74,9 +74,11 @@ def rows_at(connection: Connection, principal: Principal, as_of: int, level: str
     return sorted(_rows(connection, principal, wanted), key=lambda row: (rank.get(row.level, 2), row.node))
 
 
-def history(connection: Connection, principal: Principal, period: str, level: str, node: str) -> list[ForecastRow]:
-    """Return a node's rows over a period, increasing in as-of: the last one of each UTC day."""
-    wanted = [OF.period_start == period, OF.level == level, OF.node == node]
+def history(
+    connection: Connection, principal: Principal, period: str, level: str, node: str, until: int
+) -> list[ForecastRow]:
+    """Return a node's rows of a period up to an instant, increasing in as-of: the last one of each UTC day."""
+    wanted = [OF.period_start == period, OF.level == level, OF.node == node, OF.as_of <= until]
     rows = sorted(_rows(connection, principal, wanted), key=lambda row: row.as_of)
     return list({row.as_of // DAY: row for row in rows}.values())
 

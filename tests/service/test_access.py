@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
+from features.nodes import NO_TEAM
 from serving.auth import create_key, keys_file
 from serving.principal import Rights, Scope
 from tests.served import World
 from tests.service.test_events import BORN, CHANGES
-from tests.stored import EVERYTHING, Service, office_in, service
+from tests.stored import DAY, EVERYTHING, Service, office_in, service
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -30,7 +31,7 @@ TEAM = "Team 1"
 class Row:
     """What is true of a route. scope: that a key needs, None: no key.
 
-    shows: nothing stored, one deal, many deals, or counts of what the service did.
+    shows: nothing stored, one deal, many deals, figures of nodes, or counts of what the service did.
     """
 
     scope: Scope | None
@@ -44,6 +45,9 @@ ROUTES = {
     ("POST", "/v1/deals/score"): Row(Scope.SCORE),
     ("GET", "/v1/deals/{deal_id}/score"): Row(Scope.READ, "one deal"),
     ("GET", "/v1/deals"): Row(Scope.READ, "many deals"),
+    ("GET", "/v1/forecast"): Row(Scope.READ, "figures"),
+    ("GET", "/v1/forecast/bridge"): Row(Scope.READ, "figures"),
+    ("GET", "/v1/model"): Row(Scope.STATUS),
     ("POST", "/v1/events"): Row(Scope.EVENTS),
     ("GET", "/v1/openapi.json"): Row(None),
     ("GET", "/v1/metrics"): Row(Scope.STATUS, "counts"),
@@ -53,10 +57,14 @@ ROUTES = {
 
 @dataclass
 class Place:
-    """A service over a refreshed store. teams: of every stored deal, by id, None where it has none."""
+    """A service over a store refreshed on two days.
+
+    teams: of every stored deal, by id, None where it has none; reps: of its owners.
+    """
 
     service: Service
     teams: dict[str, str | None]
+    reps: dict[str, str | None]
     count: int = 0
 
     def key(self, rights: Rights) -> dict[str, str]:
@@ -88,9 +96,12 @@ def place(world: World, export: Path, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("access")
     office = office_in(world, folder, Path(shutil.copytree(export, folder / "export")))
     office.refresh()
+    office.now += DAY
+    office.refresh()
     with service(office) as running:
         listed = running.get("/v1/deals", limit=1000).json()["deals"]
-        yield Place(running, {row["deal_id"]: row["team"] for row in listed})
+        teams = {row["deal_id"]: row["team"] for row in listed}
+        yield Place(running, teams, {row["owner_id"]: row["team"] for row in listed})
 
 
 def test_every_route_stands_in_the_table(place: Place) -> None:
@@ -98,10 +109,11 @@ def test_every_route_stands_in_the_table(place: Place) -> None:
     found = {
         (method, route.path)
         for route in app.routes
-        if isinstance(route, Route)
+        if isinstance(route, Route) and route.path.startswith("/v1/")
         for method in (route.methods or set()) - {"HEAD"}
     }
-    assert len(app.routes) == len(found)
+    pages = [route for route in app.routes if not route.path.startswith("/v1/")]  # see tests/pages
+    assert len(app.routes) == len(found) + len(pages)
     assert found == set(ROUTES)
 
 
@@ -152,6 +164,25 @@ def test_a_foreign_deal_is_as_if_it_were_not_there(place: Place, route: tuple[st
         assert place.ask(route, headers, "", limit="1000", cursor=paged["next_cursor"]).json() == {
             "request_id": "same", "deals": pages[0].json()["deals"][1:], "next_cursor": None
         }  # fmt: skip
+    elif shows == "figures":
+        whole, own = (place.ask(route, one, "").json() for one in (place.key(EVERYTHING), headers))
+        listed = {row["deal_id"] for row in own.get("deals", ())}
+        assert listed.isdisjoint(foreign)
+        assert bool(listed) is ("deals" in own)
+        assert json.dumps(own).find('"all"') < 0
+        assert {row["node"] for row in own.get("nodes", ()) if row["level"] == "team"} <= {TEAM}
+        reps = {row["node"] for row in own.get("nodes", ()) if row["level"] == "rep"}
+        assert reps <= {rep for rep, team in place.reps.items() if team == TEAM}
+        assert reps or "parts" in own
+        assert own != whole
+        for team in {whose for whose in place.teams.values() if whose != TEAM}:
+            got = place.ask(route, headers, "", level="team", node=team or NO_TEAM)
+            unknown = place.ask(route, headers, "", level="team", node="nobody's")
+            assert (got.status_code, got.content) == (404, unknown.content)
+        for level, node in [("company", "all"), *(("rep", rep) for rep, team in place.reps.items() if team != TEAM)]:
+            assert place.ask(route, headers, "", level=level, node=node).content == unknown.content
+        none = place.ask(route, place.key(Rights(frozenset(Scope), frozenset({"no such team"}))), "")
+        assert (none.status_code, none.content) == (404, unknown.content)
     elif shows == "counts":
         text = place.ask(route, headers, "").text
         assert [word for word in (*place.teams, *filter(None, place.teams.values())) if word in text] == []
