@@ -63,7 +63,7 @@ class Site:
     def error(self, error: ForecastleError, scope: Scope) -> Response:
         """Return the page that tells an error. Other people's deals and what does not exist get the same one."""
         request = Request(scope)
-        told = error.message or str(error) if isinstance(error, RequestError) else ""
+        told = str(error) if isinstance(error, RequestError) and error.status < 500 else ""
         context = {
             "kind": "nothing" if isinstance(error, NotFoundError) else "refused" if told else "fault",
             "title": error.title,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import sys
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,7 @@ def tool(name: str) -> ModuleType:
     assert found is not None
     assert found.loader is not None
     made = importlib.util.module_from_spec(found)
+    sys.modules[name] = made  # dataclasses look there
     found.loader.exec_module(made)
     return made
 

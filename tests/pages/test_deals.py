@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from serving.pages.question import VIEWS
 from serving.principal import Rights, Scope
 from serving.store.deal_list import SORTS
 from serving.store.engine import FILE
+from serving.store.repository import Repository
 from tests.paged import Visitor, form_token, key_for, visitor
 from tests.stored import Office, office_in
 
@@ -247,9 +249,7 @@ class TestWord:
 
 
 def test_a_deal_tells_what_the_endpoint_tells(manager: Visitor, office: Office) -> None:
-    """Factors, flags with their evidence, outcomes and the score itself are those that are stored."""
-    import json
-
+    """Factors and flags with their evidence are those that are stored."""
     deal, answer = asked(
         office, "SELECT deal_id, answer FROM scores JOIN score_flags USING (deal_id) ORDER BY deal_id LIMIT 1"
     )[0]
@@ -263,11 +263,16 @@ def test_a_deal_tells_what_the_endpoint_tells(manager: Visitor, office: Office) 
     assert "Why it moved this week" in page
 
 
-def test_a_closed_deal_says_so(manager: Visitor, office: Office) -> None:
-    won = asked(
-        office, "SELECT deal_id FROM outcomes WHERE outcome = 'won' AND deal_id NOT IN (SELECT deal_id FROM scores)"
-    )
-    assert "This deal was won" in manager.get(f"/deals/{won[0][0]}").text
+def test_a_deal_that_is_not_open_says_so(manager: Visitor, office: Office) -> None:
+    deal = asked(office, "SELECT deal_id FROM deals WHERE deal_id NOT IN (SELECT deal_id FROM scores) LIMIT 1")[0][0]
+    assert "This deal is not open" in manager.get(f"/deals/{deal}").text
+    with sqlite3.connect(office.config.state_dir / "serving" / FILE) as store:
+        store.execute("INSERT INTO outcomes VALUES (?, ?, 'won', 100)", [deal, office.now])
+    try:
+        assert "This deal was won" in manager.get(f"/deals/{deal}").text
+    finally:
+        with sqlite3.connect(office.config.state_dir / "serving" / FILE) as store:
+            store.execute("DELETE FROM outcomes WHERE deal_id = ?", [deal])
 
 
 def test_without_a_model_or_a_refresh_the_page_says_what_to_do(office: Office, tmp_path: Path) -> None:
@@ -298,12 +303,10 @@ def test_pages_carry_their_policy_and_errors_are_pages(manager: Visitor) -> None
         assert answer.headers["x-frame-options"] == "DENY"
         assert answer.headers["cache-control"] == "no-store"
     assert manager.client.get("/no/such/page").headers["content-type"] == "application/problem+json"
-    assert manager.get("/v1/no/such").headers["content-type"] == "application/problem+json"
+    assert manager.get("/v1/no/such").json()["code"] == "not_found"
 
 
 def test_a_fault_is_a_page_without_its_cause(manager: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    from serving.store.repository import Repository
-
     def broken(*_: object) -> None:
         raise RuntimeError("secret of the house")
 
