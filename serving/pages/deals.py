@@ -50,8 +50,9 @@ def asked_of(visit: Visit) -> Asked:
         whole = total(connection, visit.principal, EVERYTHING)
         end = period_end(visit, whole.as_of)
         question = read_question(visit.query, end)
-        found = total(connection, visit.principal, question.query)
-        return Asked(question, whole, found, choices(connection, visit.principal), end)
+        all_of_them = not replace(question.query, after=None).conditions()
+        found = whole if all_of_them else total(connection, visit.principal, question.query)
+        return Asked(question, whole, found, _in_order(visit, choices(connection, visit.principal)), end)
 
 
 def listed(visit: Visit) -> Response:
@@ -78,6 +79,13 @@ def listed(visit: Visit) -> Response:
         category_name=category_name,
         model_version=rows[0].model_version if rows else None,
     )
+
+
+def _in_order(visit: Visit, found: Choices) -> Choices:
+    """Return choices with the stages in the order of the process, those that it does not know at the end."""
+    order = visit.loaded.bundle.about.stages.order if visit.loaded is not None else ()
+    rank = {stage: k for k, stage in enumerate(order)}
+    return replace(found, stages=tuple(sorted(found.stages, key=lambda stage: (rank.get(stage, len(rank)), stage))))
 
 
 def meaning(visit: Visit, end: date | None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import Connection, delete, func, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from configs.errors import ConflictError, StoreError, StoreFullError, StoreVersionError, UsageError
@@ -17,7 +17,7 @@ from configs.load import load_config
 from serving.entries import Asked, Entry, Model
 from serving.store.engine import FILE, Store, open_store
 from serving.store.ledger import append
-from serving.store.tables import DEALS, LEDGER, VERSION
+from serving.store.tables import DEALS, LEDGER, OVERRIDES, VERSION
 from serving.store.versions import LATEST, bring_forward
 from tests.companies import DEMO
 from tests.postgres import Cluster
@@ -118,6 +118,46 @@ def test_an_older_store_is_brought_forward_or_left_as_it_was(either: Kept) -> No
             bring_forward(connection, {LATEST: second, LATEST + 1: third}, LATEST + 2)
             assert connection.execute(select(VERSION.c.version)).scalar_one() == LATEST + 2
             assert connection.execute(text("SELECT note FROM deals")).scalar_one() == "moved"
+
+
+def test_a_store_of_before_the_pages_gets_what_they_need(either: Kept) -> None:
+    """Its tables, columns, indexes and triggers are then those of a new one."""
+
+    def shape(connection: Connection) -> dict[str, tuple[list[str], list[str]]]:
+        found = inspect(connection)
+        return {
+            name: (
+                [column["name"] for column in found.get_columns(name)],
+                sorted(str(index["name"]) for index in found.get_indexes(name)),
+            )
+            for name in ("sessions", "overrides", "scores", "deals")
+        }
+
+    with either.store() as store, store.engine.begin() as connection:
+        new = shape(connection)
+        for statement in (
+            "DROP TABLE sessions",
+            "DROP TABLE overrides",
+            "DROP INDEX scores_listed",
+            "DROP INDEX deals_named",
+        ):
+            connection.execute(text(statement))
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("DROP FUNCTION overrides_refuse()"))
+        connection.execute(update(VERSION).values(version=2))
+    with either.store() as store:
+        with store.engine.begin() as connection:
+            assert shape(connection) == new
+            connection.execute(OVERRIDES.insert(), WORD)
+        for change in (update(OVERRIDES).values(p=0.9), delete(OVERRIDES)):
+            with pytest.raises(DBAPIError, match="append-only"), store.engine.begin() as connection:
+                connection.execute(change)
+
+
+WORD = {
+    "deal_id": "D1", "made_at": 1, "principal": "k", "name": "n", "p": 0.5, "reason": "r", "model_p": 0.4, "as_of": 1,
+    "window_end": None, "model_version": "m",
+}  # fmt: skip
 
 
 def test_commits_are_on_disk_and_files_are_the_owners(kept: Kept) -> None:
