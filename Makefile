@@ -1,7 +1,7 @@
 # The words of the house. Every one makes .venv from the lock first; that is a no-op when nothing changed.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check pytest pytest-training pytest-others bench docs lock sbom audit clean
+.PHONY: help setup demo test check pytest pytest-training pytest-others browser bench docs lock sbom audit clean
 
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
@@ -38,6 +38,9 @@ pytest-training:
 
 pytest-others:
 	$(BIN)/python -m pytest tests --ignore-glob='*/training/test_[!t]*.py' --ignore-glob='*/training/test_tu*.py'
+
+browser: ## Debian's Chromium, for the tests of the pages (needs root; without it they skip, with a reason)
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium
 
 bench: setup ## benchmarks, each with an assertion on quality or speed, beside DuckDB and Polars
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r locks/bench.txt

@@ -202,6 +202,23 @@ class Jobs(Strict):
         return self
 
 
+class Pages(Strict):
+    """The manager's pages."""
+
+    secure_cookies: bool = Field(
+        default=True,
+        description="whether browsers may send the session's cookie over https (and to localhost) alone; false only "
+        "where the pages are reached over plain http within a network that you trust",
+    )
+    session_hours: float = Field(default=12.0, gt=0, le=168, description="after which a login ends, whatever happens")
+    idle_minutes: float = Field(default=120.0, ge=1, le=10_080, description="without a page asked for that end a login")
+    currency: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z]{3}$",
+        description="ISO code of the currency of all amounts, shown beside them; null: plain numbers",
+    )
+
+
 class Serving(Strict):
     """The scoring service."""
 
@@ -248,6 +265,7 @@ class Serving(Strict):
     )
     jobs: Jobs = Field(default_factory=Jobs, description="requests that are too large to be answered at once")
     store: StoreAt = Field(default_factory=StoreAt, description="where events, scores and the ledger are kept")
+    pages: Pages = Field(default_factory=Pages, description="the manager's pages")
     ledger: LedgerMode = Field(
         default=LedgerMode.DURABLE,
         description="what is kept of each score that is served. durable: on disk before the answer; best_effort: soon "

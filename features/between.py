@@ -50,6 +50,28 @@ class Between:
     people: int
 
 
+@dataclass(frozen=True)
+class Act:
+    """One activity. kind: of `COUNTED`. occurred_at: UTC microseconds; of a planned meeting, when it is to be."""
+
+    kind: str
+    occurred_at: int
+
+
+def acts_of(record: Record, deal: int, as_of: int) -> tuple[Act, ...]:
+    """Return what was done about a deal (its code) as known at an as-of (UTC microseconds), in order of known_at.
+
+    An act that is of two kinds (a call made and answered) is told as the last of them in `COUNTED`.
+    """
+    seen: Seen = record.view(Requests(np.array([deal]), np.array([as_of]))).of("activities")
+    rows = seen.timeline
+    span = range(int(seen.low[0]), int(seen.high[0]))
+    occurred = rows.values("occurred_at")
+    kinds = {name: rows.mask(name) for name in reversed(COUNTED)}
+    found = ((next((name for name, mask in kinds.items() if mask[row]), None), int(occurred[row])) for row in span)
+    return tuple(Act(kind, at) for kind, at in found if kind is not None)
+
+
 def between(record: Record, deal: int, earlier: int, later: int) -> Between:
     """Return what became known of a deal (its code) in ``[earlier, later)``, UTC microseconds.
 

@@ -10,13 +10,17 @@ a body is not read in vain. Everything runs in the event loop of a worker, so no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
 
 from configs.errors import OverloadedError, RateLimitedError
 from serving.metrics import Metrics
 
+Handler = Callable[[Request], Awaitable[Response]]
 BODIES = 4
 """So many of the largest bodies may be held at once."""
 
@@ -39,6 +43,16 @@ class Admission:
         finally:
             place.give_back()
             self.room += place.held
+
+    def admitted(self, handler: Handler) -> Handler:
+        """Return a handler that asks for a place first."""
+
+        async def with_place(request: Request) -> Response:
+            with self.place() as place:
+                request.scope["state"]["place"] = place
+                return await handler(request)
+
+        return with_place
 
     def count(self, change: int) -> None:
         """Count a place taken (1) or given back (-1). Raises OverloadedError where none is free."""

@@ -30,7 +30,7 @@ from configs.schema import Serving
 from configs.vocab import LedgerMode
 from serving.admission import BODIES, Admission, Place, Rates
 from serving.answers import iso, model_of
-from serving.auth import KeyRing, check_key, key_of
+from serving.auth import ApiKey, KeyRing, check_key, key_of
 from serving.entries import Asked, Entry
 from serving.intake import Loaded
 from serving.metrics import Metrics
@@ -180,13 +180,17 @@ class Api:
             raise NotReadyError("the service is about to stop; ask another one")
         return self.model()
 
+    def keys(self) -> tuple[ApiKey, ...]:
+        """Return the API keys as their file has them now."""
+        return self._keys.keys()
+
     def principal(self, request: Request, scope: Scope) -> Principal:
         """Return who asks.
 
         Raises UnauthorizedError, the same whatever was wrong with the key, ForbiddenError, or RateLimitedError.
         """
         given = key_of(request.headers.get("authorization"), request.headers.get("x-api-key"))
-        key = check_key(given, self._keys.keys(), datetime.fromtimestamp(self.now() / 1e6, UTC))
+        key = check_key(given, self.keys(), datetime.fromtimestamp(self.now() / 1e6, UTC))
         if key is None:
             raise UnauthorizedError(
                 "send a valid API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`; "

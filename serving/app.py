@@ -17,12 +17,12 @@ GET     ``/v1/ready``                     a model is loaded, and it is not about
 GET     ``/v1/status``                    the model, how fresh its facts are, the limits
 GET     ``/v1/openapi.json``              the contract (`serving.operations`); no key
 GET     ``/v1/metrics``                   counts and times for Prometheus
+*       all else                          the manager's pages (`serving.pages.site`)
 ======  ================================  =====================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 from starlette.applications import Starlette
@@ -31,6 +31,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope as AsgiScope
 
 from configs.errors import (
     BusyError,
@@ -48,6 +49,7 @@ from serving.auth import KeyRing, keys_file
 from serving.facts import SOURCE
 from serving.frame import Frame, Log, log_line, problem_response
 from serving.metrics import Metrics
+from serving.pages.site import Site, for_people
 from serving.principal import Scope
 from serving.routes_about import AboutRoutes
 from serving.routes_accuracy import AccuracyRoutes
@@ -57,8 +59,6 @@ from serving.routes_forecast import ForecastRoutes
 from serving.routes_jobs import JobRoutes
 from serving.routes_rows import RowRoutes
 from serving.store.engine import open_store
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class ScoreRoutes:
@@ -141,53 +141,51 @@ def create_app(config: Config, now: Clock = clock, log: Log = log_line) -> Starl
     scores, events, deals = ScoreRoutes(api), EventRoutes(api), DealRoutes(api)
     jobs, rows, about = JobRoutes(api), RowRoutes(api), AboutRoutes(api, config.state_dir)
     forecasts, accuracy = ForecastRoutes(api), AccuracyRoutes(api, config.state_dir)
+    site = Site(api, config)
+    told, unrouted = partial(_told, site), partial(_unrouted, site)
+    admitted = api.admission.admitted
     routes = [
-        Route("/v1/deals/score", _admitted(api, scores.score), methods=["POST"]),
-        Route("/v1/rows/score", _admitted(api, rows.score), methods=["POST"]),
-        Route("/v1/deals", _admitted(api, deals.listed)),
-        Route("/v1/deals/{deal_id}/score", _admitted(api, deals.score)),
-        Route("/v1/forecast", _admitted(api, forecasts.forecast)),
-        Route("/v1/forecast/bridge", _admitted(api, forecasts.bridge)),
-        Route("/v1/accuracy", _admitted(api, accuracy.accuracy)),
+        Route("/v1/deals/score", admitted(scores.score), methods=["POST"]),
+        Route("/v1/rows/score", admitted(rows.score), methods=["POST"]),
+        Route("/v1/deals", admitted(deals.listed)),
+        Route("/v1/deals/{deal_id}/score", admitted(deals.score)),
+        Route("/v1/forecast", admitted(forecasts.forecast)),
+        Route("/v1/forecast/bridge", admitted(forecasts.bridge)),
+        Route("/v1/accuracy", admitted(accuracy.accuracy)),
         Route("/v1/model", about.model),
-        Route("/v1/events", _admitted(api, events.take), methods=["POST"]),
-        Route("/v1/jobs/score", _admitted(api, jobs.make), methods=["POST"]),
-        Route("/v1/jobs/{job_id}", _admitted(api, jobs.told)),
-        Route("/v1/jobs/{job_id}/result", _admitted(api, jobs.result)),
+        Route("/v1/events", admitted(events.take), methods=["POST"]),
+        Route("/v1/jobs/score", admitted(jobs.make), methods=["POST"]),
+        Route("/v1/jobs/{job_id}", admitted(jobs.told)),
+        Route("/v1/jobs/{job_id}/result", admitted(jobs.result)),
         Route("/v1/health", scores.health),
         Route("/v1/ready", scores.ready),
         Route("/v1/status", scores.status),
         Route("/v1/openapi.json", about.contract),
         Route("/v1/metrics", about.metrics),
+        *site.routes(),
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Frame, metrics=metrics, log=log)],
-        exception_handlers={ForecastleError: _told, HTTPException: _unrouted},
+        middleware=[Middleware(Frame, metrics=metrics, log=log, answer=partial(_error_response, site))],
+        exception_handlers={ForecastleError: told, HTTPException: unrouted},
     )
     app.router.redirect_slashes = False
     app.state.api = api
     return app
 
 
-def _admitted(api: Api, handler: Handler) -> Handler:
-    """Return a handler that asks for a place first."""
-
-    async def admitted(request: Request) -> Response:
-        with api.admission.place() as place:
-            request.scope["state"]["place"] = place
-            return await handler(request)
-
-    return admitted
+def _error_response(site: Site, error: ForecastleError, scope: AsgiScope) -> Response:
+    """Return an error as people or programs read it."""
+    return site.error(error, scope) if for_people(scope) else problem_response(error, scope)
 
 
-async def _told(request: Request, error: Exception) -> Response:
-    """An error of ours as a problem document."""
+async def _told(site: Site, request: Request, error: Exception) -> Response:
+    """An error of ours as a page or a problem document."""
     if not isinstance(error, RequestError) and getattr(error, "status", 500) >= 500:
         raise error  # the frame answers it and logs where it came from
     assert isinstance(error, ForecastleError)  # noqa: S101 -- registered for this class alone
     request.scope["state"]["code"] = error.code
-    response = problem_response(error, request.scope)
+    response = _error_response(site, error, request.scope)
     if isinstance(error, TooLargeError | RequestTimeoutError):
         response.headers["Connection"] = "close"
     if isinstance(error, BusyError):
@@ -195,16 +193,16 @@ async def _told(request: Request, error: Exception) -> Response:
     return response
 
 
-async def _unrouted(request: Request, error: Exception) -> Response:
+async def _unrouted(site: Site, request: Request, error: Exception) -> Response:
     """What no route takes: 404, or 405 with the methods that are allowed (204 for OPTIONS)."""
     headers = getattr(error, "headers", None) or {}
     if getattr(error, "status_code", 404) != MethodNotAllowedError.status:
         told: ForecastleError = NotFoundError("there is no such route; see the routes in README.md")
-        return await _told(request, told)
+        return await _told(site, request, told)
     allow = ", ".join(sorted({"OPTIONS", *headers.get("Allow", "").split(", ")} - {""}))
     if request.method == "OPTIONS":
         return Response(status_code=204, headers={"Allow": allow})
-    response = await _told(request, MethodNotAllowedError(f"this route takes {allow}"))
+    response = await _told(site, request, MethodNotAllowedError(f"this route takes {allow}"))
     response.headers["Allow"] = allow
     return response
 

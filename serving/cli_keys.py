@@ -23,7 +23,9 @@ def keys_create(
     name: Name,
     scope: Annotated[
         list[str] | None,
-        typer.Option("--scope", help="score, read, events or status; repeatable; score and status without it."),
+        typer.Option(
+            "--scope", help="score, read, override, events or status; repeatable; score and status without it."
+        ),
     ] = None,
     team: Annotated[
         list[str] | None, typer.Option("--team", help="With read: show this team's stored deals. Repeatable.")

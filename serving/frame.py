@@ -38,6 +38,10 @@ def log_line(fields: Mapping[str, Any]) -> None:
         sys.stderr.flush()
 
 
+ErrorAnswer = Callable[[ForecastleError, Scope], Response]
+"""What a request is answered that went wrong."""
+
+
 def problem_response(error: ForecastleError, scope: Scope) -> Response:
     """Return an error as a response to the request of this scope."""
     headers = Headers(scope=scope)
@@ -49,10 +53,16 @@ def problem_response(error: ForecastleError, scope: Scope) -> Response:
 
 
 class Frame:
-    """ASGI middleware around the routes. It sits inside Starlette's own error handler, which would log messages."""
+    """ASGI middleware around the routes. It sits inside Starlette's own error handler, which would log messages.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, log: Log = log_line) -> None:
+    answer: what a request is answered whose error no route told.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, log: Log = log_line, answer: ErrorAnswer = problem_response
+    ) -> None:
         self._app = app
+        self._answer = answer
         self._metrics = metrics
         self._log = log
 
@@ -73,7 +83,8 @@ class Frame:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {**message, "headers": [*message.get("headers", []), *_headers(state["request_id"])]}
+                given = list(message.get("headers", []))
+                message = {**message, "headers": given + _headers(state["request_id"], {name for name, _ in given})}
             await send(message)
 
         failure: BaseException | None = None
@@ -86,7 +97,7 @@ class Frame:
             failure = error
             if not status:
                 told = error if isinstance(error, ForecastleError) else InternalError()
-                await problem_response(told, scope)(scope, receive, framed)
+                await self._answer(told, scope)(scope, receive, framed)
         self._write(scope, status, started, failure)
 
     def _write(self, scope: Scope, status: int, started: float, failure: BaseException | None) -> None:
@@ -114,12 +125,14 @@ class Frame:
         self._log(line)
 
 
-def _headers(request_id: str) -> list[tuple[bytes, bytes]]:
-    return [
+def _headers(request_id: str, given: set[bytes]) -> list[tuple[bytes, bytes]]:
+    """Return the headers that every answer gets, but for those it has of its own."""
+    every = [
         (b"x-request-id", request_id.encode()),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
     ]
+    return [header for header in every if header[0] not in given]
 
 
 def _route(scope: Scope) -> str | None:
@@ -131,4 +144,4 @@ def _route(scope: Scope) -> str | None:
 def places(error: BaseException) -> list[str]:
     """Return where an error came from, innermost last, without its message, which may hold data."""
     frames = traceback.extract_tb(error.__traceback__)[-6:]
-    return [f"{'/'.join(frame.filename.rsplit('/', 2)[-2:])}:{frame.lineno}" for frame in frames]
+    return [f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno}" for frame in frames]

@@ -17,6 +17,7 @@ class Scope(StrEnum):
     SCORE = "score"  # have deals scored that it gives itself
     READ = "read"  # see what is stored, of its teams
     EVENTS = "events"  # push facts about any deal
+    OVERRIDE = "override"  # set a word of one's own beside a score on the pages
     STATUS = "status"  # see the model, its facts, limits and metrics
 
 
@@ -54,6 +55,10 @@ def checked_rights(scopes: Collection[str], teams: Collection[str], all_teams: b
     wanted = frozenset(map(Scope, scopes)) or Rights().scopes
     if Scope.READ in wanted and not teams and not all_teams:
         raise UsageError.at("--scope read", "no team, so it would see nothing", remedy="say --team NAME or --all-teams")
+    if Scope.OVERRIDE in wanted and Scope.READ not in wanted:
+        raise UsageError.at(
+            "--scope override", "without read, so there is no page to do it on", remedy="add --scope read"
+        )
     if Scope.EVENTS in wanted and not all_teams:
         remedy = "say --all-teams: whoever pushes facts decides whose deal it is"
         raise UsageError.at("--scope events", "without --all-teams", remedy=remedy)

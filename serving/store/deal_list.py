@@ -21,9 +21,11 @@ SORTS: dict[str, ColumnElement[Any]] = {
     "change": func.coalesce(OF.p - OF.p_before, 0.0),
     "stage_since": func.coalesce(OF.stage_since, 0),
     "pushes": func.coalesce(OF.pushes, 0),
+    "last_buyer_at": func.coalesce(OF.last_buyer_at, 0),
+    "owner_id": func.coalesce(OF.owner_id, ""),
 }
 """What stored scores can be sorted by; with a minus in front the largest comes first."""
-TEXTS = ("deal_id", "close_date")
+TEXTS = ("deal_id", "close_date", "owner_id")
 """Sorts whose values are text; those of the others are numbers."""
 
 
@@ -32,7 +34,7 @@ class Query:
     """Which stored scores: filtered where a word is given, sorted, after a place, so many.
 
     sort: a name of `SORTS`. after: sort value and deal_id of the last one seen. due: ISO day by which the CRM's close
-    date lies.
+    date lies. flags: any of them. text: part of the deal's id or name or of the account's name, in either case.
     """
 
     flag: str | None
@@ -45,6 +47,8 @@ class Query:
     category: str | None = None
     stage: str | None = None
     due: str | None = None
+    flags: tuple[str, ...] = ()
+    text: str | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions under which a stored score is asked for, its place in the order included."""
@@ -52,8 +56,13 @@ class Query:
         wanted: list[ColumnElement[bool]] = [column == value for column, value in pairs if value is not None]
         if self.due is not None:
             wanted.append(OF.close_date <= self.due)
-        if self.flag is not None:
-            wanted.append(OF.deal_id.in_(select(SCORE_FLAGS.c.deal_id).where(SCORE_FLAGS.c.code == self.flag)))
+        flags = self.flags if self.flag is None else (self.flag,)
+        if flags:
+            wanted.append(OF.deal_id.in_(select(SCORE_FLAGS.c.deal_id).where(SCORE_FLAGS.c.code.in_(flags))))
+        if self.text is not None:
+            said, part = (DEALS.c.deal_id, DEALS.c.name, DEALS.c.account_name), self.text.lower()
+            called = or_(*(func.lower(column).contains(part, autoescape=True) for column in said))
+            wanted.append(OF.deal_id.in_(select(DEALS.c.deal_id).where(called)))
         return wanted + ([] if self.after is None else [self._beyond(*self.after)])
 
     def order(self) -> list[ColumnElement[Any]]:

@@ -15,7 +15,7 @@ from serving.store.deal_list import SORTS, DealFacts, Query, facts_of, names_of
 from serving.store.engine import Store
 from serving.store.faults import FAULTS, store_fault
 from serving.store.states import State, history_of
-from serving.store.tables import DEAL_STATES, DEALS, EVENTS, LEDGER, SCORE_FLAGS, SCORES, TOMBSTONES
+from serving.store.tables import DEAL_STATES, DEALS, EVENTS, LEDGER, OUTCOMES, SCORE_FLAGS, SCORES, TOMBSTONES
 from serving.store.upsert import chunks
 
 READ_AT_ONCE = 1_000
@@ -99,6 +99,21 @@ class Repository:
         with reading(self._store) as connection:
             places = {row.deal_id: row.place for row in connection.execute(asked)}
             return _listed(connection, places)
+
+    def score(self, principal: Principal, deal_id: str) -> StoredScore | None:
+        """Return the latest score of an open deal; None where there is none, or none that may be seen."""
+        mine = select(SCORES.c.deal_id).where(SCORES.c.deal_id == deal_id, visible(principal, SCORES.c.team))
+        with reading(self._store) as connection:
+            return next(iter(_listed(connection, dict.fromkeys(connection.execute(mine).scalars()))), None)
+
+    def outcome(self, principal: Principal, deal_id: str) -> tuple[str, int] | None:
+        """Return (won or lost, closed_at) of a deal's last close; None where none may be seen."""
+        of = OUTCOMES.c
+        asked = select(of.outcome, of.closed_at).join(DEALS, DEALS.c.deal_id == of.deal_id)
+        mine = asked.where(of.deal_id == deal_id, visible(principal, DEALS.c.team)).order_by(of.closed_at.desc())
+        with reading(self._store) as connection:
+            row = connection.execute(mine).first()
+        return None if row is None else (row.outcome, row.closed_at)
 
     def count(self, principal: Principal, query: Query) -> int:
         """Return how many stored scores a query asks for, from its place on, whatever its limit."""

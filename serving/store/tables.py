@@ -15,6 +15,8 @@
 ``replies``          answers to requests with an Idempotency-Key
 ``jobs``             requests that are worked off later, and where each stands
 ``job_chunks``       their deals until they are scored, and then what came of them
+``sessions``         who is logged in to the pages
+``overrides``        what managers say of deals beside the model; append-only
 ===================  ====================================================================================
 """
 
@@ -60,6 +62,7 @@ DEALS = Table(
     Column("team", Text),
     Column("name", Text),  # for display, as is the account's
     Column("account_name", Text),
+    Index("deals_named", "deal_id", "name", "account_name"),
 )
 REPS = Table(
     "reps",
@@ -116,6 +119,11 @@ SCORES = Table(
     Column("p_before", Double),  # a week before the as-of
     Index("scores_by_p", "p", "deal_id"),
     Index("scores_by_team", "team"),
+    Index(  # lists are chosen and sorted over it: `answer` makes the rows themselves long
+        "scores_listed",
+        *("team", "owner_id", "stage", "category", "close_date", "amount_cents", "p", "p_before", "amount_expected"),
+        *("stage_since", "pushes", "last_buyer_at", "as_of", "deal_id"),
+    ),
 )
 DEAL_STATES = Table(
     "deal_states",
@@ -236,6 +244,31 @@ JOB_CHUNKS = Table(
     Column("first", Integer, primary_key=True),  # place of its first deal in the request
     Column("deals", LargeBinary),  # JSON, deflated; null: scored
     Column("result", LargeBinary),  # JSON, deflated; null: not scored yet
+)
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    Column("token_sha256", Text, primary_key=True),
+    Column("key_prefix", Text, nullable=False),
+    Column("key_hash", Text, nullable=False),
+    Column("began_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+)
+OVERRIDES = Table(
+    "overrides",
+    METADATA,
+    Column("id", _ROW_ID, primary_key=True, autoincrement=True),
+    Column("deal_id", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("principal", Text, nullable=False),  # prefix of the key
+    Column("name", Text, nullable=False),  # of the key, as it was then
+    Column("p", Double),  # null: the word is taken back
+    Column("reason", Text, nullable=False),
+    Column("model_p", Double, nullable=False),  # what the model said beside it
+    Column("as_of", BigInteger, nullable=False),
+    Column("window_end", Text),  # ISO day that both speak of; null: in the end
+    Column("model_version", Text, nullable=False),
+    Index("overrides_of_deal", "deal_id", "id"),
 )
 VERSION = Table("store_version", METADATA, Column("version", SmallInteger, nullable=False))
 

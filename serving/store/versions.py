@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import Connection, inspect, select, text, update
 
 from configs.errors import StoreVersionError
-from serving.store import to_deal_states, to_jobs
+from serving.store import to_deal_states, to_jobs, to_pages
+from serving.store.overrides import OVERRIDES_APPEND_ONLY
 from serving.store.tables import APPEND_ONLY, LEDGER_OUTCOMES_SQL, METADATA, VERSION
 
 Step = Callable[[Connection], None]
-STEPS: Mapping[int, Step] = {1: to_jobs.step, 2: to_deal_states.step}
+STEPS: Mapping[int, Step] = {1: to_jobs.step, 2: to_deal_states.step, 3: to_pages.step}
 """From each version to the one after. A step says itself what it changes: `tables` describes the newest alone."""
-LATEST = 3
+LATEST = 4
 _LOCK = 0x666F7265  # of PostgreSQL, so that two workers do not both make the tables; SQLite's writers queue anyway
 
 
@@ -24,7 +25,7 @@ def bring_forward(connection: Connection, steps: Mapping[int, Step] = STEPS, lat
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     if not inspect(connection).has_table(VERSION.name):
         METADATA.create_all(connection)
-        for statement in (LEDGER_OUTCOMES_SQL, *APPEND_ONLY[dialect]):
+        for statement in (LEDGER_OUTCOMES_SQL, *APPEND_ONLY[dialect], *OVERRIDES_APPEND_ONLY[dialect]):
             connection.exec_driver_sql(statement)
         connection.execute(VERSION.insert(), {"version": latest})
         return

@@ -126,10 +126,11 @@ def test_every_route_stands_in_the_table(place: Place) -> None:
     found = {
         (method, route.path)
         for route in app.routes
-        if isinstance(route, Route)
+        if isinstance(route, Route) and route.path.startswith("/v1/")
         for method in (route.methods or set()) - {"HEAD"}
     }
-    assert len(app.routes) == len(found)
+    pages = [route for route in app.routes if not route.path.startswith("/v1/")]  # see tests/pages
+    assert len(app.routes) == len(found) + len(pages)
     assert found == set(ROUTES)
 
 

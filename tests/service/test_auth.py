@@ -203,7 +203,8 @@ def test_rights_that_are_none_spoil_the_file(path: Path, wrong: dict[str, object
 @pytest.mark.parametrize(
     ("scopes", "teams", "everyone", "word"),
     [
-        (["admin"], [], False, "score, read, events, status"),
+        (["admin"], [], False, "score, read, events, override, status"),
+        (["override"], [], True, "add --scope read"),
         (["read"], [], False, "see nothing"),
         (["read"], ["West"], True, "one or the other"),
         (["events"], ["West"], False, "--all-teams"),

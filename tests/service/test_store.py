@@ -18,7 +18,7 @@ from configs.load import load_config
 from serving.entries import Asked, Entry, Model
 from serving.store.engine import FILE, Store, open_store
 from serving.store.ledger import append
-from serving.store.tables import DEALS, JOB_CHUNKS, JOBS, LEDGER, METADATA, VERSION
+from serving.store.tables import DEALS, JOB_CHUNKS, JOBS, LEDGER, METADATA, OVERRIDES, VERSION
 from serving.store.versions import LATEST, bring_forward
 from tests.companies import DEMO
 from tests.postgres import Cluster
@@ -133,19 +133,24 @@ NEW_IN_3 = {
 
 def to_version(connection: Connection, version: int) -> None:
     """Make a new store what one of an earlier version was."""
-    for table, columns in NEW_IN_3.items():
-        for column in columns:
-            connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
-    for statement in ("DROP TABLE deal_states", "DROP TABLE reps", "DROP INDEX ledger_by_as_of"):
+    undone = ["DROP TABLE sessions", "DROP TABLE overrides", "DROP INDEX scores_listed", "DROP INDEX deals_named"]
+    if connection.dialect.name == "postgresql":
+        undone.append("DROP FUNCTION overrides_refuse()")
+    if version < 3:
+        undone += [
+            f"ALTER TABLE {table} DROP COLUMN {column}" for table, columns in NEW_IN_3.items() for column in columns
+        ]
+        undone += ["DROP TABLE deal_states", "DROP TABLE reps", "DROP INDEX ledger_by_as_of"]
+    for statement in undone:
         connection.execute(text(statement))
     if version < 2:
         METADATA.drop_all(connection, [JOBS, JOB_CHUNKS])
     connection.execute(update(VERSION).values(version=version))
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_an_older_store_becomes_what_a_new_one_is(either: Kept, version: int) -> None:
-    """What is in it stays."""
+    """What is in it stays; what may only be added to is so afterwards."""
     with either.store() as store:
         fresh = told(store)
         with store.engine.execution_options(writes=True).begin() as connection:
@@ -154,8 +159,15 @@ def test_an_older_store_becomes_what_a_new_one_is(either: Kept, version: int) ->
     with either.store() as store:
         assert told(store) == fresh
         assert rows(store) == 1
-        with store.engine.begin() as connection:
+        with store.engine.execution_options(writes=True).begin() as connection:
             assert connection.execute(select(VERSION.c.version)).scalar_one() == LATEST
+            connection.execute(OVERRIDES.insert(), WORD)
+        for change in (update(OVERRIDES).values(p=0.9), delete(OVERRIDES)):
+            with (
+                pytest.raises(DBAPIError, match="append-only"),
+                store.engine.execution_options(writes=True).begin() as connection,
+            ):
+                connection.execute(change)
 
 
 def told(store: Store) -> dict[str, Any]:
@@ -169,6 +181,12 @@ def told(store: Store) -> dict[str, Any]:
         )
         for name in seen.get_table_names()
     }
+
+
+WORD = {
+    "deal_id": "D1", "made_at": 1, "principal": "k", "name": "n", "p": 0.5, "reason": "r", "model_p": 0.4, "as_of": 1,
+    "window_end": None, "model_version": "m",
+}  # fmt: skip
 
 
 def test_commits_are_on_disk_and_files_are_the_owners(kept: Kept) -> None:

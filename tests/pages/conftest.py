@@ -1,0 +1,52 @@
+"""A store that was refreshed on four Mondays, and somebody who is logged in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.paged import Visitor, key_for, visitor
+from tests.served import World, world_in
+from tests.stored import DAY, Office, cut_export, few_deals, office_in
+
+MONDAYS = 4
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The company with a live model; made once a session, shared with tests/service."""
+    folder = tmp_path_factory.getbasetemp() / "served"
+    folder.mkdir(exist_ok=True)
+    return world_in(folder)
+
+
+@pytest.fixture(scope="session")
+def office(world: World, tmp_path_factory: pytest.TempPathFactory) -> Office:
+    """A store over a few deals, refreshed every Monday of a month; nothing changes it but logins and overrides."""
+    folder = tmp_path_factory.mktemp("pages")
+    made = office_in(world, folder, cut_export(world, folder / "export", few_deals(world, 70)))
+    for weeks in reversed(range(MONDAYS)):
+        made.now = world.as_of - weeks * 7 * DAY
+        made.refresh()
+    return made
+
+
+@pytest.fixture(scope="session")
+def key(office: Office) -> str:
+    """A key that sees everything."""
+    return key_for(office, "Dana Whitfield")
+
+
+@pytest.fixture
+def stranger(office: Office) -> Iterator[Visitor]:
+    """Somebody who is not logged in."""
+    with visitor(office) as somebody:
+        yield somebody
+
+
+@pytest.fixture
+def manager(stranger: Visitor, key: str) -> Visitor:
+    """Somebody who is."""
+    assert stranger.log_in(key).status_code == 303
+    return stranger

@@ -1,0 +1,295 @@
+"""The pages in a real browser: a manager's Monday, what axe finds, hostile texts, and no request to anywhere else.
+
+Screenshots go to ``build/pages``. Without Chromium these tests are skipped, unless FORECASTLE_CHROMIUM is "required".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from serving.store.engine import FILE
+from tests.paged import app_of, key_for, on_a_socket
+from tests.payloads import PAYLOADS
+from tests.stored import Office
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SHOTS = Path(__file__).parents[2] / "build/pages"
+AXE = (Path(__file__).parent / "assets/axe.min.js").read_text()
+WATCH = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", (e) => violations.push(e.violatedDirective + " " + e.blockedURI));
+for (const name of ["alert", "confirm", "prompt", "print"]) window[name] = () => violations.push(name + " was called");
+"""
+TALL = {"width": 1366, "height": 900}
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Debian's Chromium with a home of its own; for this module alone, since Playwright holds an event loop."""
+    if not CHROMIUM.exists():
+        if os.environ.get("FORECASTLE_CHROMIUM") == "required":
+            pytest.fail(f"{CHROMIUM} is not there: apt-get install chromium")
+        pytest.skip(f"{CHROMIUM} is not there: apt-get install chromium")
+    home = str(tmp_path_factory.mktemp("chromium"))
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*FLAGS], env={**os.environ, "HOME": home, "XDG_CONFIG_HOME": home}
+        )
+        yield launched
+        launched.close()
+
+
+@dataclass
+class Seen:
+    """A page, where the site is, and what was noticed meanwhile."""
+
+    page: Page
+    root: str
+    requests: list[str] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+
+    def go(self, path: str) -> None:
+        self.page.goto(self.root + path)
+        self.page.wait_for_load_state("networkidle")
+
+    def log_in(self, key: str) -> None:
+        self.go("/login")
+        self.page.fill("#key", key)
+        self.page.click("button.main")
+        self.page.wait_for_url("**/deals")
+
+    def shot(self, name: str) -> None:
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+    def violations(self) -> list[str]:
+        found: list[str] = self.page.evaluate("window.violations")
+        return found
+
+    def check(self) -> None:
+        """Nothing was asked of anybody else, nothing was complained of."""
+        assert [url for url in self.requests if not url.startswith((self.root, "data:"))] == []
+        assert self.trouble == []
+        assert self.violations() == []
+
+
+def opened(browser: Browser, root: str, **more: Any) -> tuple[BrowserContext, Seen]:
+    context = browser.new_context(**{"viewport": TALL, "locale": "en-GB"} | more)
+    if more.get("java_script_enabled", True):
+        context.add_init_script(WATCH)
+    seen = Seen(context.new_page(), root)
+    seen.page.on("request", lambda request: seen.requests.append(request.url))
+    seen.page.on("console", lambda told: seen.trouble.append(told.text) if told.type in ("error", "warning") else None)
+    seen.page.on("pageerror", lambda error: seen.trouble.append(str(error)))
+    seen.page.on("dialog", lambda dialog: seen.trouble.append(f"dialog {dialog.message}"))
+    return context, seen
+
+
+@pytest.fixture(scope="module")
+def root(office: Office) -> Iterator[str]:
+    """The pages of the office on a socket."""
+    with on_a_socket(app_of(office)) as address:
+        yield address
+
+
+@pytest.fixture(params=["light", "dark"])
+def seen(request: pytest.FixtureRequest, browser: Browser, root: str, key: str) -> Iterator[Seen]:
+    """Somebody logged in, in light and in dark."""
+    context, one = opened(browser, root, color_scheme=request.param)
+    one.log_in(key)
+    yield one
+    context.close()
+
+
+def flagged(office: Office) -> str:
+    """An open deal with the most flags."""
+    asked = "SELECT deal_id FROM score_flags GROUP BY deal_id ORDER BY count(*) DESC, deal_id LIMIT 1"
+    with sqlite3.connect(office.config.state_dir / "serving" / FILE) as store:
+        return str(store.execute(asked).fetchone()[0])
+
+
+def findings(page: Page) -> list[str]:
+    """What axe finds that is serious or critical."""
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{one['impact']} {one['id']}: {[node['html'][:160] for node in one['nodes'][:3]]}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+def test_axe_finds_nothing_serious(seen: Seen, office: Office, request: pytest.FixtureRequest) -> None:
+    scheme = request.node.callspec.params["seen"]
+    pages = {
+        "deals": "/deals",
+        "deals_none": "/deals?q=no+such+deal",
+        "deal": f"/deals/{flagged(office)}",
+        "missing": "/deals/nothing",
+    }
+    for name, path in pages.items():
+        seen.go(path)
+        if name == "deal":
+            seen.page.wait_for_selector("figure[data-state=drawn]")
+        seen.shot(f"{name}_{scheme}")
+        assert findings(seen.page) == [], name
+    seen.trouble = [told for told in seen.trouble if "404" not in told]  # the browser's word on the missing one
+    seen.check()
+
+
+def test_a_managers_monday(browser: Browser, root: str, office: Office, key: str) -> None:
+    """From the login to a word of her own on a deal at risk, and out again."""
+    context, seen = opened(browser, root)
+    seen.go("/")
+    seen.shot("login")
+    assert findings(seen.page) == []
+    seen.log_in(key)
+    page = seen.page
+    page.click("text=At risk")
+    page.wait_for_url("**/deals?view=at_risk")
+    assert page.locator("tbody tr").count() > 0
+    page.click("thead >> text=Close date")
+    page.wait_for_url("**sort=*close_date*")
+    dates = page.locator("td[data-label='Close date']")
+    assert dates.count() > 0
+    page.select_option("#by-stage", index=1)
+    page.wait_for_url("**stage=*")
+    page.click("text=All open")
+    page.wait_for_url("**/deals")
+    seen.go(f"/deals/{flagged(office)}")
+    page.wait_for_selector("figure[data-state=drawn] svg")
+    page.fill("#of-100", "60")
+    page.fill("#reason", "Their CFO called me on Friday.")
+    page.click("text=Keep my word")
+    page.wait_for_load_state("networkidle")
+    assert "60 of 100" in page.inner_text(".word")
+    assert "Their CFO called me on Friday." in page.inner_text(".said")
+    seen.shot("deal_with_a_word")
+    page.click("text=Log out")
+    page.wait_for_url("**/login")
+    seen.check()
+    context.close()
+
+
+def test_it_works_without_scripts(browser: Browser, root: str, office: Office, key: str) -> None:
+    context, seen = opened(browser, root, java_script_enabled=False)
+    seen.log_in(key)
+    seen.page.click("text=At risk")
+    seen.page.fill("#by-q", "a")
+    seen.page.click("text=Show")
+    assert "q=a" in seen.page.url
+    assert "view=at_risk" in seen.page.url
+    seen.go(f"/deals/{flagged(office)}")
+    seen.page.click("text=The same as a table >> nth=0")
+    assert seen.page.locator("figure table >> nth=0").is_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("path", ["/deals", "/deals/{flagged}", "/login"])
+def test_it_reflows_at_400_percent(browser: Browser, root: str, office: Office, key: str, path: str) -> None:
+    """1280 pixels wide at 400 % is 320: nothing runs out to the right."""
+    context, seen = opened(browser, root, viewport={"width": 320, "height": 256})
+    if path != "/login":
+        seen.log_in(key)
+    seen.go(path.format(flagged=flagged(office)))
+    seen.shot(f"narrow_{path.strip('/').partition('/')[0]}{'_one' if 'flagged' in path else ''}")
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 320
+    context.close()
+
+
+def test_it_prints(browser: Browser, root: str, office: Office, key: str) -> None:
+    context, seen = opened(browser, root)
+    seen.log_in(key)
+    seen.go("/deals")
+    seen.page.emulate_media(media="print")
+    seen.shot("deals_print")
+    assert not seen.page.locator("form.filters").is_visible()
+    assert seen.page.pdf().startswith(b"%PDF")
+    context.close()
+
+
+@pytest.fixture
+def hostile(office: Office, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The office with every text of the CRM hostile, and a key whose name is; the store is a copy."""
+    state = tmp_path / "state"
+    (state / "serving").mkdir(parents=True)
+    with sqlite3.connect(office.config.state_dir / "serving" / FILE) as store:
+        store.execute("VACUUM INTO ?", [str(state / "serving" / FILE)])
+    (state / "bundles").symlink_to(office.world.config.state_dir / "bundles")
+    shutil.copy(office.config.state_dir / "serving/REFERENCE", state / "serving/REFERENCE")
+    with sqlite3.connect(state / "serving" / FILE) as store:
+        spoil(store)
+    config = office.config.model_copy(update={"state_dir": state})
+    spoilt = Office(config, office.world, office.export, office.now)
+    with on_a_socket(app_of(spoilt)) as address:
+        yield address, key_for(spoilt, "<img src=x onerror=alert(1)>")
+
+
+def spoil(store: sqlite3.Connection) -> None:
+    """Put the payloads into ids, names, stages, categories, owners, teams, sentences and evidence of open deals."""
+    rows = store.execute("SELECT deal_id, answer FROM scores ORDER BY amount_cents DESC, deal_id").fetchall()
+    for k, (deal, answer) in enumerate(rows):
+        one, two, three, four = (PAYLOADS[(4 * k + part) % len(PAYLOADS)] for part in range(4))
+        told = json.loads(answer)
+        for n, reason in enumerate(told["reasons"]):
+            reason["sentence"] = PAYLOADS[(k + n) % len(PAYLOADS)]
+        for flag in told["flags"] or ():
+            flag |= {"evidence": one, "next_look": two}
+        spoilt = f"{deal} {one}"
+        store.execute(
+            "UPDATE scores SET deal_id = ?, answer = ?, stage = ?, category = ?, owner_id = ?, team = ?, "
+            "model_version = ? WHERE deal_id = ?",
+            [spoilt, json.dumps(told), three, four, f"rep {k}", four, two, deal],
+        )
+        store.execute(
+            "UPDATE deals SET deal_id = ?, name = ?, account_name = ? WHERE deal_id = ?", [spoilt, one, two, deal]
+        )
+        store.execute("UPDATE score_flags SET deal_id = ? WHERE deal_id = ?", [spoilt, deal])
+        store.execute("INSERT INTO reps VALUES (?, ?)", [f"rep {k}", three])
+
+
+def test_hostile_texts_show_as_text(browser: Browser, hostile: tuple[str, str]) -> None:
+    """All 200 stand on the first page of the list, and the deals' own pages open by their hostile ids."""
+    root, key = hostile
+    context, seen = opened(browser, root)
+    seen.log_in(key)
+    page = seen.page
+    shown = page.locator("table").inner_text()
+    told = {text for text in PAYLOADS if " ".join(text.split()) in " ".join(shown.split())}
+    assert len(PAYLOADS) == 200
+    assert told == set(PAYLOADS)
+    assert page.inner_text(".who span") == "<img src=x onerror=alert(1)>"
+    assert (
+        page.locator(
+            "main :is(script, iframe, object, embed, style, base, meta, [onerror], [onload], [hx-get])"
+        ).count()
+        == 0
+    )
+    links = [link.get_attribute("href") for link in page.locator("tbody th a").all()[:6]]
+    for link in links:
+        seen.go(str(link))
+        assert page.locator("h1").inner_text().strip() in {" ".join(text.split()) for text in PAYLOADS}, link
+        page.wait_for_timeout(100)
+    seen.check()
+    context.close()

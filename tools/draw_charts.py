@@ -1,0 +1,101 @@
+"""Draw up the specs of the pages' charts with Altair, one JSON file each under ``serving/pages/specs``.
+
+Serving needs no Altair: a page puts its rows into a spec as the dataset ``rows``. Colours are the style sheet's own
+variables, so charts follow light, dark and paper. A test holds the files to this script.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+
+FOLDER = Path(__file__).parents[1] / "serving/pages/specs"
+ROWS = alt.NamedData(name="rows")
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", sans-serif'
+LANES = ("buyer", "together", "us", "deal")
+MARKS = {"buyer": "var(--theirs)", "together": "var(--warn)", "us": "var(--ours)", "deal": "var(--ink)"}
+
+
+def styled(chart: alt.Chart | alt.LayerChart, height: int) -> alt.Chart | alt.LayerChart:
+    """Give a chart the width of its place and the look of the pages."""
+    axis = {
+        "labelColor": "var(--muted)", "titleColor": "var(--muted)", "gridColor": "var(--line)",
+        "domainColor": "var(--strong-line)", "tickColor": "var(--strong-line)", "labelFontSize": 12,
+        "titleFontSize": 12, "titleFontWeight": "normal",
+    }  # fmt: skip
+    sized = chart.properties(width="container", height=height, background="transparent")
+    return sized.configure(font=FONT, axis=axis, view={"stroke": None}, autosize={"type": "fit", "contains": "padding"})
+
+
+def score_history() -> alt.Chart | alt.LayerChart:
+    """The score at each refresh. Rows: at (ISO), score (0-100), told."""
+    base = alt.Chart(ROWS).encode(
+        x=alt.X(
+            "at:T",
+            title=None,
+            scale=alt.Scale(padding=10),
+            axis=alt.Axis(format="%-d %b", grid=False, tickCount=6, labelFlush=True),
+        ),
+        y=alt.Y(
+            "score:Q", title="of 100 won", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(values=[0, 25, 50, 75, 100])
+        ),
+        tooltip=alt.Tooltip("told:N"),
+    )
+    line = base.mark_line(color="var(--accent)", interpolate="step-after", strokeWidth=2)
+    return styled(line + base.mark_circle(color="var(--accent)", size=45, opacity=1), 170)
+
+
+def timeline() -> alt.Chart | alt.LayerChart:
+    """What happened, on a lane for each side. Rows: at (ISO), lane (see `LANES`), what, told."""
+    lane = alt.Y(
+        "lane:N",
+        title=None,
+        sort=list(LANES),
+        scale=alt.Scale(domain=list(LANES)),
+        axis=alt.Axis(grid=True, domain=False, ticks=False),
+    )
+    points = (
+        alt.Chart(ROWS)
+        .mark_point(filled=True, size=70, opacity=0.85)
+        .encode(
+            x=alt.X(
+                "at:T",
+                title=None,
+                scale=alt.Scale(padding=10),
+                axis=alt.Axis(format="%-d %b %y", grid=False, tickCount=6, labelFlush=True),
+            ),
+            y=lane,
+            color=alt.Color("lane:N", legend=None, scale=alt.Scale(domain=list(LANES), range=list(MARKS.values()))),
+            shape=alt.Shape(
+                "lane:N",
+                legend=None,
+                scale=alt.Scale(domain=list(LANES), range=["circle", "diamond", "square", "triangle-up"]),
+            ),
+            tooltip=alt.Tooltip("told:N"),
+        )
+    )
+    return styled(points, 150)
+
+
+CHARTS: dict[str, Callable[[], alt.Chart | alt.LayerChart]] = {"score_history": score_history, "timeline": timeline}
+
+
+def text_of(name: str) -> str:
+    """Return the file of a chart."""
+    spec: dict[str, Any] = CHARTS[name]().to_dict()
+    return json.dumps(spec, indent=1, sort_keys=True) + "\n"
+
+
+def main() -> None:
+    """Write every spec."""
+    FOLDER.mkdir(exist_ok=True)
+    for name in CHARTS:
+        (FOLDER / f"{name}.json").write_text(text_of(name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
