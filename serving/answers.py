@@ -13,6 +13,7 @@ from configs.errors import Fault, ForecastleError, InSampleError, InvalidRequest
 from configs.schema import Serving
 from features.periods import DAY
 from models.bundle import Bundle
+from models.flags import Flag
 from serving.entries import Entry, Model, ahead_json, entries_of
 from serving.intake import Intake, Loaded, take_in
 from serving.problems import problem
@@ -186,6 +187,22 @@ def score_json(scored: DealScore, target: str, explained: bool) -> dict[str, Any
     if explained:
         result["reasons"] = list(reason_json(scored.reasons))
     return result | {"flags": flag_json(scored.flags), "data_notes": list(scored.data_notes)}
+
+
+def flags_of(answer: str) -> tuple[Flag, ...]:
+    """Return the flags that a stored answer holds, with what an alert budget goes by."""
+    return tuple(
+        Flag(
+            flag["code"],
+            flag["severity"],
+            flag["evidence"],
+            flag["money_at_stake"],
+            None,
+            flag["next_look"],
+            rank=flag.get("rank"),
+        )
+        for flag in json.loads(answer).get("flags") or ()
+    )
 
 
 def _is_text(value: str) -> bool:

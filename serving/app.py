@@ -7,6 +7,7 @@ GET     ``/v1/deals/{deal_id}/score``     the same of a stored deal (`serving.ro
 GET     ``/v1/deals``                     the latest stored scores, a page at a time
 GET     ``/v1/forecast``                  the stored forecast by node (`serving.routes_forecast`)
 GET     ``/v1/forecast/bridge``           what moved between two forecasts
+GET     ``/v1/accuracy``                  what was said in past periods against what happened
 GET     ``/v1/model``                     the model's card (`serving.routes_about`)
 GET     ``/v1/health``                    the process answers; no key
 GET     ``/v1/ready``                     a model is loaded, else 503; no key
@@ -46,6 +47,7 @@ from serving.metrics import Metrics
 from serving.pages.site import Site, for_people
 from serving.principal import Scope
 from serving.routes_about import AboutRoutes
+from serving.routes_accuracy import AccuracyRoutes
 from serving.routes_deals import DealRoutes
 from serving.routes_events import EventRoutes
 from serving.routes_forecast import ForecastRoutes
@@ -138,12 +140,14 @@ def create_app(config: Config, now: Clock = clock, log: Log = log_line) -> Starl
         AboutRoutes(api, config.state_dir),
     )
     forecasts = ForecastRoutes(api)
+    accuracy = AccuracyRoutes(api, config.state_dir)
     routes = [
         Route("/v1/deals/score", scores.score, methods=["POST"]),
         Route("/v1/deals", deals.listed),
         Route("/v1/deals/{deal_id}/score", deals.score),
         Route("/v1/forecast", forecasts.forecast),
         Route("/v1/forecast/bridge", forecasts.bridge),
+        Route("/v1/accuracy", accuracy.accuracy),
         Route("/v1/model", about.model),
         Route("/v1/events", events.take, methods=["POST"]),
         Route("/v1/health", scores.health),

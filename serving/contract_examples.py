@@ -164,6 +164,31 @@ BRIDGE_ANSWER = (
         "next_cursor": None,
     }
 )
+_FIGURE = {"value": 0.41, "low": 0.36, "high": 0.46}
+_SAID = {"rows": 1800, "deals": 310, "said": 92.4, "came": 88, "log_loss": _FIGURE, "brier": _FIGURE}
+_BINS = [{"rows": 180, "deals": 60, "said": 0.31, "came": _FIGURE}]
+ACCURACY_ANSWER = {
+    "request_id": _REQUEST_ID,
+    "period_start": "2026-01-01",
+    "periods": ["2026-01-01"],
+    "live": _SAID | {"weeks": [{"week": 1} | _SAID | {"bins": _BINS}], "bins": _BINS, "merged": 1},
+    "bookings": [
+        {
+            "week": 1,
+            "booked_in_the_end": 1104000.0,
+            "as_of": "2026-01-05T05:00:00Z",
+            "level": "company",
+            "node": "all",
+            "booked": 12000.0,
+            "mean": 1120000.0,
+            "p10": 860000.0,
+            "p50": 1101000.0,
+            "p90": 1420000.0,
+            "quota": 1200000.0,
+        }
+    ],
+    "backtest": None,
+}
 MODEL_ANSWER = _IDENTITY | {
     "request_id": _REQUEST_ID,
     "card": {"format": 1, "intended_use": {"for": "prioritising open deals and adding them up into a forecast"}},

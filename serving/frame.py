@@ -141,4 +141,4 @@ def _route(scope: Scope) -> str | None:
 def _places(error: BaseException) -> list[str]:
     """Where an error came from, innermost last, without its message, which may hold data."""
     frames = traceback.extract_tb(error.__traceback__)[-6:]
-    return [f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno}" for frame in frames]
+    return [f"{'/'.join(frame.filename.rsplit('/', 2)[-2:])}:{frame.lineno}" for frame in frames]

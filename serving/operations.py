@@ -33,6 +33,7 @@ from serving.bridge import PARTS
 from serving.events import EventsRequest
 from serving.principal import Scope
 from serving.replies import (
+    AccuracyAnswer,
     BridgeAnswer,
     ContractAnswer,
     EventsAnswer,
@@ -180,6 +181,12 @@ OPERATIONS = (
         BridgeAnswer, "Parts that add up to the cent, and their deals.", examples.BRIDGE_ANSWER,
         (*_KEY, InvalidRequestError, NoForecastError, *_STORE),
         "Of the company or the key's teams together, or of one node.", parameters=_BRIDGE,
+    ),
+    Operation(
+        "GET", "/v1/accuracy", "getAccuracy", "What was said in past periods against what happened", Scope.READ,
+        AccuracyAnswer, "The accuracy.", examples.ACCURACY_ANSWER, (*_KEY, InvalidRequestError, NotReadyError, *_STORE),
+        "Of the deals of the teams that the key may see; the backtest is of the whole company.",
+        parameters=(Parameter("period", "first day of a period that is over; the newest unless given", _DAY_OF),),
     ),
     Operation(
         "GET", "/v1/model", "getModel", "The card of the model that serves", Scope.STATUS, ModelAnswer, "The card.",

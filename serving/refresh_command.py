@@ -6,7 +6,6 @@ source tells of go the way of `forecastle score`; those of which a CRM pushed mo
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +26,7 @@ from features.tables import CrmTables
 from models.bundle import Bundle
 from models.flag_budget import NOBODY, within_budget
 from models.flags import Flag
-from serving.answers import iso, judge, model_of, score_json
+from serving.answers import flags_of, iso, judge, model_of, score_json
 from serving.batch import check_as_of, open_deals, shown_before, stale_source
 from serving.contributions import Counted, Running, running_period, states_of
 from serving.deal_facts import deal_facts, deal_names, rep_names
@@ -396,19 +395,3 @@ class _Refresh:
         counts = {word: states.count(word) for word in words}
         bundle = self.loaded.bundle
         return Refreshed(self.as_of, bundle.version, bundle.sha, forecast=forecast, **counts)
-
-
-def flags_of(answer: str) -> tuple[Flag, ...]:
-    """Return the flags that a stored answer holds, with what an alert budget goes by."""
-    return tuple(
-        Flag(
-            flag["code"],
-            flag["severity"],
-            flag["evidence"],
-            flag["money_at_stake"],
-            None,
-            flag["next_look"],
-            rank=flag.get("rank"),
-        )
-        for flag in json.loads(answer).get("flags") or ()
-    )

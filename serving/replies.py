@@ -264,6 +264,92 @@ class BridgeAnswer(TypedDict):
     next_cursor: str | None
 
 
+class Figure(TypedDict):
+    """A figure with its 95 % interval; rows of a deal go together."""
+
+    value: float
+    low: float
+    high: float
+
+
+class CalibrationBin(TypedDict):
+    """Scores of like probability: what was said on average, and the share that came."""
+
+    rows: int
+    deals: int
+    said: float
+    came: Figure
+
+
+class WeekTold(TypedDict):
+    """How right the scores of one week of a period were. said, came: wins."""
+
+    week: int
+    rows: int
+    deals: int
+    said: float
+    came: int
+    log_loss: Figure
+    brier: Figure
+    bins: list[CalibrationBin]
+
+
+class LiveAccuracy(TypedDict):
+    """How right the stored scores of a period were: each deal once a week. merged: deals that are left out."""
+
+    rows: int
+    deals: int
+    said: float
+    came: int
+    log_loss: Figure
+    brier: Figure
+    weeks: list[WeekTold]
+    bins: list[CalibrationBin]
+    merged: int
+
+
+class BookingsTold(TypedDict):
+    """What was forecast of a node in a week of the period, and what was booked in the end."""
+
+    week: int
+    booked_in_the_end: float
+    as_of: str
+    level: Literal["company", "team", "rep"]
+    node: str
+    booked: float
+    mean: float
+    p10: float
+    p50: float
+    p90: float
+    quota: float | None
+
+
+class BacktestTold(TypedDict):
+    """What the live model's backtest said of deals: every model and baseline, by period, by week, and calibration."""
+
+    trained_as_of: str | None
+    headline: dict[str, Any] | None
+    models: list[dict[str, Any]]
+    periods: list[dict[str, Any]]
+    weeks: list[dict[str, Any]]
+    bins: list[dict[str, Any]]
+
+
+class AccuracyAnswer(TypedDict):
+    """What was said in each week of a period that is over, against what happened.
+
+    period_start: null where no stored period is over; periods: those that are. live: null with too few deals. backtest:
+    null for keys of teams, and where the model was published without its report.
+    """
+
+    request_id: str
+    period_start: str | None
+    periods: list[str]
+    live: LiveAccuracy | None
+    bookings: list[BookingsTold]
+    backtest: BacktestTold | None
+
+
 class ModelAnswer(Identity):
     """The model that serves, and its card. card: null where it was not published with the model; why says so."""
 

@@ -45,7 +45,7 @@ class ForecastRoutes:
         principal = self._api.principal(request, Scope.READ)
         given = parameters_of(request, FORECAST_PARAMETERS)
         until = instant_of(given, "as_of", self._api.now())
-        asked = _Asked(_period(given), _level(given), given.get("node"), until)
+        asked = _Asked(period_of(given), _level(given), given.get("node"), until)
         store, request_id = self._api.store(), request.scope["state"]["request_id"]
 
         def work() -> dict[str, Any]:
@@ -196,7 +196,8 @@ def instant_of(given: dict[str, str], name: str, now: int) -> int | None:
         raise wrong(name, "wrong_value", "not an instant", expected) from None
 
 
-def _period(given: dict[str, str]) -> str | None:
+def period_of(given: dict[str, str]) -> str | None:
+    """Return the first day of the period that is asked for, None without one. Raises InvalidRequestError."""
     period = given.get("period")
     if period is not None and not _DAY.fullmatch(period):
         raise wrong("period", "wrong_value", "not the first day of a period", "a day such as 2026-04-01")

@@ -1,62 +1,16 @@
-"""Figures of whole rows with intervals for rows that come in deals: rows of a deal go together, so deals are counted.
-
-All intervals are normal approximations with deal-clustered (sandwich) standard errors: exact enough for the hundreds of
-deals that a gate needs to say anything, and the same bits at every run, without a draw.
-"""
+"""Figures of whole rows with intervals for rows that come in deals: those of `models.clustered`, and the slope."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
 from models.base import Float, Int, clipped_logit, sigmoid
+from models.clustered import UNKNOWN, Z95, sums_of
+from models.clustered import Estimate as Estimate
+from models.clustered import level as level
+from models.clustered import mean as mean
+from models.clustered import share as share
 from training.evaluate import calibration_line
-
-Z95 = 1.959963984540054
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure, its standard error and its interval at 95 %; NaN where it can't be told."""
-
-    value: float
-    error: float
-    low: float
-    high: float
-
-
-UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"), float("nan"))
-
-
-def mean(values: Float, deal: Int) -> Estimate:
-    """Return the mean of per-row values, float64[n] of deals int64[n], n >= 1."""
-    centre = float(values.mean())
-    error = float(np.sqrt((_sums(values - centre, deal) ** 2).sum())) / len(values)
-    return Estimate(centre, error, centre - Z95 * error, centre + Z95 * error)
-
-
-def share(hit: Float, deal: Int) -> Estimate:
-    """Return the share of rows that hit (float64[n] of 0 and 1, n >= 1), with Wilson's interval.
-
-    Rows count for as many as would be as uncertain were each alone; where all are alike, for as many as the deals.
-    """
-    told, deals = mean(hit, deal), float(len(np.unique(deal)))
-    p = told.value
-    n = min(p * (1 - p) / told.error**2, float(len(hit))) if told.error > 0 else deals
-    z2 = Z95**2
-    centre, half = (p + z2 / (2 * n)) / (1 + z2 / n), Z95 / (1 + z2 / n) * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return Estimate(p, told.error, max(float(centre - half), 0.0), min(float(centre + half), 1.0))
-
-
-def level(y: Float, p: Float, deal: Int) -> Estimate:
-    """Return sum p / sum y with an interval made in its logarithm; unknown where nothing was won."""
-    won, said = float(y.sum()), float(p.sum())
-    if won <= 0 or said <= 0:
-        return UNKNOWN
-    ratio = said / won
-    error = float(np.sqrt((_sums(p / said - y / won, deal) ** 2).sum()))  # of the log, to first order
-    return Estimate(ratio, ratio * error, ratio * float(np.exp(-Z95 * error)), ratio * float(np.exp(Z95 * error)))
 
 
 def slope(y: Float, p: Float, deal: Int) -> Estimate:
@@ -72,12 +26,7 @@ def slope(y: Float, p: Float, deal: Int) -> Estimate:
     q = sigmoid(intercept + value * x)
     design = np.stack([np.ones(len(x)), middle], axis=1)
     scores = design * (y - q)[:, None]
-    sums = np.stack([_sums(scores[:, j], deal) for j in range(2)], axis=1)
+    sums = np.stack([sums_of(scores[:, j], deal) for j in range(2)], axis=1)
     inverse = np.linalg.inv(design.T @ (design * (q * (1 - q))[:, None]))
     error = float(np.sqrt((inverse @ (sums.T @ sums) @ inverse)[1, 1]))
     return Estimate(value, error, value - Z95 * error, value + Z95 * error)
-
-
-def _sums(values: Float, deal: Int) -> Float:
-    _, code = np.unique(deal, return_inverse=True)
-    return np.bincount(code, weights=values).astype(np.float64)

@@ -37,6 +37,7 @@ from sqlalchemy import (
 )
 
 METADATA = MetaData()
+METADATA_OF_VIEWS = MetaData()
 STILL = 2**62
 """`until` of what holds as of the latest refresh."""
 _ROW_ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only what it calls INTEGER
@@ -202,6 +203,7 @@ LEDGER = Table(
     Index("ledger_of_deal", "deal_id", "as_of"),
     Index("ledger_of_request", "request_id"),
     Index("ledger_by_time", "asked_at"),
+    Index("ledger_by_as_of", "as_of"),
 )
 REPLIES = Table(
     "replies",

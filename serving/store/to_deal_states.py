@@ -21,6 +21,7 @@ _STATEMENTS = (
     "created_at BIGINT, bundle_sha256 TEXT NOT NULL, PRIMARY KEY (deal_id, slot, as_of))",
     "CREATE INDEX deal_states_until ON deal_states (until, as_of)",
     "CREATE INDEX deal_states_as_of ON deal_states (as_of)",
+    "CREATE INDEX ledger_by_as_of ON ledger (as_of)",
     # A rep's team at an old as-of is not known any more: such rows are for keys that see all teams.
     "UPDATE forecasts SET team = node WHERE level = 'team' AND node <> 'no team'",
     "UPDATE scores SET day = -1",  # so that the next refresh scores every deal and stores what lists show

@@ -175,6 +175,15 @@ def test_upcoming(rows: list[Fact], asked: list[tuple[int, int]], where: str | N
     assert seen(rows, asked).upcoming("at", where, within).tolist() == expected
 
 
+@given(facts, asks, wheres)
+def test_soonest(rows: list[Fact], asked: list[tuple[int, int]], where: str | None) -> None:
+    expected = [
+        min((r.at for r in visible(rows, e, t, where, None) if r.at != NAT and r.at >= t), default=NAT)
+        for e, t in asked
+    ]
+    assert seen(rows, asked).soonest("at", where).tolist() == expected
+
+
 @given(facts, asks, wheres, windows)
 def test_one_request_alone_has_the_bits_it_has_among_many(
     rows: list[Fact], asked: list[tuple[int, int]], where: str | None, within: int | None

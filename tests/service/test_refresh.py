@@ -329,3 +329,35 @@ def test_the_commands_tell_what_they_did(office: Office, few: list[str]) -> None
         connection.execute(text("UPDATE ledger SET p = 0.5"))
     assert run("replay").exit_code == 1
     assert "not what their models give" in run("replay").output
+
+
+def test_the_list_tells_how_deals_stand_and_sorts_by_it(either: Office, few: list[str]) -> None:
+    """Read off the record as of the refresh; the change is against the score of a week before."""
+    either.refresh()
+    before = {row.deal_id: row.p for row in of(either, SCORES)}
+    name = is_open(few)[0]
+    either.now += 7 * DAY
+    meeting = {"deal_id": name, "kind": "meeting", "outcome": "planned", "known_at": iso(either.now - HOUR)}
+    either.rewrite("activities.csv", lambda rows: [*rows, meeting | {"occurred_at": iso(either.now + 3 * DAY)}])
+    either.refresh()
+    with service(either) as served:
+        listed = {row["deal_id"]: row for row in served.get("/v1/deals", limit=1000).json()["deals"]}
+        assert listed[name]["deal"]["next_meeting_at"] == iso(either.now + 3 * DAY)
+        for deal, row in listed.items():
+            was = before.get(deal)
+            assert row["change"] == (None if was is None else row["p_won_in_period"] - was)
+            assert row["deal"]["stage"] in either.world.bundle.about.stages.order
+        for sort in ("amount", "close_date", "change", "stage_since", "pushes"):
+            for sign in ("", "-"):
+                whole = [row for page in pages(served, sort=sign + sort, limit=5) for row in page]
+                assert sorted(row["deal_id"] for row in whole) == sorted(listed)
+                least: Any = "" if sort in ("close_date", "stage_since") else 0.0 if sort == "change" else -1
+                values = [(row if sort == "change" else row["deal"])[sort] or least for row in whole]
+                assert values == sorted(values, reverse=sign == "-")
+        owner = listed[name]["owner_id"]
+        own = served.get("/v1/deals", owner=owner, limit=1000).json()["deals"]
+        assert {row["deal_id"] for row in own} == {deal for deal, row in listed.items() if row["owner_id"] == owner}
+        due = served.get("/v1/deals", due="2025-06-30", limit=1000).json()["deals"]
+        assert {row["deal_id"] for row in due} == {
+            deal for deal, row in listed.items() if (row["deal"]["close_date"] or "z") <= "2025-06-30"
+        }

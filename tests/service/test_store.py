@@ -120,44 +120,72 @@ def test_an_older_store_is_brought_forward_or_left_as_it_was(either: Kept) -> No
             assert connection.execute(text("SELECT note FROM deals")).scalar_one() == "moved"
 
 
-def test_a_store_of_before_the_pages_gets_what_they_need(either: Kept) -> None:
-    """Its tables, columns, indexes and triggers are then those of a new one."""
+NEW_IN_2 = {
+    "deals": {"name", "account_name"},
+    "forecasts": {"team"},
+    "scores": {
+        "stage", "close_date", "category", "amount_cents", "stage_since", "pushes", "created_at", "last_buyer_at",
+        "next_meeting_at", "p_before",
+    },
+}  # fmt: skip
 
-    def shape(connection: Connection) -> dict[str, tuple[list[str], list[str]]]:
-        found = inspect(connection)
-        return {
-            name: (
-                [column["name"] for column in found.get_columns(name)],
-                sorted(str(index["name"]) for index in found.get_indexes(name)),
-            )
-            for name in ("sessions", "overrides", "scores", "deals")
-        }
 
-    with either.store() as store, store.engine.begin() as connection:
-        new = shape(connection)
-        for statement in (
-            "DROP TABLE sessions",
-            "DROP TABLE overrides",
-            "DROP INDEX scores_listed",
-            "DROP INDEX deals_named",
-        ):
-            connection.execute(text(statement))
-        if connection.dialect.name == "postgresql":
-            connection.execute(text("DROP FUNCTION overrides_refuse()"))
-        connection.execute(update(VERSION).values(version=2))
+def shape(store: Store) -> dict[str, tuple[set[tuple[str, bool]], set[str]]]:
+    """Columns (name, nullable) and indexes of every table."""
+    found = inspect(store.engine)
+    return {
+        table: (
+            {(column["name"], bool(column["nullable"])) for column in found.get_columns(table)},
+            {str(index["name"]) for index in found.get_indexes(table)},
+        )
+        for table in found.get_table_names()
+    }
+
+
+def without_pages(connection: Connection) -> None:
+    """Take away what version 3 brought."""
+    for what in ("TABLE sessions", "TABLE overrides", "INDEX scores_listed", "INDEX deals_named"):
+        connection.execute(text(f"DROP {what}"))
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("DROP FUNCTION overrides_refuse()"))
+
+
+def test_a_store_of_version_1_becomes_what_a_new_one_is(either: Kept) -> None:
     with either.store() as store:
+        new = shape(store)
+        with store.engine.execution_options(writes=True).begin() as connection:
+            without_pages(connection)
+            for table, columns in NEW_IN_2.items():
+                for column in columns:
+                    connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
+            for statement in ("DROP TABLE deal_states", "DROP TABLE reps", "DROP INDEX ledger_by_as_of"):
+                connection.execute(text(statement))
+            connection.execute(update(VERSION).values(version=1))
+    with either.store() as store:
+        assert shape(store) == new
         with store.engine.begin() as connection:
-            assert shape(connection) == new
-            connection.execute(OVERRIDES.insert(), WORD)
-        for change in (update(OVERRIDES).values(p=0.9), delete(OVERRIDES)):
-            with pytest.raises(DBAPIError, match="append-only"), store.engine.begin() as connection:
-                connection.execute(change)
+            assert connection.execute(select(VERSION.c.version)).scalar_one() == LATEST
 
 
 WORD = {
     "deal_id": "D1", "made_at": 1, "principal": "k", "name": "n", "p": 0.5, "reason": "r", "model_p": 0.4, "as_of": 1,
     "window_end": None, "model_version": "m",
 }  # fmt: skip
+
+
+def test_a_store_of_version_2_gets_what_the_pages_need(either: Kept) -> None:
+    with either.store() as store:
+        new = shape(store)
+        with store.engine.execution_options(writes=True).begin() as connection:
+            without_pages(connection)
+            connection.execute(update(VERSION).values(version=2))
+    with either.store() as store:
+        assert shape(store) == new
+        with store.engine.begin() as connection:
+            connection.execute(OVERRIDES.insert(), WORD)
+        for change in (update(OVERRIDES).values(p=0.9), delete(OVERRIDES)):
+            with pytest.raises(DBAPIError, match="append-only"), store.engine.begin() as connection:
+                connection.execute(change)
 
 
 def test_commits_are_on_disk_and_files_are_the_owners(kept: Kept) -> None:
