@@ -1,4 +1,4 @@
-"""A store that was refreshed on four Mondays, and somebody who is logged in."""
+"""A store that was refreshed on two Mondays, and somebody who is logged in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.paged import Visitor, key_for, visitor
 from tests.served import World, world_in
 from tests.stored import DAY, Office, cut_export, few_deals, office_in
 
-MONDAYS = 4
+MONDAYS = 2
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +23,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="session")
 def office(world: World, tmp_path_factory: pytest.TempPathFactory) -> Office:
-    """A store over a few deals, refreshed every Monday of a month; nothing changes it but logins and overrides."""
+    """A store over a few deals, refreshed on two Mondays; nothing changes it but logins and overrides."""
     folder = tmp_path_factory.mktemp("pages")
-    made = office_in(world, folder, cut_export(world, folder / "export", few_deals(world, 70)))
+    made = office_in(world, folder, cut_export(world, folder / "export", few_deals(world, 60)))
     for weeks in reversed(range(MONDAYS)):
         made.now = world.as_of - weeks * 7 * DAY
         made.refresh()

@@ -71,7 +71,6 @@ class Seen:
 
     def go(self, path: str) -> None:
         self.page.goto(self.root + path)
-        self.page.wait_for_load_state("networkidle")
 
     def log_in(self, key: str) -> None:
         self.go("/login")
@@ -79,9 +78,13 @@ class Seen:
         self.page.click("button.main")
         self.page.wait_for_url("**/deals")
 
-    def shot(self, name: str) -> None:
+    def shot(self, name: str, tall: int | None = None) -> None:
+        """Take a picture of the page, or of its first so many pixels."""
         SHOTS.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+        clip: Any = (
+            None if tall is None else {"x": 0, "y": 0, "width": self.page.viewport_size["width"], "height": tall}
+        )
+        self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True, clip=clip)
 
     def violations(self) -> list[str]:
         found: list[str] = self.page.evaluate("window.violations")
@@ -182,7 +185,7 @@ def test_a_managers_monday(browser: Browser, root: str, office: Office, key: str
     page.fill("#of-100", "60")
     page.fill("#reason", "Their CFO called me on Friday.")
     page.click("text=Keep my word")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_selector(".word")
     assert "60 of 100" in page.inner_text(".word")
     assert "Their CFO called me on Friday." in page.inner_text(".said")
     seen.shot("deal_with_a_word")
@@ -213,7 +216,7 @@ def test_it_reflows_at_400_percent(browser: Browser, root: str, office: Office, 
     if path != "/login":
         seen.log_in(key)
     seen.go(path.format(flagged=flagged(office)))
-    seen.shot(f"narrow_{path.strip('/').partition('/')[0]}{'_one' if 'flagged' in path else ''}")
+    seen.shot(f"narrow_{path.strip('/').partition('/')[0]}{'_one' if 'flagged' in path else ''}", 1600)
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 320
     context.close()
 
