@@ -175,7 +175,7 @@ def told(store: Store) -> dict[str, Any]:
     seen = inspect(store.engine)
     return {
         name: (
-            {one["name"]: (repr(one["type"]), one["nullable"]) for one in seen.get_columns(name)},
+            {one["name"]: (one["type"].python_type, one["nullable"]) for one in seen.get_columns(name)},
             seen.get_pk_constraint(name)["constrained_columns"],
             sorted((str(one["name"]), tuple(one["column_names"])) for one in seen.get_indexes(name)),
         )
