@@ -10,7 +10,7 @@ The laws (tests/pit): truncation, time travel, order, batch = one, oracle.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from features.columns import days_between, team_of
 from features.periods import Calendar, local_days
 from features.ranks import FEW, Edge, difference, spread, taken
-from features.settle import compact
 from features.siblings import Siblings
 from features.stages import OPEN
-from features.tables import NAT, Coded, CrmTables, Table
+from features.tables import NAT
 from features.timeline import DealFacts, Timeline
 from features.timeline import timeline as sort_timeline
 
@@ -354,41 +353,6 @@ def before(known_at: Int, as_of: int) -> int:
 def known(known_at: Int, as_of: int) -> Bool:
     """Return bool[n]: which of these instants lie strictly before an as-of."""
     return known_at < as_of
-
-
-def known_before(tables: CrmTables, cut: int) -> CrmTables:
-    """Return the tables without any fact known at or after `cut`: what a model trained as of that instant may see.
-
-    Accounts and reps carry no clock; they are kept where a deal, a history row, a quota or a call that
-    is left names them.
-    """
-    clocks = {
-        "deals": "known_at",
-        "deal_history": "known_at",
-        "activities": "known_at",
-        "contacts": "known_at",
-        "calls": "submitted_at",
-        "quotas": "known_at",
-        "leads": "known_at",
-        "lead_history": "known_at",
-    }
-    left = {name: _before(getattr(tables, name), clock, cut) for name, clock in clocks.items()}
-    people = (left["deal_history"].coded("owner_id"), left["quotas"].coded("rep_id"), left["calls"].coded("rep_id"))
-    named = {
-        "accounts": _named(tables.accounts, "account_id", left["deals"].coded("account_id")),
-        "reps": _named(tables.reps, "rep_id", *people),
-    }
-    return replace(tables, **left, **named)
-
-
-def _before(table: Table, clock: str, cut: int) -> Table:
-    # Words and ids that no row holds any more are dropped with the rows: they too would tell what came later.
-    return compact(table.take(np.flatnonzero(table.ints(clock) < cut)))
-
-
-def _named(table: Table, key: str, *by: Coded) -> Table:
-    ids = table.coded(key)
-    return compact(table.take(np.flatnonzero(np.any([ids.codes_in(named.values) >= 0 for named in by], axis=0))))
 
 
 def _position(timeline: Timeline, entity: Int, instant: Int, order: Int | None) -> Int:
