@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.columns import days_between, team_of
+from features.order import unless_sorted
 from features.periods import Calendar, local_days
-from features.ranks import FEW, Edge, difference, spread, taken
+from features.ranks import FEW, Edge, Number, difference, many, spread, taken
 from features.siblings import Siblings
 from features.stages import OPEN
 from features.tables import NAT
@@ -29,7 +30,6 @@ Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float64]
 MISSING = np.int64(NAT)
-ROWS_EACH = 8  # up to so many rows a request, on average, looking at each row is quicker than another sort
 
 Shared = TypeVar("Shared")
 
@@ -70,10 +70,11 @@ class Seen:
     _edges: dict[int | None, Edge] = field(default_factory=dict, repr=False)
     _ranks: dict[tuple[bool, str | None], Int] = field(default_factory=dict, repr=False)
     _lasts: dict[str | None, tuple[Int, Bool]] = field(default_factory=dict, repr=False)
+    _answers: dict[tuple[object, ...], NDArray[Any]] = field(default_factory=dict, repr=False)
 
     def count(self, where: str | None = None, within: int | None = None, since: Int | None = None) -> Float:
         """Return the number of visible rows, float64[n]; 0 where there are none."""
-        return difference(self._until(where), self._from(where, within, since))
+        return self._between(None, where, within, since)
 
     def total(
         self, column: str, where: str | None = None, within: int | None = None, since: Int | None = None
@@ -82,16 +83,19 @@ class Seen:
 
         since: int64[n], an instant per request; only rows with ``known_at >= since`` count.
         """
-        prefix = self.timeline.prefix_sum(column, where)
-        return difference(prefix.take(self._until(where)), prefix.take(self._from(where, within, since)))
+        return self._between(column, where, within, since)
 
     def last(self, column: str, where: str | None = None) -> Int:
         """Return `column` at the last visible (matching) row, int64[n], NAT where there is none."""
-        if where not in self._lasts:
-            until = self._until(where)
-            self._lasts[where] = self.timeline.marked(where).row(until - 1), until <= self._from(where)
-        row, gone = self._lasts[where]
-        return taken(self.timeline.values(column), row, gone, MISSING)
+
+        def make() -> Int:
+            if where not in self._lasts:
+                until = self._until(where)
+                self._lasts[where] = self.timeline.marked(where).row(until - 1), until <= self._from(where)
+            row, gone = self._lasts[where]
+            return taken(self.timeline.values(column), row, gone, MISSING)
+
+        return self._once(("last", column, where), make)
 
     def first(self, column: str, where: str | None = None) -> Int:
         """Return `column` at the first visible (matching) row, int64[n], NAT where there is none."""
@@ -105,9 +109,13 @@ class Seen:
 
     def latest(self, column: str, where: str | None = None) -> Int:
         """Return the largest visible value of `column`, int64[n], NAT where there is none."""
-        until = self._until(where)
-        largest = self.timeline.running_max(column, where)
-        return taken(largest, until - 1, until <= self._from(where), MISSING)
+
+        def make() -> Int:
+            until = self._until(where)
+            largest = self.timeline.running_max(column, where)
+            return taken(largest, until - 1, until <= self._from(where), MISSING)
+
+        return self._once(("latest", column, where), make)
 
     def days_since(self, where: str | None = None, clock: str = "known_at") -> Float:
         """Return days from the latest visible `clock` ("known_at" or a time column) to the as-of, NaN where none."""
@@ -120,11 +128,14 @@ class Seen:
 
     def distinct(self, column: str, where: str | None = None, within: int | None = None) -> Float:
         """Return how many distinct values of `column` the visible rows hold, float64[n]; missing ones do not count."""
+        return self._once(("distinct", column, where, within), lambda: self._distinct(column, where, within))
+
+    def _distinct(self, column: str, where: str | None, within: int | None) -> Float:
         held, before, firsts = self.timeline.repeats(column, where)
         if within is None:
             return difference(firsts.before(self._edge(0)), firsts.before(self._edge(None)))
         begin, until = held.before(self._edge(within)), held.before(self._edge(0))
-        if _many(begin, until):
+        if many(begin, until):
             return self._distinct_by_pair(column, where, within)
         request, rank = spread(begin, until)
         new = before[rank] < begin[request]
@@ -144,9 +155,12 @@ class Seen:
 
         column: the announced instant, int64 UTC microseconds.
         """
+        return self._once(("upcoming", column, where, within), lambda: self._upcoming(column, where, within))
+
+    def _upcoming(self, column: str, where: str | None, within: int | None) -> Float:
         held = self.timeline.marked(where, having=column)
         begin, until = held.before(self._edge(None)), held.before(self._edge(0))
-        if _many(begin, until):
+        if many(begin, until):
             return self._announced(column, where, within) - self._announced(column, where, 0)
         request, rank = spread(begin, until)
         ahead = self.timeline.values(column)[held.row(rank)] - self.as_of[request]
@@ -192,6 +206,28 @@ class Seen:
         request, pair = spread(begin, np.where(self.entity >= 0, first[known + 1], begin))
         seen = look(pairs, pair, self.as_of[request])
         return np.bincount(request[seen.count(where, within) > 0], minlength=len(known)).astype(np.float64)
+
+    def _once(self, question: tuple[object, ...], make: Callable[[], NDArray[Number]]) -> NDArray[Number]:
+        """Return an answer, made once where few ask: flags ask much of what features asked. It must not be changed."""
+        if len(self.entity) > FEW:
+            return make()
+        answer = self._answers.get(question)
+        if answer is None:
+            answer = self._answers[question] = make()
+            answer.flags.writeable = False
+        return answer
+
+    def _between(self, column: str | None, where: str | None, within: int | None, since: Int | None) -> Float:
+        """Count the rows that are asked about, or add up a column of them."""
+
+        def make() -> Float:
+            until, begin = self._until(where), self._from(where, within, since)
+            if column is None:
+                return difference(until, begin)
+            prefix = self.timeline.prefix_sum(column, where)
+            return difference(prefix.take(until), prefix.take(begin))
+
+        return make() if since is not None else self._once(("between", column, where, within), make)
 
     def _edge(self, within: int | None) -> Edge:
         """Return where rows known within a time begin, made once; None: where visible rows begin, 0: where they end."""
@@ -340,7 +376,7 @@ class AsOfView:
 
 def look(timeline: Timeline, entity: Int, as_of: Int) -> Seen:
     """Return the rows of each entity with ``known_at < as_of``, strictly; a negative entity sees nothing."""
-    order = _unless_sorted(timeline.instants.key(entity, as_of)) if len(entity) > FEW else None
+    order = unless_sorted(timeline.instants.key(entity, as_of)) if len(entity) > FEW else None
     low = timeline.start.take(np.maximum(entity, 0))
     return Seen(timeline, entity, as_of, low, _position(timeline, entity, as_of, order), order)
 
@@ -366,12 +402,3 @@ def _position(timeline: Timeline, entity: Int, instant: Int, order: Int | None) 
     out = np.empty(len(key), dtype=np.int64)
     out[order] = timeline.key.searchsorted(key.take(order))
     return out
-
-
-def _unless_sorted(key: Int) -> Int | None:
-    return None if bool((key[1:] >= key[:-1]).all()) else np.argsort(key)
-
-
-def _many(begin: Int, until: Int) -> bool:
-    """Whether the ranges hold so many rows that looking at each is not the quicker way."""
-    return int(until.sum()) - int(begin.sum()) > FEW + ROWS_EACH * len(begin)
