@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from features.columns import days_between, team_of
 from features.order import unless_sorted
 from features.periods import Calendar, local_days
-from features.ranks import FEW, Edge, Number, difference, many, spread, taken
+from features.ranks import FEW, Edge, difference, many, spread, taken
 from features.siblings import Siblings
 from features.stages import OPEN
 from features.tables import NAT
@@ -32,6 +33,7 @@ Float = NDArray[np.float64]
 MISSING = np.int64(NAT)
 
 Shared = TypeVar("Shared")
+Asked = TypeVar("Asked", bound=Callable[..., NDArray[Any]])
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,23 @@ class Requests:
         return Requests(self.deal[rows], self.as_of[rows])
 
 
+def _once(ask: Asked) -> Asked:
+    """Answer a question once where few ask: flags ask much of what features asked. Nobody may change an answer."""
+
+    @wraps(ask)
+    def answer(self: Seen, *what: Any, **how: Any) -> NDArray[Any]:
+        if len(self.entity) > FEW or how.get("since") is not None:
+            return ask(self, *what, **how)
+        question = ask.__name__, what, *how.items()
+        said = self._answers.get(question)
+        if said is None:
+            said = self._answers[question] = ask(self, *what, **how)
+            said.flags.writeable = False
+        return said
+
+    return answer  # type: ignore[return-value]
+
+
 @dataclass(frozen=True)
 class Seen:
     """The visible part of one timeline: for request i the rows ``low[i]:high[i]`` of `timeline`.
@@ -72,10 +91,12 @@ class Seen:
     _lasts: dict[str | None, tuple[Int, Bool]] = field(default_factory=dict, repr=False)
     _answers: dict[tuple[object, ...], NDArray[Any]] = field(default_factory=dict, repr=False)
 
+    @_once
     def count(self, where: str | None = None, within: int | None = None, since: Int | None = None) -> Float:
         """Return the number of visible rows, float64[n]; 0 where there are none."""
-        return self._between(None, where, within, since)
+        return difference(self._until(where), self._from(where, within, since))
 
+    @_once
     def total(
         self, column: str, where: str | None = None, within: int | None = None, since: Int | None = None
     ) -> Float:
@@ -83,19 +104,23 @@ class Seen:
 
         since: int64[n], an instant per request; only rows with ``known_at >= since`` count.
         """
-        return self._between(column, where, within, since)
+        prefix = self.timeline.prefix_sum(column, where)
+        return difference(prefix.take(self._until(where)), prefix.take(self._from(where, within, since)))
 
+    @_once
+    def totals(self, columns: tuple[str, ...]) -> Float:
+        """Return the sums of several integer columns over the visible rows, float64[len(columns), n]."""
+        prefix = self.timeline.prefix_sums(columns)
+        return (prefix.take(self._until(None), axis=1) - prefix.take(self._from(None), axis=1)).astype(np.float64)
+
+    @_once
     def last(self, column: str, where: str | None = None) -> Int:
         """Return `column` at the last visible (matching) row, int64[n], NAT where there is none."""
-
-        def make() -> Int:
-            if where not in self._lasts:
-                until = self._until(where)
-                self._lasts[where] = self.timeline.marked(where).row(until - 1), until <= self._from(where)
-            row, gone = self._lasts[where]
-            return taken(self.timeline.values(column), row, gone, MISSING)
-
-        return self._once(("last", column, where), make)
+        if where not in self._lasts:
+            until = self._until(where)
+            self._lasts[where] = self.timeline.marked(where).row(until - 1), until <= self._from(where)
+        row, gone = self._lasts[where]
+        return taken(self.timeline.values(column), row, gone, MISSING)
 
     def first(self, column: str, where: str | None = None) -> Int:
         """Return `column` at the first visible (matching) row, int64[n], NAT where there is none."""
@@ -107,15 +132,12 @@ class Seen:
         rank = self._from(where) + (k - 1)
         return self._gather(column, where, rank, self._until(where) <= rank)
 
+    @_once
     def latest(self, column: str, where: str | None = None) -> Int:
         """Return the largest visible value of `column`, int64[n], NAT where there is none."""
-
-        def make() -> Int:
-            until = self._until(where)
-            largest = self.timeline.running_max(column, where)
-            return taken(largest, until - 1, until <= self._from(where), MISSING)
-
-        return self._once(("latest", column, where), make)
+        until = self._until(where)
+        largest = self.timeline.running_max(column, where)
+        return taken(largest, until - 1, until <= self._from(where), MISSING)
 
     def days_since(self, where: str | None = None, clock: str = "known_at") -> Float:
         """Return days from the latest visible `clock` ("known_at" or a time column) to the as-of, NaN where none."""
@@ -126,11 +148,9 @@ class Seen:
         """Return the days from the first visible (matching) row's known_at to the as-of, NaN where there is none."""
         return days_between(self.first("known_at", where), self.as_of)
 
+    @_once
     def distinct(self, column: str, where: str | None = None, within: int | None = None) -> Float:
         """Return how many distinct values of `column` the visible rows hold, float64[n]; missing ones do not count."""
-        return self._once(("distinct", column, where, within), lambda: self._distinct(column, where, within))
-
-    def _distinct(self, column: str, where: str | None, within: int | None) -> Float:
         held, before, firsts = self.timeline.repeats(column, where)
         if within is None:
             return difference(firsts.before(self._edge(0)), firsts.before(self._edge(None)))
@@ -150,14 +170,12 @@ class Seen:
         fresh = taken(self.timeline.decaying(half_life, where), until - 1, gone, np.float64(0.0))
         return fresh * np.exp2(-age / half_life)
 
+    @_once
     def upcoming(self, column: str, where: str | None = None, within: int | None = None) -> Float:
         """Return how many visible rows announce something at or after the as-of (and less than `within` later).
 
         column: the announced instant, int64 UTC microseconds.
         """
-        return self._once(("upcoming", column, where, within), lambda: self._upcoming(column, where, within))
-
-    def _upcoming(self, column: str, where: str | None, within: int | None) -> Float:
         held = self.timeline.marked(where, having=column)
         begin, until = held.before(self._edge(None)), held.before(self._edge(0))
         if many(begin, until):
@@ -206,28 +224,6 @@ class Seen:
         request, pair = spread(begin, np.where(self.entity >= 0, first[known + 1], begin))
         seen = look(pairs, pair, self.as_of[request])
         return np.bincount(request[seen.count(where, within) > 0], minlength=len(known)).astype(np.float64)
-
-    def _once(self, question: tuple[object, ...], make: Callable[[], NDArray[Number]]) -> NDArray[Number]:
-        """Return an answer, made once where few ask: flags ask much of what features asked. It must not be changed."""
-        if len(self.entity) > FEW:
-            return make()
-        answer = self._answers.get(question)
-        if answer is None:
-            answer = self._answers[question] = make()
-            answer.flags.writeable = False
-        return answer
-
-    def _between(self, column: str | None, where: str | None, within: int | None, since: Int | None) -> Float:
-        """Count the rows that are asked about, or add up a column of them."""
-
-        def make() -> Float:
-            until, begin = self._until(where), self._from(where, within, since)
-            if column is None:
-                return difference(until, begin)
-            prefix = self.timeline.prefix_sum(column, where)
-            return difference(prefix.take(until), prefix.take(begin))
-
-        return make() if since is not None else self._once(("between", column, where, within), make)
 
     def _edge(self, within: int | None) -> Edge:
         """Return where rows known within a time begin, made once; None: where visible rows begin, 0: where they end."""

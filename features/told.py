@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from features.asof import AsOfView, Requests
 from features.columns import days_between
-from features.periods import EPOCH, day_number, local_midnight
+from features.periods import EPOCH, day_number, each, local_midnight
 from features.record import Record
 from features.reference import Reference
 from features.tables import NAT, Coded
@@ -69,10 +69,9 @@ def told_in(view: AsOfView, reference: Reference) -> Told:
 
 def _day_ends(days: Int, zone: str) -> Int:
     """Return the instant at which each local day ends, NAT where it is missing; one conversion per distinct day."""
-    distinct, back = np.unique(days, return_inverse=True)
     name = ZoneInfo(zone)
-    ends = [
-        NAT if day == NAT else local_midnight(EPOCH + timedelta(days=min(max(day, FIRST_DAY), LAST_DAY) + 1), name)
-        for day in distinct.tolist()
-    ]
-    return np.array(ends, dtype=np.int64)[back]
+
+    def end(day: int) -> int:
+        return local_midnight(EPOCH + timedelta(days=min(max(day, FIRST_DAY), LAST_DAY) + 1), name)
+
+    return each(days, lambda day: NAT if day == NAT else end(day))

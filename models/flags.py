@@ -16,7 +16,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -114,7 +114,7 @@ class Case:
     @cached_property
     def today(self) -> Int:
         """Local day of each as-of, days since 1970-01-01."""
-        return local_days(self.view.as_of, self.view.calendar.zone)
+        return self.view.today()
 
     @cached_property
     def amount(self) -> Float:
@@ -237,13 +237,19 @@ def find_flags(
     found: list[list[Flag]] = [[] for _ in range(n)]
     if not limits.enabled or not found:
         return [tuple(listed) for listed in found]
-    case, eased = Case(view, scores, limits), Case(view, scores, limits.eased())
+    case, eased = Case(view, scores, limits), Case(view, scores, _eased(limits))
     for by_model in (False, True):
         for look in _looked(case, eased, by_model, says, n):
             for row in np.flatnonzero(look.where).tolist():
                 found[row].append(look.flag(row, case))
     order = {code: place for place, code in enumerate(FLAGS)}
     return [tuple(sorted(listed, key=lambda flag: order[flag.code])) for listed in found]
+
+
+@lru_cache(maxsize=16)
+def _eased(limits: Flags) -> Flags:
+    """Return the eased thresholds, made once: every request asks for them."""
+    return limits.eased()
 
 
 def looks_back(limits: Flags) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import lru_cache
 from math import floor
 from typing import Any
 
@@ -273,7 +274,7 @@ def _dates(as_of: NDArray[np.int64], days: Float, zone: str) -> list[tuple[date,
     missing = np.isnan(days).any(axis=0)
     instants = as_of + (np.nan_to_num(days) * DAY).astype(np.int64)
     local = local_days(instants.ravel(), zone)
-    names = {day: EPOCH + timedelta(days=day) for day in np.unique(local).tolist()}
+    names = {day: EPOCH + timedelta(days=day) for day in set(local.tolist())}
     low, middle, high = ([names[day] for day in part.tolist()] for part in np.split(local, 3))
     rows = zip(np.asarray(missing).tolist(), low, middle, high, strict=True)
     return [None if gone else (first, second, third) for gone, first, second, third in rows]
@@ -286,14 +287,19 @@ def data_notes(view: AsOfView, n: int, reference_as_of: int, amounts: bool = Fal
     """
     masks = _odd(view)
     masks["stale_reference"] = view.as_of - reference_as_of > STALE_AFTER
-    day = _day(reference_as_of, view.calendar.zone)
-    more = dict.fromkeys(NO_START, STANDS_IN if amounts else "")
-    said = {code: f"{code}: {words.format(day=day)}{more.get(code, '')}" for code, words in NOTES.items()}
     lists: list[list[str]] = [[] for _ in range(n)]
-    for code, text in said.items():
+    for code, text in _notes(reference_as_of, view.calendar.zone, amounts):
         for row in masks[code][:n].nonzero()[0].tolist():
             lists[row].append(text)
     return [tuple(listed) for listed in lists]
+
+
+@lru_cache(maxsize=16)
+def _notes(reference_as_of: int, zone: str, amounts: bool) -> list[tuple[str, str]]:
+    """Return the notes, (code, text) each."""
+    day = _day(reference_as_of, zone)
+    more = dict.fromkeys(NO_START, STANDS_IN if amounts else "")
+    return [(code, f"{code}: {words.format(day=day)}{more.get(code, '')}") for code, words in NOTES.items()]
 
 
 def _odd(view: AsOfView) -> dict[str, NDArray[np.bool_]]:
