@@ -38,6 +38,8 @@ from serving.intake import Loaded, ready
 from serving.refresh import Sourced, snapshot, sourced
 from serving.scoring import DealScore, scorable, scoring
 from serving.standing import outcomes_of, stones_of, whose
+from serving.store.bridges import keep_bridges
+from serving.store.called import write_calls
 from serving.store.engine import PATIENT_S, Store, open_store
 from serving.store.ledger import append
 from serving.store.refreshed import (
@@ -195,12 +197,14 @@ class _Refresh:
             rows = [row | {"p_before": past.get(name)} for name, row in self.work.rows.items()]
             write_scores(connection, rows, keep, shown)
             write_forecast(connection, running.rows)
+            write_calls(connection, self.as_of, self._period_start(), running.calls)
             write_outcomes(connection, self.work.outcomes, self.work.closed_of)
             by_model = {one.deal_id: one.model_cents for one in running.shares if one.slot == 0}
             write_states(connection, self.as_of, states, by_model, self._same_period(before, running))
             append(connection, entries, asked, model_of(self.loaded))
 
         store.writer.submit(write).result()
+        keep_bridges(store, self.as_of, self.config.time_zone)
         return self._told(len(running.rows))
 
     def _before(self, connection: Connection) -> Before:
@@ -366,7 +370,7 @@ class _Refresh:
             return running_period(self.config, self.seen, bundle, self.as_of, kept, other)
         except UsageError as error:
             self.progress(f"no forecast: {error}")
-            return Running([], [])
+            return Running([], [], [])
 
     def _states(self, before: Before, running: Running) -> dict[Key, State]:
         """Return how every deal stands that is scored, or that the forecast counts."""
