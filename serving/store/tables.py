@@ -17,6 +17,8 @@
 ``job_chunks``       their deals until they are scored, and then what came of them
 ``sessions``         who is logged in to the pages
 ``overrides``        what managers say of deals beside the model; append-only
+``node_facts``       pipeline figures of the company, each team and each rep, as JSON, of the last as-ofs
+``refreshes``        what was read from the source at each of these as-ofs, as JSON
 ===================  ====================================================================================
 """
 
@@ -269,6 +271,22 @@ OVERRIDES = Table(
     Column("window_end", Text),  # ISO day that both speak of; null: in the end
     Column("model_version", Text, nullable=False),
     Index("overrides_of_deal", "deal_id", "id"),
+)
+NODE_FACTS = Table(
+    "node_facts",
+    METADATA,
+    Column("as_of", BigInteger, primary_key=True),
+    Column("level", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("team", Text),  # that a key must see; null: for everyone's keys
+    Column("body", Text, nullable=False),
+)
+REFRESHES = Table(
+    "refreshes",
+    METADATA,
+    Column("as_of", BigInteger, primary_key=True),
+    Column("ran_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
 )
 VERSION = Table("store_version", METADATA, Column("version", SmallInteger, nullable=False))
 
