@@ -27,40 +27,47 @@ class StageDays:
     open_days: float | None
 
 
+@dataclass(frozen=True)
+class _Stays:
+    """Stays in a stage: code of the rep, int64[n], rank of the stage, int64[n], and days, float64[n]."""
+
+    rep: Int
+    stage: Int
+    days: Float
+
+    def by_stage(self, rows: Int, stages: int) -> list[Float]:
+        """Return the days of some of the stays, stage by stage."""
+        return [self.days[rows][self.stage[rows] == rank] for rank in range(stages)]
+
+
 def stage_days(facts: PipelineFacts, view: PipelineView) -> Iterator[tuple[StageDays, ...]]:
     """Yield the days in each stage, in order, for each node of a view."""
-    won = _of_won(facts, view)
-    still = _of_open(facts, view)
+    won, still = _of_won(facts, view), _of_open(facts, view)
     order = facts.record.stages.order
-    groups = zip(view.nodes.groups(won[0]), view.nodes.groups(still[0]), strict=True)
+    groups = zip(view.nodes.groups(won.rep), view.nodes.groups(still.rep), strict=True)
     for closed, standing in groups:
-        days, waits = (_by_stage(*(column[rows] for column in told[1:]), len(order)) for told, rows in
-                       ((won, closed), (still, standing)))  # fmt: skip
+        days, waits = won.by_stage(closed, len(order)), still.by_stage(standing, len(order))
         yield tuple(
             StageDays(name, len(days[rank]), _median(days[rank]), _median(waits[rank]))
             for rank, name in enumerate(order)
         )
 
 
-def _of_won(facts: PipelineFacts, view: PipelineView) -> tuple[Int, Int, Float]:
-    """Return rep, stage and days of each entry of the episodes that were won in the window."""
+def _of_won(facts: PipelineFacts, view: PipelineView) -> _Stays:
+    """Return the stays of the episodes that were won in the window, from the first entry until they went on."""
     episodes, entries = facts.episodes, facts.entries
     ended = known(episodes.ended_at, view.as_of) & view.window.within(episodes.ended_at)
     own = entries.take((ended & (episodes.outcome == WON))[entries.episode])
-    return episodes.rep[own.episode], own.stage, (own.advanced_at - own.entered_at) / DAY
+    return _Stays(episodes.rep[own.episode], own.stage, (own.advanced_at - own.entered_at) / DAY)
 
 
-def _of_open(facts: PipelineFacts, view: PipelineView) -> tuple[Int, Int, Float]:
-    """Return rep, stage and days so far of each open deal of which it is known when it came into its stage."""
+def _of_open(facts: PipelineFacts, view: PipelineView) -> _Stays:
+    """Return the stays so far of the open deals of which it is known when they came into their stage."""
     now = view.open
     asked = Requests(now.deal, np.full(len(now), view.as_of, dtype=np.int64))
     since = facts.record.view(asked).of("history").last("known_at", "stage_changed")
     told = (since != NAT) & (now.stage >= 0)
-    return now.rep[told], now.stage[told], (view.as_of - since[told]) / DAY
-
-
-def _by_stage(stage: Int, days: Float, stages: int) -> list[Float]:
-    return [days[stage == rank] for rank in range(stages)]
+    return _Stays(now.rep[told], now.stage[told], (view.as_of - since[told]) / DAY)
 
 
 def _median(days: Float) -> float | None:

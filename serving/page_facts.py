@@ -53,7 +53,7 @@ def page_facts(
 
     Raises UsageError where the as-of lies outside the fiscal calendar.
     """
-    told = source_document(seen, config, bundle, as_of) | more
+    told = source_document(seen, config, bundle, as_of) | dict(more)
     return PageFacts(node_rows(seen, as_of), {"as_of": as_of, "ran_at": now, "body": _text(told)})
 
 
@@ -79,7 +79,9 @@ def node_rows(seen: Sourced, as_of: int) -> list[dict[str, Any]]:
     ]
 
 
-def _more(node: NodeMetrics, days: Sequence[StageDays], called: Sequence[Called], day: Callable[[int], date]) -> dict[str, Any]:
+def _more(
+    node: NodeMetrics, days: Sequence[StageDays], called: Sequence[Called], day: Callable[[int], date]
+) -> dict[str, Any]:
     return {
         "stage_days": [vars(one) for one in days],
         "calls": [
@@ -105,7 +107,6 @@ def source_document(seen: Sourced, config: Config, bundle: Bundle, as_of: int) -
         "name": config.name,
         "tables": [table | _fresh(getattr(seen.tables, table["table"]), as_of) for table in report["tables"]],
         "notices": report["notices"],
-        "reference_as_of": None if seen.as_of == NAT else seen.as_of,
         "config_sha256": config_hash(config, mapping_of(config)),
         "trained_config_sha256": bundle.about.config_hash,
     }

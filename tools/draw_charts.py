@@ -20,7 +20,7 @@ LANES = ("buyer", "together", "us", "deal")
 MARKS = {"buyer": "var(--theirs)", "together": "var(--warn)", "us": "var(--ours)", "deal": "var(--ink)"}
 
 BECAME = {
-    "went on": "var(--good)",
+    "went on": "var(--accent)",
     "still open": "var(--strong-line)",
     "merged": "var(--warn)",
     "lost": "var(--bad)",
@@ -92,9 +92,15 @@ def stage_flow() -> alt.Chart | alt.LayerChart:
     """What became of deals that entered a stage. Rows: stage, place, what (see `BECAME`), order, share, told."""
     bars = (
         alt.Chart(ROWS)
-        .mark_bar(stroke="var(--surface)", strokeWidth=1)
+        .mark_bar(stroke="var(--surface)", strokeWidth=1, opacity=0.85)
         .encode(
-            x=alt.X("share:Q", title=None, stack="zero", axis=alt.Axis(format="%", tickCount=5), scale=alt.Scale(domain=[0, 1])),
+            x=alt.X(
+                "share:Q",
+                title=None,
+                stack="zero",
+                axis=alt.Axis(format="%", tickCount=5),
+                scale=alt.Scale(domain=[0, 1]),
+            ),
             y=alt.Y(
                 "stage:N",
                 title=None,
@@ -104,7 +110,7 @@ def stage_flow() -> alt.Chart | alt.LayerChart:
             color=alt.Color(
                 "what:N",
                 scale=alt.Scale(domain=list(BECAME), range=list(BECAME.values())),
-                legend=alt.Legend(title=None, orient="top", labelColor="var(--ink)", labelFontSize=12, columns=2),
+                legend=None,  # the page has one that wraps where it is narrow
             ),
             order=alt.Order("order:Q"),
             tooltip=alt.Tooltip("told:N"),
@@ -116,7 +122,12 @@ def stage_flow() -> alt.Chart | alt.LayerChart:
 def booked_by_week() -> alt.Chart | alt.LayerChart:
     """Bookings by the end of each week of a period. Rows: period, week, value, now (whether it runs), told."""
     base = alt.Chart(ROWS).encode(
-        x=alt.X("week:Q", title="week of the period", axis=alt.Axis(grid=False, tickMinStep=1), scale=alt.Scale(nice=False)),
+        x=alt.X(
+            "week:Q",
+            title="week of the period",
+            axis=alt.Axis(grid=False, tickMinStep=1),
+            scale=alt.Scale(nice=False),
+        ),
         y=alt.Y("value:Q", title=None, axis=alt.Axis(format="~s", tickCount=5)),
         detail=alt.Detail("period:N"),
         tooltip=alt.Tooltip("told:N"),

@@ -66,7 +66,9 @@ def read_card(told: Mapping[str, Any] | None) -> Card | None:
 
 def _test(row: Mapping[str, Any]) -> Test:
     gain = row["close_gains"]
-    told = "" if not gain or gain["low"] is None else f"{gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"
+    told = (
+        "" if not gain or gain["low"] is None else f"{gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"
+    )
     return Test(row["model"], row["deals"], _n(row["log_loss"], ".4f"), _n(row["auc"], ".3f"), told, row["reference"])
 
 

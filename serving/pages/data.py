@@ -46,6 +46,11 @@ class Whole:
         return found
 
     @property
+    def last_fact(self) -> int | None:
+        """The newest fact that any table held before the as-of, UTC microseconds."""
+        return max((table["last_fact"] for table in self.tables if table["last_fact"] is not None), default=None)
+
+    @property
     def refused(self) -> list[tuple[str, Mapping[str, Any]]]:
         """Table and refusal, the most rows first."""
         found = [(table["table"], one) for table in self.tables for one in table["refused"]]

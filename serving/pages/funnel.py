@@ -16,6 +16,7 @@ from serving.pages.words import NOT_KNOWN, Words
 from serving.store.page_facts import NodeFacts, nodes_of
 
 WENT_ON, STILL_OPEN, MERGED, LOST = "went on", "still open", "merged", "lost"
+KEYS = {WENT_ON: "on", STILL_OPEN: "still", MERGED: "merged", LOST: "lost"}
 FEWEST = 5  # deals that entered a stage, before a share of them is drawn
 
 
@@ -56,11 +57,14 @@ def shown(visit: Visit) -> Response:
         as_of=chosen.as_of,
         stages=stages,
         flows=_flows(words, stages),
+        keys=_keys(stages),
         by_quota=by_quota,
         weeks=_weeks(words, told["curves"], by_quota),
         week_head=["Week", *(words.span(one["period_start"], one["period_end"]) for one in told["curves"])],
         week_lines=_week_lines(words, told["curves"]),
-        below=[one for one in nodes if one.level != COMPANY and one.told["parent"] == chosen.node and one is not chosen],
+        below=[
+            one for one in nodes if one.level != COMPANY and one.told["parent"] == chosen.node and one is not chosen
+        ],
         address=address,
     )
 
@@ -106,6 +110,12 @@ def _flows(words: Words, stages: Sequence[Stage]) -> list[dict[str, Any]]:
     ]
 
 
+def _keys(stages: Sequence[Stage]) -> list[tuple[str, str]]:
+    """Return the legend of the chart: the class of each colour that is there, and what it means."""
+    there = {what for stage in stages for what, deals in stage.parts() if deals}
+    return [(key, what) for what, key in KEYS.items() if what in there]
+
+
 def _weeks(words: Words, curves: Sequence[Mapping[str, Any]], by_quota: bool) -> list[dict[str, Any]]:
     """Return the rows of the chart of bookings: percent of quota, or money, by the end of each week."""
     rows = []
@@ -124,7 +134,7 @@ def _weeks(words: Words, curves: Sequence[Mapping[str, Any]], by_quota: bool) ->
 
 
 def _week_lines(words: Words, curves: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return the same as a table: money booked by each week's end, and its share of the whole of a period that is over."""
+    """Return the same as a table: money booked by each week's end, and of periods that are over its share."""
     cells = [
         [
             words.money(money) + ("" if share is None else f" ({words.share(share)})")

@@ -139,7 +139,9 @@ class Site:
         return Response(asset.body, media_type=asset.media_type, headers=headers)
 
     def _words(self, request: Request) -> Words:
-        return Words(locale_of(request.headers.get("accept-language", "")), self._config.time_zone, self._settings.currency)
+        return Words(
+            locale_of(request.headers.get("accept-language", "")), self._config.time_zone, self._settings.currency
+        )
 
 
 def for_people(scope: Scope) -> bool:

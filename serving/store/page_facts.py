@@ -83,7 +83,14 @@ def nodes_of(connection: Connection, principal: Principal) -> list[NodeFacts]:
     asked = select(NODE_FACTS).where(OF.as_of == newest, visible(principal, OF.team))
     named = {row.rep_id: row.name for row in connection.execute(select(REPS))}
     found = [
-        NodeFacts(row.as_of, row.level, row.node, named.get(row.node, row.node) if row.level == REP else row.node, row.team, json.loads(row.body))
+        NodeFacts(
+            row.as_of,
+            row.level,
+            row.node,
+            named.get(row.node, row.node) if row.level == REP else row.node,
+            row.team,
+            json.loads(row.body),
+        )
         for row in connection.execute(asked)
     ]
     rank = {COMPANY: 0, TEAM: 1}
@@ -108,7 +115,8 @@ def kept(connection: Connection, event: int) -> Kept:
         return connection.execute(select(place(table.c[number]))).scalar()
 
     first, last = (edge(LEDGER, "id", place) for place in (func.min, func.max))
-    asked = dict(connection.execute(select(LEDGER.c.id, LEDGER.c.asked_at).where(LEDGER.c.id.in_([first, last]))).all())
+    edges = connection.execute(select(LEDGER.c.id, LEDGER.c.asked_at).where(LEDGER.c.id.in_([first, last])))
+    asked = {row.id: row.asked_at for row in edges}
     since = select(func.count()).select_from(EVENTS).where(EVENTS.c.seq > event)
     return Kept(
         kind=connection.dialect.name,
