@@ -1,4 +1,4 @@
-"""Days in a stage held against a plain walk over the rows, and against facts that come later; calls at the same time."""
+"""Days in a stage held against a plain walk over the rows and against later facts; calls at the same time."""
 
 from __future__ import annotations
 
