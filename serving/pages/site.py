@@ -25,7 +25,7 @@ from configs.errors import (
 )
 from configs.schema import Config
 from serving.api import Api
-from serving.pages import deal, deals, deals_file, login
+from serving.pages import data, deal, deals, deals_file, funnel, login, team
 from serving.pages.assets import FOREVER, by_address
 from serving.pages.render import Renderer
 from serving.pages.sessions import Login, Sessions, check_form
@@ -36,6 +36,9 @@ PAGES: tuple[Page, ...] = (
     Page("/deals", deals.listed, "Deals"),
     Page("/deals.csv", deals_file.exported),
     Page("/deals/{deal_id:path}", deal.shown, post=True),
+    Page("/team", team.shown, "Team"),
+    Page("/funnel", funnel.shown, "Funnel"),
+    Page("/data", data.shown, "Data"),
 )
 FORM_BYTES, FORM_FIELDS = 65_536, 50
 
@@ -44,7 +47,7 @@ class Site:
     """The pages over one service."""
 
     def __init__(self, api: Api, config: Config) -> None:
-        self._api, self._zone, self._settings = api, config.time_zone, config.serving.pages
+        self._api, self._config, self._settings = api, config, config.serving.pages
         self._renderer = Renderer()
         self._sessions = Sessions(api, self._settings)
 
@@ -97,6 +100,7 @@ class Site:
         nav = tuple((one.path, one.title, path.startswith(one.path)) for one in PAGES if one.title)
         return Visit(
             self._api,
+            self._config,
             request,
             known,
             self._words(request),
@@ -135,7 +139,9 @@ class Site:
         return Response(asset.body, media_type=asset.media_type, headers=headers)
 
     def _words(self, request: Request) -> Words:
-        return Words(locale_of(request.headers.get("accept-language", "")), self._zone, self._settings.currency)
+        return Words(
+            locale_of(request.headers.get("accept-language", "")), self._config.time_zone, self._settings.currency
+        )
 
 
 def for_people(scope: Scope) -> bool:

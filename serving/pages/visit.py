@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from configs.errors import ForbiddenError
+from configs.schema import Config
 from serving.api import Api
 from serving.intake import Loaded
 from serving.pages.render import Renderer
@@ -28,6 +29,7 @@ class Visit:
     """
 
     api: Api
+    config: Config
     request: Request
     login: Login
     words: Words

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_interval, format_time
-from babel.numbers import NumberPattern, format_compact_decimal, format_decimal, parse_pattern
+from babel.numbers import NumberPattern, format_compact_decimal, format_decimal, format_percent, parse_pattern
 
 from serving.answers import EPOCH, MICROSECOND
 
@@ -69,6 +69,10 @@ class Words:
     def number(self, number: float | None) -> str:
         """Return a number with one place at most."""
         return NOT_KNOWN if number is None else format_decimal(number, format="#,##0.#", locale=self.locale)
+
+    def share(self, share: float | None) -> str:
+        """Return a share as whole percent."""
+        return NOT_KNOWN if share is None else format_percent(share, locale=self.locale)
 
     def of_100(self, p: float | None) -> str:
         """Return a probability as so many of a hundred; never 0 or 100 for what is not certain."""
