@@ -263,7 +263,7 @@ class _Refresh:
         names = [name or "" for name in record.deal_ids.strings()]
         every = np.arange(len(names), dtype=np.int64)
         asked = Requests(every, np.full(len(names), self.as_of, dtype=np.int64))
-        known, is_open = scorable(record, asked)
+        known, is_open = scorable(record.view(asked))
         owners, names_of = whose(record, asked), deal_names(self.seen.tables)
         rows: list[int] = []
         for k, name in enumerate(names):
