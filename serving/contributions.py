@@ -76,7 +76,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Running:
-    """The forecast of the running period: rows of ``forecasts``, the shares whose cents add up to its means, the calls."""
+    """The forecast of the running period: rows of ``forecasts``, shares whose cents add up to its means, and calls."""
 
     rows: list[dict[str, Any]]
     shares: list[Share]

@@ -61,7 +61,7 @@ def _day(instant: int, zone: str) -> date:
 
 
 def usual_bridges(connection: Connection, end: int, zone: str) -> list[Kept]:
-    """Return the usual bridge to an as-of, of the company and each team; none where it is the first look of a period."""
+    """Return the usual bridge to an as-of, of the company and each team; none at the first look of a period."""
     if newest_as_of(connection, _EVERYONE, None, end) != end:
         return []
     rows = rows_at(connection, _EVERYONE, end)
