@@ -19,6 +19,7 @@
 ``overrides``        what managers say of deals beside the model; append-only
 ``calls``            what reps had called of the period at each forecast, added up by node and category
 ``bridges``          what moved since the Monday before, by node and part, beside each forecast
+``bridge_moves``     the deals with the largest moves of each part, of the newest forecast alone
 ===================  ====================================================================================
 """
 
@@ -295,6 +296,22 @@ BRIDGES = Table(
     Column("team", Text),  # as in ``forecasts``
     Column("cents", BigInteger, nullable=False),
     Column("deals", Integer, nullable=False),
+)
+BRIDGE_MOVES = Table(
+    "bridge_moves",
+    METADATA,
+    Column("as_of", BigInteger, primary_key=True),
+    Column("level", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("place", Integer, primary_key=True),  # 0: the largest move
+    Column("deal_id", Text, nullable=False),
+    *(Column(name, BigInteger, nullable=False) for name in ("cents", "before_cents", "after_cents")),
+    Column("owner_id", Text),  # as the deal stands at the end, or last stood
+    Column("team", Text),
+    Column("stage", Text),
+    Column("close_date", Text),
+    Column("amount_cents", BigInteger),
 )
 VERSION = Table("store_version", METADATA, Column("version", SmallInteger, nullable=False))
 

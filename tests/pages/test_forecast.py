@@ -23,7 +23,7 @@ from serving.pages.forecast import reach
 from serving.pages.waterfall import TITLES, waterfall
 from serving.pages.words import Words, locale_of
 from serving.principal import Principal, Rights, Scope
-from serving.store.bridges import kept_parts, usual_start
+from serving.store.bridges import MOST_KEPT, kept_moves, kept_parts, moved_in, usual_start
 from serving.store.called import calls_at
 from serving.store.engine import FILE
 from serving.store.forecast_rows import as_ofs, rows_at
@@ -207,6 +207,8 @@ def test_a_kept_bridge_is_the_one_that_would_be_worked_out(office: Office) -> No
             found = bridge_of(connection, EVERYONE, start, end, node)
             assert found is not None
             assert kept_parts(connection, EVERYONE, start, end, node) == found.parts
+            for part in PARTS:
+                assert kept_moves(connection, end, node, part) == moved_in(found, part)[:MOST_KEPT]
             other = Principal("test", frozenset({"Team of none"}))
             assert kept_parts(connection, other, start, end, node) is None
     assert (COMPANY, ALL) in nodes
