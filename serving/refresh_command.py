@@ -376,7 +376,7 @@ class _Refresh:
             return running_period(self.config, self.seen, bundle, self.as_of, kept, other)
         except UsageError as error:
             self.progress(f"no forecast: {error}")
-            return Running([], [], [])
+            return Running()
 
     def _states(self, before: Before, running: Running) -> dict[Key, State]:
         """Return how every deal stands that is scored, or that the forecast counts."""

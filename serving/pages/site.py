@@ -25,7 +25,7 @@ from configs.errors import (
 )
 from configs.schema import Config
 from serving.api import Api
-from serving.pages import data, deal, deals, deals_file, funnel, login, team
+from serving.pages import data, deal, deals, deals_file, forecast, funnel, login, moves, team
 from serving.pages.assets import FOREVER, by_address
 from serving.pages.render import Renderer
 from serving.pages.sessions import Login, Sessions, check_form
@@ -33,6 +33,8 @@ from serving.pages.visit import Page, Visit
 from serving.pages.words import Words, locale_of
 
 PAGES: tuple[Page, ...] = (
+    Page("/forecast", forecast.shown, "Forecast"),
+    Page("/forecast/moves", moves.shown),
     Page("/deals", deals.listed, "Deals"),
     Page("/deals.csv", deals_file.exported),
     Page("/deals/{deal_id:path}", deal.shown, post=True),
