@@ -59,6 +59,7 @@ from serving.routes_forecast import ForecastRoutes
 from serving.routes_jobs import JobRoutes
 from serving.routes_rows import RowRoutes
 from serving.store.engine import open_store
+from serving.tokens import Tokens
 
 
 class ScoreRoutes:
@@ -137,7 +138,9 @@ def create_app(config: Config, now: Clock = clock, log: Log = log_line) -> Starl
     """Return the app; set ``app.state.api.loaded`` to make it ready."""
     keys = KeyRing(keys_file(config), lambda code: log({"event": "keys_unreadable", "code": code}))
     metrics = Metrics()
-    api = Api(config.serving, keys, now, partial(open_store, config), metrics)
+    oauth = config.serving.oauth
+    tokens = None if oauth is None else Tokens(oauth, lambda code: log({"event": "jwks_unreadable", "code": code}))
+    api = Api(config.serving, keys, tokens, now, partial(open_store, config), metrics)
     scores, events, deals = ScoreRoutes(api), EventRoutes(api), DealRoutes(api)
     jobs, rows, about = JobRoutes(api), RowRoutes(api), AboutRoutes(api, config.state_dir)
     forecasts, accuracy = ForecastRoutes(api), AccuracyRoutes(api, config.state_dir)
