@@ -19,6 +19,7 @@ SERVE = PROJECT["project"]["dependencies"]
 REST = [
     *PROJECT["project"]["optional-dependencies"]["train"],
     *PROJECT["project"]["optional-dependencies"]["oauth"],
+    *PROJECT["project"]["optional-dependencies"]["otlp"],
     *PROJECT["dependency-groups"]["dev"],
 ]
 DASK = [
