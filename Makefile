@@ -50,7 +50,7 @@ docs: setup ## write the tables that README.md and docs/ take from code
 	$(BIN)/python tools/render_docs.py
 
 lock: setup ## refresh locks/ from pyproject.toml (UPGRADE=1: to the newest versions)
-	$(LOCK) pyproject.toml --extra train --extra report --extra postgres --group dev --output-file locks/all.txt
+	$(LOCK) pyproject.toml --extra train --extra report --extra postgres --extra oauth --extra otlp --group dev --output-file locks/all.txt
 	$(LOCK) pyproject.toml --constraints locks/all.txt --output-file locks/serve.txt
 	$(LOCK) pyproject.toml --extra train --extra dask --constraints locks/all.txt --output-file locks/dask.txt
 	$(LOCK) pyproject.toml --extra bench --constraints locks/all.txt --output-file locks/bench.txt

@@ -26,8 +26,8 @@ Columns: class, machine code (stable), HTTP status, exit code of the command lin
         NotTrainedError           not_trained            503 1  no model has been trained for this config
       RequestError                request_error          400 1  a request to the service is refused
         BadJsonError              bad_json               400 1  the body is not JSON
-        UnauthorizedError         unauthorized           401 1  no valid API key
-        ForbiddenError            forbidden              403 1  the key may not do this
+        UnauthorizedError         unauthorized           401 1  no valid API key or token
+        ForbiddenError            forbidden              403 1  the key or token may not do this
         NotFoundError             not_found              404 1  no such route or record
           UnknownDealError        unknown_deal           404 1  no deal of this id is stored
           UnknownJobError         unknown_job            404 1  no job of this id is kept
@@ -296,17 +296,17 @@ class BadJsonError(RequestError):
 
 
 class UnauthorizedError(RequestError):
-    """There is no valid API key."""
+    """There is no valid API key or access token."""
 
     code, status, exit_code = "unauthorized", 401, 1
-    title = "An API key is needed"
+    title = "An API key or access token is needed"
 
 
 class ForbiddenError(RequestError):
-    """The API key is valid but may not do this."""
+    """The API key or access token is valid but may not do this."""
 
     code, status, exit_code = "forbidden", 403, 1
-    title = "The API key may not do this"
+    title = "The API key or access token may not do this"
 
 
 class NotFoundError(RequestError):

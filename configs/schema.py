@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from configs.base import Distinct, Duration, FiscalStart, Strict, TimeZone, refuse
 from configs.flags import Flags
 from configs.learning import Backtest, Card, Gates, LeakAudit, Model, Timing, Tracking, Training, Tuning
+from configs.oauth import OAuth
 from configs.vocab import (
     FeatureGroup,
     Grid,
@@ -229,6 +230,9 @@ class Serving(Strict):
         default=None,
         description="file of hashed API keys, relative to the working directory; needed when the service listens on "
         "more than this machine",
+    )
+    oauth: OAuth | None = Field(
+        default=None, description="access tokens (JWT) of an identity provider, beside API keys; null: keys alone"
     )
     watch_seconds: float = Field(
         default=2.0,

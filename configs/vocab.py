@@ -21,6 +21,14 @@ class LedgerMode(StrEnum):
     OFF = "off"
 
 
+class TokenAlgorithm(StrEnum):
+    """How an access token may be signed: by a private key alone, never by a secret that both sides know."""
+
+    RS256 = "RS256"
+    PS256 = "PS256"
+    ES256 = "ES256"
+
+
 class ForecastCategory(StrEnum):
     """The seller's confidence in a deal; not its stage."""
 

@@ -37,6 +37,7 @@ from serving.metrics import Metrics
 from serving.principal import Principal, Scope
 from serving.store.engine import Store
 from serving.store.ledger import Ledger
+from serving.tokens import Token, Tokens, is_token
 
 THREADS = 2  # at a time: NumPy and LightGBM give the lock away, JSON does not
 STORE_THREADS = 4  # that may wait for the database; they are others, so that a slow one holds up no other work
@@ -136,7 +137,13 @@ class Api:
     """
 
     def __init__(
-        self, limits: Serving, keys: KeyRing, now: Clock, opened: Callable[[], Store], metrics: Metrics
+        self,
+        limits: Serving,
+        keys: KeyRing,
+        tokens: Tokens | None,
+        now: Clock,
+        opened: Callable[[], Store],
+        metrics: Metrics,
     ) -> None:
         self.loaded: Loaded | None = None
         self.watched = Watched()
@@ -148,7 +155,7 @@ class Api:
         self.admission = Admission(limits.max_in_flight, self._room(), metrics)
         self._rates = Rates(limits.rate_per_second, limits.rate_burst, time.monotonic)
         self._turn = asyncio.Lock()
-        self._keys = keys
+        self._keys, self._tokens = keys, tokens
         self._open = opened
         self._opening = threading.Lock()
         self._opener: threading.Thread | None = None
@@ -187,23 +194,31 @@ class Api:
     def principal(self, request: Request, scope: Scope) -> Principal:
         """Return who asks.
 
-        Raises UnauthorizedError, the same whatever was wrong with the key, ForbiddenError, or RateLimitedError.
+        Raises UnauthorizedError, the same whatever was wrong with key or token, ForbiddenError, or RateLimitedError.
         """
-        given = key_of(request.headers.get("authorization"), request.headers.get("x-api-key"))
-        key = check_key(given, self.keys(), datetime.fromtimestamp(self.now() / 1e6, UTC))
-        if key is None:
+        asks = self._let_in(request.headers.get("authorization"), request.headers.get("x-api-key"))
+        if asks is None:
+            also = "" if self._tokens is None else ", or a valid access token as `Authorization: Bearer TOKEN`"
             raise UnauthorizedError(
                 "send a valid API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`; "
-                "`forecastle keys create` makes one"
+                f"`forecastle keys create` makes one{also}"
             )
-        request.scope["state"]["key"] = key.prefix
-        if not key.may(scope):
-            raise ForbiddenError(
-                f"this key lacks the scope {scope}: `forecastle keys create --scope {scope}` makes one"
-            )
+        request.scope["state"]["key"] = asks.principal.key
+        if not asks.may(scope):
+            what, remedy = "token", "ask its issuer for one that has it"
+            if isinstance(asks, ApiKey):
+                what, remedy = "key", f"`forecastle keys create --scope {scope}` makes one"
+            raise ForbiddenError(f"this {what} lacks the scope {scope}: {remedy}")
         if scope is not Scope.STATUS:  # how the service is, is asked when it has too much to do
-            self._rates.take(key.prefix)
-        return key.principal
+            self._rates.take(asks.principal.key)
+        return asks.principal
+
+    def _let_in(self, authorization: str | None, x_api_key: str | None) -> ApiKey | Token | None:
+        """Return the key or token that two headers carry, None where it does not count."""
+        now = datetime.fromtimestamp(self.now() / 1e6, UTC)
+        if self._tokens is not None and is_token(token := key_of(authorization, None)):
+            return self._tokens.check(token, now)
+        return check_key(key_of(authorization, x_api_key), self.keys(), now)
 
     def expect_json(self, request: Request) -> None:
         """Raise UnsupportedMediaTypeError where the body is not said to be JSON, or is compressed."""

@@ -23,7 +23,8 @@ GET     ``/v1/metrics``                   counts and times for Prometheus
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -58,7 +59,9 @@ from serving.routes_events import EventRoutes
 from serving.routes_forecast import ForecastRoutes
 from serving.routes_jobs import JobRoutes
 from serving.routes_rows import RowRoutes
+from serving.spans import Spans, spans_of
 from serving.store.engine import open_store
+from serving.tokens import Tokens
 
 
 class ScoreRoutes:
@@ -133,11 +136,16 @@ class ScoreRoutes:
         return Response(got.body, media_type="application/json")
 
 
-def create_app(config: Config, now: Clock = clock, log: Log = log_line) -> Starlette:
-    """Return the app; set ``app.state.api.loaded`` to make it ready."""
+def create_app(
+    config: Config, now: Clock = clock, log: Log = log_line, spans: Callable[[], Spans | None] = spans_of
+) -> Starlette:
+    """Return the app; set ``app.state.api.loaded`` to make it ready. ``app.state.spans()`` are its spans."""
+    spans = cache(spans)  # one for the app, made by the process that serves, when a first request comes
     keys = KeyRing(keys_file(config), lambda code: log({"event": "keys_unreadable", "code": code}))
     metrics = Metrics()
-    api = Api(config.serving, keys, now, partial(open_store, config), metrics)
+    oauth = config.serving.oauth
+    tokens = None if oauth is None else Tokens(oauth, lambda code: log({"event": "jwks_unreadable", "code": code}))
+    api = Api(config.serving, keys, tokens, now, partial(open_store, config), metrics)
     scores, events, deals = ScoreRoutes(api), EventRoutes(api), DealRoutes(api)
     jobs, rows, about = JobRoutes(api), RowRoutes(api), AboutRoutes(api, config.state_dir)
     forecasts, accuracy = ForecastRoutes(api), AccuracyRoutes(api, config.state_dir)
@@ -166,11 +174,11 @@ def create_app(config: Config, now: Clock = clock, log: Log = log_line) -> Starl
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(Frame, metrics=metrics, log=log, answer=partial(_error_response, site))],
+        middleware=[Middleware(Frame, metrics=metrics, log=log, answer=partial(_error_response, site), spans=spans)],
         exception_handlers={ForecastleError: told, HTTPException: unrouted},
     )
     app.router.redirect_slashes = False
-    app.state.api = api
+    app.state.api, app.state.spans = api, spans
     return app
 
 

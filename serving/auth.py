@@ -26,6 +26,7 @@ from configs.errors import StateError, UsageError
 from configs.schema import Config
 from serving.facts import serving_dir
 from serving.principal import Principal, Rights, Scope
+from serving.reread import Reread
 
 FORMAT = 2
 READ = (1, FORMAT)
@@ -199,30 +200,14 @@ def check_key(given: str, keys: tuple[ApiKey, ...], now: datetime) -> ApiKey | N
 
 
 class KeyRing:
-    """The keys of a running service: read again when the file changes, so that a new or revoked key counts at once."""
+    """The keys of a running service, so that a new or revoked key counts at once."""
 
     def __init__(self, path: Path, complain: Callable[[str], None]) -> None:
-        self._path = path
-        self._complain = complain
-        self._seen: tuple[int, int, int] | None = None
-        self._keys: tuple[ApiKey, ...] = ()
+        self._file: Reread[tuple[ApiKey, ...]] = Reread(path, read_keys, (), complain)
 
     def keys(self) -> tuple[ApiKey, ...]:
         """Return the keys as the file has them now; none while it can't be read."""
-        try:
-            status = self._path.stat()
-            seen = (status.st_mtime_ns, status.st_ino, status.st_size)
-        except OSError:
-            self._seen, self._keys = None, ()
-            return ()
-        if seen != self._seen:
-            try:
-                self._keys = read_keys(self._path)
-            except StateError as error:
-                self._keys = ()
-                self._complain(error.code)
-            self._seen = seen
-        return self._keys
+        return self._file.now()
 
 
 def _hash(salt: str, secret: str) -> str:

@@ -225,11 +225,16 @@ def serve(
         from serving.fits import load_fitting
         from serving.refresh import refresh_reference
         from serving.store.engine import open_store
+        from serving.tokens import read_issuer_keys, require_pyjwt
         from serving.watch import prove
 
         said = [*(override or ()), *([f"serving.port={port}"] if port is not None else [])]
         settings = read_config(config, said)
         refuse_taken_port(settings.serving.host, settings.serving.port)
+        oauth = settings.serving.oauth
+        if oauth is not None:
+            require_pyjwt()
+            read_issuer_keys(oauth.jwks_file, oauth.algorithms)
         prove(settings)
         bundle = load_fitting(settings, tell=say)
         try:
@@ -243,7 +248,7 @@ def serve(
         facts = refresh_reference(settings, bundle, say)
         say(f"model {bundle.version}; reference facts of the {facts.origin}")
         now = datetime.now(UTC)
-        if not any(key.works_at(now) for key in read_keys(keys_file(settings))):
+        if oauth is None and not any(key.works_at(now) for key in read_keys(keys_file(settings))):
             say(f"no API key works yet, so every request is refused: forecastle keys create {config} --name NAME")
         environment = worker_environment(settings, config, said, os.environ)
         command = serve_command(settings)

@@ -13,6 +13,7 @@ from pathlib import Path
 from configs.errors import StateError, UsageError
 from configs.schema import Config
 from serving.facts import serving_dir
+from serving.spans import DISABLED, wanted
 
 CONFIG, OVERRIDES = "FORECASTLE_CONFIG", "FORECASTLE_OVERRIDES"
 SERVICE = "serving.service:Forecastle"
@@ -22,7 +23,10 @@ GRACE_S = 15  # that requests under way get to finish after SIGTERM
 
 
 def worker_environment(config: Config, path: Path, overrides: Sequence[str], base: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the workers. Raises StateError where BentoML's own folder can't be made."""
+    """Return the environment of the workers.
+
+    Raises StateError where BentoML's own folder can't be made, and UsageError where spans are asked for in vain.
+    """
     home = serving_dir(config.state_dir).absolute() / "bentoml"
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -34,7 +38,7 @@ def worker_environment(config: Config, path: Path, overrides: Sequence[str], bas
         OVERRIDES: json.dumps(list(overrides)),
         "BENTOML_HOME": str(home),
         "BENTOML_DO_NOT_TRACK": "True",  # compared with the word: 1 does not work
-        "OTEL_SDK_DISABLED": "true",
+        DISABLED: "false" if wanted(base) else "true",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": code_path(base),
     }

@@ -20,13 +20,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from configs.errors import BusyError, ForecastleError, InternalError, StateError
 from serving.answers import to_json
-from serving.metrics import Metrics
+from serving.metrics import Metrics, told_method
 from serving.problems import media_type, problem
+from serving.spans import Spans, ids, spans_of
 
 Log = Callable[[Mapping[str, Any]], None]
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?P<id>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_LOGGED = ("trace_id", "rows", "refused", "reasons_off", "key", "code")
+_LOGGED = ("trace_id", "span_id", "rows", "refused", "reasons_off", "key", "code")
 GONE = 499  # the caller left before the answer
 _QUIET = {"/v1/health", "/v1/ready"}  # asked every few seconds by probes: logged only when they fail
 
@@ -55,13 +56,19 @@ def problem_response(error: ForecastleError, scope: Scope) -> Response:
 class Frame:
     """ASGI middleware around the routes. It sits inside Starlette's own error handler, which would log messages.
 
-    answer: what a request is answered whose error no route told.
+    answer: what a request is answered whose error no route told. spans: asked once, by the process that serves.
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, log: Log = log_line, answer: ErrorAnswer = problem_response
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        log: Log = log_line,
+        answer: ErrorAnswer = problem_response,
+        spans: Callable[[], Spans | None] = spans_of,
     ) -> None:
         self._app = app
+        self._spans = spans()
         self._answer = answer
         self._metrics = metrics
         self._log = log
@@ -77,6 +84,9 @@ class Frame:
         state["request_id"] = asked if _SANE_ID.fullmatch(asked) else secrets.token_hex(8)
         if traced is not None:
             state["trace_id"] = traced["id"]
+        if self._spans is not None and scope["path"] not in _QUIET:
+            state["span"] = span = self._spans.begin(told_method(scope["method"]), headers)
+            state |= ids(span)
         started, status = time.perf_counter(), 0
 
         async def framed(message: Message) -> None:
@@ -107,6 +117,8 @@ class Frame:
         if failure is not None:
             state["code"] = failure.code if isinstance(failure, ForecastleError) else InternalError.code
         self._metrics.request(scope["method"], route, status, seconds, state.get("code"))
+        if self._spans is not None and "span" in state:
+            self._spans.end(state["span"], told_method(scope["method"]), route, status, state.get("code"))
         if isinstance(failure, StateError):
             self._metrics.store_error(failure.code)
         if route in _QUIET and status < 400:

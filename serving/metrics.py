@@ -25,6 +25,11 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 8.0)  # 8 s: what a caller 
 NO_ROUTE = "none"
 
 
+def told_method(method: str) -> str:
+    """Return a method, ``other`` for one that a caller made up."""
+    return method if method in METHODS else "other"
+
+
 class Metrics:
     """The metrics of one worker. Threads may count at once. in_flight: requests it works on, as `Admission` has it."""
 
@@ -59,8 +64,7 @@ class Metrics:
 
     def request(self, method: str, route: str | None, status: int, seconds: float, code: str | None) -> None:
         """Count one request. code: of its problem, None without one."""
-        told = method if method in METHODS else "other"
-        self._requests.labels(told, route or NO_ROUTE, f"{status // 100}xx").inc()
+        self._requests.labels(told_method(method), route or NO_ROUTE, f"{status // 100}xx").inc()
         if route is not None:
             self._seconds.labels(route).observe(seconds)
         if code is not None:

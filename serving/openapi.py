@@ -33,6 +33,10 @@ _ABOUT = (
     "has the header X-Request-Id, every problem and every answer about deals also request_id in its body. Members may "
     "be added to answers under /v1, so ignore what is not known."
 )
+_BEARER = (
+    "an API key; `forecastle keys create` makes one. Where the service has serving.oauth, also an OAuth 2 access token "
+    "(JWT) of its issuer, with the scope that the operation needs"
+)
 
 Schema = dict[str, Any]
 
@@ -43,8 +47,8 @@ def document(limits: Serving) -> Schema:
     paths: dict[str, Any] = {}
     for each in OPERATIONS:
         paths.setdefault(each.path, {})[each.method.lower()] = _operation(each)
-    bearer = {"type": "http", "scheme": "bearer", "description": "an API key; `forecastle keys create` makes one"}
-    header = {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same key"}
+    bearer = {"type": "http", "scheme": "bearer", "bearerFormat": "API key or JWT", "description": _BEARER}
+    header = {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "an API key"}
     return {
         "openapi": "3.0.3",
         "info": {"title": "Forecastle", "version": VERSION, "description": _ABOUT, "license": {"name": "Apache-2.0"}},

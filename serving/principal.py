@@ -31,7 +31,7 @@ class Rights:
 
 @dataclass(frozen=True)
 class Principal:
-    """key: the prefix of the API key, as logs and the ledger show it; or the name of the command.
+    """key: as logs and the ledger show it: the prefix of the API key, a digest for a token, or the name of the command.
 
     teams: whose deals may be seen; nobody's unless given, None: everyone's.
     """

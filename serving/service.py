@@ -78,10 +78,13 @@ class Forecastle:
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # BentoML does not say what it returns
     def close(self) -> None:
-        """Stop watching, let go of a job, write what waits and close the store."""
+        """Stop watching, let go of a job, write what waits, close the store and send the last spans."""
         self._watch.stop()
         self._jobs.stop()
         api.close()
+        spans = app.state.spans()
+        if spans is not None:
+            spans.close()
 
     def __is_ready__(self) -> bool:
         """Drive BentoML's ``/readyz``."""

@@ -16,7 +16,12 @@ from tests.unsafe import unsafe
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SERVE = PROJECT["project"]["dependencies"]
-REST = [*PROJECT["project"]["optional-dependencies"]["train"], *PROJECT["dependency-groups"]["dev"]]
+REST = [
+    *PROJECT["project"]["optional-dependencies"]["train"],
+    *PROJECT["project"]["optional-dependencies"]["oauth"],
+    *PROJECT["project"]["optional-dependencies"]["otlp"],
+    *PROJECT["dependency-groups"]["dev"],
+]
 DASK = [
     *SERVE,
     *PROJECT["project"]["optional-dependencies"]["train"],
@@ -96,7 +101,9 @@ def test_lock_names_no_host(name: str) -> None:
 
 def test_serving_set_stays_small() -> None:
     locked = {canonicalize_name(pin.name) for pin, _ in pins("serve")}
-    assert locked.isdisjoint({"pandas", "pyarrow", "scikit-learn", "mlflow", "mlflow-skinny", "shap", "alembic"})
+    assert locked.isdisjoint(
+        {"pandas", "pyarrow", "scikit-learn", "mlflow", "mlflow-skinny", "shap", "alembic", "pyjwt"}
+    )
 
 
 def test_only_one_mlflow() -> None:

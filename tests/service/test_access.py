@@ -17,6 +17,7 @@ from features.nodes import NO_TEAM
 from serving.auth import create_key, keys_file
 from serving.jobs import JobRunner
 from serving.principal import Rights, Scope
+from tests.issuer import Issuer
 from tests.ready_rows import rows_body
 from tests.served import World
 from tests.service.test_events import BORN, CHANGES
@@ -72,14 +73,18 @@ class Place:
     """
 
     service: Service
+    issuer: Issuer
     teams: dict[str, str | None]
     reps: dict[str, str | None]
     job: str
     count: int = 0
+    by_token: bool = False
 
     def key(self, rights: Rights) -> dict[str, str]:
-        """The headers of a new key."""
+        """The headers of a new key, or of a token of a new client."""
         self.count += 1
+        if self.by_token:
+            return self.issuer.headers(rights, f"client {self.count}") | {"X-Request-Id": "same"}
         made = create_key(keys_file(self.service.office.config), f"key {self.count}", MADE, rights=rights)
         return {"Authorization": f"Bearer {made}", "X-Request-Id": "same"}
 
@@ -111,14 +116,25 @@ def place(world: World, export: Path, tmp_path_factory: pytest.TempPathFactory) 
     office.refresh()
     office.now += DAY
     office.refresh()
+    issuer = Issuer(folder / "jwks.json", office.now // 1_000_000)
+    serving = office.config.serving.model_copy(update={"oauth": issuer.oauth()})
+    office.config = office.config.model_copy(update={"serving": serving})
     with service(office) as running:
         listed = running.get("/v1/deals", limit=1000).json()["deals"]
         teams = {row["deal_id"]: row["team"] for row in listed}
-        place = Place(running, teams, {row["owner_id"]: row["team"] for row in listed}, "")
+        place = Place(running, issuer, teams, {row["owner_id"]: row["team"] for row in listed}, "")
         made = place.ask(("POST", "/v1/jobs/score"), running.headers, listed[0]["deal_id"])
         assert JobRunner(running.client.app.state.api).look()  # type: ignore[attr-defined]
         place.job = made.json()["job_id"]
         yield place
+
+
+@pytest.fixture(params=["key", "token"])
+def either(place: Place, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """The place, asked with keys or with access tokens: both get the same."""
+    place.by_token = request.param == "token"
+    yield place
+    place.by_token = False
 
 
 def test_every_route_stands_in_the_table(place: Place) -> None:
@@ -146,7 +162,8 @@ def test_without_a_key_only_open_routes_answer(place: Place, route: tuple[str, s
 
 @pytest.mark.parametrize("scope", Scope)
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)
-def test_a_scope_opens_its_routes_and_no_other(place: Place, route: tuple[str, str], scope: Scope) -> None:
+def test_a_scope_opens_its_routes_and_no_other(either: Place, route: tuple[str, str], scope: Scope) -> None:
+    place = either
     deal = place.of(TEAM, True)[0]
     got = place.ask(route, place.key(Rights(frozenset({scope}), None)), deal)
     if ROUTES[route].scope in (None, scope):
@@ -158,8 +175,9 @@ def test_a_scope_opens_its_routes_and_no_other(place: Place, route: tuple[str, s
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=" ".join)
-def test_a_foreign_deal_is_as_if_it_were_not_there(place: Place, route: tuple[str, str]) -> None:
+def test_a_foreign_deal_is_as_if_it_were_not_there(either: Place, route: tuple[str, str]) -> None:
     """404 and not 403, in the same words and headers as for an id that nobody has."""
+    place = either
     mine, foreign = place.of(TEAM, True), place.of(TEAM, False)
     assert mine
     assert foreign
@@ -236,7 +254,8 @@ def no_figures_of_others(place: Place, route: tuple[str, str], headers: dict[str
     assert (none.status_code, none.content) == (404, unknown.content)
 
 
-def test_a_cursor_of_another_key_shows_no_more(place: Place) -> None:
+def test_a_cursor_of_another_key_shows_no_more(either: Place) -> None:
+    place = either
     route = ("GET", "/v1/deals")
     cursor = place.ask(route, place.key(EVERYTHING), "", limit="1").json()["next_cursor"]
     headers = place.key(Rights(frozenset({Scope.READ}), frozenset({TEAM})))
