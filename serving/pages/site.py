@@ -25,7 +25,7 @@ from configs.errors import (
 )
 from configs.schema import Config
 from serving.api import Api
-from serving.pages import deal, deals, deals_file, login
+from serving.pages import accuracy, deal, deals, deals_file, login
 from serving.pages.assets import FOREVER, by_address
 from serving.pages.render import Renderer
 from serving.pages.sessions import Login, Sessions, check_form
@@ -33,9 +33,10 @@ from serving.pages.visit import Page, Visit
 from serving.pages.words import Words, locale_of
 
 PAGES: tuple[Page, ...] = (
-    Page("/deals", deals.listed, "Deals"),
-    Page("/deals.csv", deals_file.exported),
+    Page("/deals", deals.listed, "Deals", follows=("view", "after")),
+    Page("/deals.csv", deals_file.exported, follows=("view",)),
     Page("/deals/{deal_id:path}", deal.shown, post=True),
+    Page("/accuracy", accuracy.shown, "Accuracy"),
 )
 FORM_BYTES, FORM_FIELDS = 65_536, 50
 
@@ -44,7 +45,7 @@ class Site:
     """The pages over one service."""
 
     def __init__(self, api: Api, config: Config) -> None:
-        self._api, self._zone, self._settings = api, config.time_zone, config.serving.pages
+        self._api, self._config, self._settings = api, config, config.serving.pages
         self._renderer = Renderer()
         self._sessions = Sessions(api, self._settings)
 
@@ -93,10 +94,9 @@ class Site:
         return page.handler(self._visit(request, known, form))
 
     def _visit(self, request: Request, known: Login, form: dict[str, str]) -> Visit:
-        path = request.url.path
-        nav = tuple((one.path, one.title, path.startswith(one.path)) for one in PAGES if one.title)
         return Visit(
             self._api,
+            self._config,
             request,
             known,
             self._words(request),
@@ -104,7 +104,7 @@ class Site:
             query=dict(request.query_params),
             form=form,
             path=dict(request.path_params),
-            nav=nav,
+            nav=nav_of(request.url.path),
         )
 
     async def _login(self, request: Request) -> Response:
@@ -135,7 +135,13 @@ class Site:
         return Response(asset.body, media_type=asset.media_type, headers=headers)
 
     def _words(self, request: Request) -> Words:
-        return Words(locale_of(request.headers.get("accept-language", "")), self._zone, self._settings.currency)
+        locale = locale_of(request.headers.get("accept-language", ""))
+        return Words(locale, self._config.time_zone, self._settings.currency)
+
+
+def nav_of(path: str) -> tuple[tuple[str, str, bool], ...]:
+    """Return the navigation as a page at a path shows it, see `Visit.nav`."""
+    return tuple((one.path, one.title, path.startswith(one.path)) for one in PAGES if one.title)
 
 
 def for_people(scope: Scope) -> bool:
