@@ -31,6 +31,7 @@ Columns: class, machine code (stable), HTTP status, exit code of the command lin
         NotFoundError             not_found              404 1  no such route or record
           UnknownDealError        unknown_deal           404 1  no deal of this id is stored
           UnknownJobError         unknown_job            404 1  no job of this id is kept
+          NoForecastError         no_forecast            404 1  no forecast of that period, instant or node is stored
         MethodNotAllowedError     method_not_allowed     405 1  the route exists, not with this method
         RequestTimeoutError       request_timeout        408 1  the body did not come in time
         ConflictError             conflict               409 1  an id or key was used before, for something else

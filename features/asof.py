@@ -10,19 +10,20 @@ The laws (tests/pit): truncation, time travel, order, batch = one, oracle.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.columns import days_between, team_of
+from features.order import unless_sorted
 from features.periods import Calendar, local_days
-from features.ranks import FEW, Edge, difference, spread, taken
-from features.settle import compact
+from features.ranks import FEW, Edge, difference, many, spread, taken
 from features.siblings import Siblings
 from features.stages import OPEN
-from features.tables import NAT, Coded, CrmTables, Table
+from features.tables import NAT
 from features.timeline import DealFacts, Timeline
 from features.timeline import timeline as sort_timeline
 
@@ -30,9 +31,9 @@ Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float64]
 MISSING = np.int64(NAT)
-ROWS_EACH = 8  # up to so many rows a request, on average, looking at each row is quicker than another sort
 
 Shared = TypeVar("Shared")
+Asked = TypeVar("Asked", bound=Callable[..., NDArray[Any]])
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,23 @@ class Requests:
         return Requests(self.deal[rows], self.as_of[rows])
 
 
+def _once(ask: Asked) -> Asked:
+    """Answer a question once where few ask: flags ask much of what features asked. Nobody may change an answer."""
+
+    @wraps(ask)
+    def answer(self: Seen, *what: Any, **how: Any) -> NDArray[Any]:
+        if len(self.entity) > FEW or how.get("since") is not None:
+            return ask(self, *what, **how)
+        question = ask.__name__, what, *how.items()
+        said = self._answers.get(question)
+        if said is None:
+            said = self._answers[question] = ask(self, *what, **how)
+            said.flags.writeable = False
+        return said
+
+    return answer  # type: ignore[return-value]
+
+
 @dataclass(frozen=True)
 class Seen:
     """The visible part of one timeline: for request i the rows ``low[i]:high[i]`` of `timeline`.
@@ -71,11 +89,14 @@ class Seen:
     _edges: dict[int | None, Edge] = field(default_factory=dict, repr=False)
     _ranks: dict[tuple[bool, str | None], Int] = field(default_factory=dict, repr=False)
     _lasts: dict[str | None, tuple[Int, Bool]] = field(default_factory=dict, repr=False)
+    _answers: dict[tuple[object, ...], NDArray[Any]] = field(default_factory=dict, repr=False)
 
+    @_once
     def count(self, where: str | None = None, within: int | None = None, since: Int | None = None) -> Float:
         """Return the number of visible rows, float64[n]; 0 where there are none."""
         return difference(self._until(where), self._from(where, within, since))
 
+    @_once
     def total(
         self, column: str, where: str | None = None, within: int | None = None, since: Int | None = None
     ) -> Float:
@@ -86,6 +107,13 @@ class Seen:
         prefix = self.timeline.prefix_sum(column, where)
         return difference(prefix.take(self._until(where)), prefix.take(self._from(where, within, since)))
 
+    @_once
+    def totals(self, columns: tuple[str, ...]) -> Float:
+        """Return the sums of several integer columns over the visible rows, float64[len(columns), n]."""
+        prefix = self.timeline.prefix_sums(columns)
+        return (prefix.take(self._until(None), axis=1) - prefix.take(self._from(None), axis=1)).astype(np.float64)
+
+    @_once
     def last(self, column: str, where: str | None = None) -> Int:
         """Return `column` at the last visible (matching) row, int64[n], NAT where there is none."""
         if where not in self._lasts:
@@ -104,6 +132,7 @@ class Seen:
         rank = self._from(where) + (k - 1)
         return self._gather(column, where, rank, self._until(where) <= rank)
 
+    @_once
     def latest(self, column: str, where: str | None = None) -> Int:
         """Return the largest visible value of `column`, int64[n], NAT where there is none."""
         until = self._until(where)
@@ -119,13 +148,14 @@ class Seen:
         """Return the days from the first visible (matching) row's known_at to the as-of, NaN where there is none."""
         return days_between(self.first("known_at", where), self.as_of)
 
+    @_once
     def distinct(self, column: str, where: str | None = None, within: int | None = None) -> Float:
         """Return how many distinct values of `column` the visible rows hold, float64[n]; missing ones do not count."""
         held, before, firsts = self.timeline.repeats(column, where)
         if within is None:
             return difference(firsts.before(self._edge(0)), firsts.before(self._edge(None)))
         begin, until = held.before(self._edge(within)), held.before(self._edge(0))
-        if _many(begin, until):
+        if many(begin, until):
             return self._distinct_by_pair(column, where, within)
         request, rank = spread(begin, until)
         new = before[rank] < begin[request]
@@ -140,6 +170,7 @@ class Seen:
         fresh = taken(self.timeline.decaying(half_life, where), until - 1, gone, np.float64(0.0))
         return fresh * np.exp2(-age / half_life)
 
+    @_once
     def upcoming(self, column: str, where: str | None = None, within: int | None = None) -> Float:
         """Return how many visible rows announce something at or after the as-of (and less than `within` later).
 
@@ -147,7 +178,7 @@ class Seen:
         """
         held = self.timeline.marked(where, having=column)
         begin, until = held.before(self._edge(None)), held.before(self._edge(0))
-        if _many(begin, until):
+        if many(begin, until):
             return self._announced(column, where, within) - self._announced(column, where, 0)
         request, rank = spread(begin, until)
         ahead = self.timeline.values(column)[held.row(rank)] - self.as_of[request]
@@ -341,7 +372,7 @@ class AsOfView:
 
 def look(timeline: Timeline, entity: Int, as_of: Int) -> Seen:
     """Return the rows of each entity with ``known_at < as_of``, strictly; a negative entity sees nothing."""
-    order = _unless_sorted(timeline.instants.key(entity, as_of)) if len(entity) > FEW else None
+    order = unless_sorted(timeline.instants.key(entity, as_of)) if len(entity) > FEW else None
     low = timeline.start.take(np.maximum(entity, 0))
     return Seen(timeline, entity, as_of, low, _position(timeline, entity, as_of, order), order)
 
@@ -356,41 +387,6 @@ def known(known_at: Int, as_of: int) -> Bool:
     return known_at < as_of
 
 
-def known_before(tables: CrmTables, cut: int) -> CrmTables:
-    """Return the tables without any fact known at or after `cut`: what a model trained as of that instant may see.
-
-    Accounts and reps carry no clock; they are kept where a deal, a history row, a quota or a call that
-    is left names them.
-    """
-    clocks = {
-        "deals": "known_at",
-        "deal_history": "known_at",
-        "activities": "known_at",
-        "contacts": "known_at",
-        "calls": "submitted_at",
-        "quotas": "known_at",
-        "leads": "known_at",
-        "lead_history": "known_at",
-    }
-    left = {name: _before(getattr(tables, name), clock, cut) for name, clock in clocks.items()}
-    people = (left["deal_history"].coded("owner_id"), left["quotas"].coded("rep_id"), left["calls"].coded("rep_id"))
-    named = {
-        "accounts": _named(tables.accounts, "account_id", left["deals"].coded("account_id")),
-        "reps": _named(tables.reps, "rep_id", *people),
-    }
-    return replace(tables, **left, **named)
-
-
-def _before(table: Table, clock: str, cut: int) -> Table:
-    # Words and ids that no row holds any more are dropped with the rows: they too would tell what came later.
-    return compact(table.take(np.flatnonzero(table.ints(clock) < cut)))
-
-
-def _named(table: Table, key: str, *by: Coded) -> Table:
-    ids = table.coded(key)
-    return compact(table.take(np.flatnonzero(np.any([ids.codes_in(named.values) >= 0 for named in by], axis=0))))
-
-
 def _position(timeline: Timeline, entity: Int, instant: Int, order: Int | None) -> Int:
     """Return how many rows of the timeline sort before (entity, instant): one binary search on the composite key.
 
@@ -402,12 +398,3 @@ def _position(timeline: Timeline, entity: Int, instant: Int, order: Int | None) 
     out = np.empty(len(key), dtype=np.int64)
     out[order] = timeline.key.searchsorted(key.take(order))
     return out
-
-
-def _unless_sorted(key: Int) -> Int | None:
-    return None if bool((key[1:] >= key[:-1]).all()) else np.argsort(key)
-
-
-def _many(begin: Int, until: Int) -> bool:
-    """Whether the ranges hold so many rows that looking at each is not the quicker way."""
-    return int(until.sum()) - int(begin.sum()) > FEW + ROWS_EACH * len(begin)

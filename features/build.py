@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError
-from features.asof import Requests
-from features.chunks import answered
+from features.asof import AsOfView, Requests
+from features.chunks import CHUNK, answered
 from features.order import total_order
 from features.record import Record
 from features.registry import GROUPS, Context, Plan, group_features
@@ -90,12 +90,22 @@ def build_features(record: Record, requests: Requests, plan: Plan, around: Aroun
     load_groups()
     # Deal after deal: what one request reads lies beside what the last one read.
     order = total_order(len(record.deal_ids), requests.deal, requests.as_of, None)
-    values = answered(order, len(plan.features), lambda rows: _columns(record, requests.take(rows), plan, around))
+    values = answered(order, len(plan.features), lambda rows: _columns(record.view(requests.take(rows)), plan, around))
     return FeatureMatrix(plan.names, values)
 
 
-def _columns(record: Record, requests: Requests, plan: Plan, around: Around) -> list[NDArray[np.float64]]:
-    view = record.view(requests)
+def features_in(record: Record, view: AsOfView, plan: Plan) -> FeatureMatrix:
+    """Return the columns of a view's requests, as `build_features` does; a view of few keeps what was looked up."""
+    if len(view) > CHUNK:
+        return build_features(record, view.requests, plan)
+    load_groups()
+    values = np.empty((len(view), len(plan.features)))
+    for k, column in enumerate(_columns(view, plan, _nothing)):
+        values[:, k] = column
+    return FeatureMatrix(plan.names, values)
+
+
+def _columns(view: AsOfView, plan: Plan, around: Around) -> list[NDArray[np.float64]]:
     found: dict[str, NDArray[np.float64]] = {}
     for group in plan.groups:
         with around(group):

@@ -57,6 +57,11 @@ def total_order(entities: int, entity: Int, known_at: Int, seq: Int | None) -> I
     return packed
 
 
+def unless_sorted(key: Int) -> Int | None:
+    """Return the order of the keys, None where they stand in it."""
+    return None if bool((key[1:] >= key[:-1]).all()) else np.argsort(key)
+
+
 def _tied(packed: Int, row_bits: int) -> Int:
     """Return the positions whose neighbour differs from them in the row alone."""
     tied = np.zeros(len(packed) + 1, dtype=bool)

@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from features.periods import DAY, local_days, local_midnight
+from features.periods import DAY, each, local_days, local_midnight
 from features.tables import NAT, FloatArray, IntArray, Kind
 
 MAX_CENTS = 10**17  # far above any amount, well inside int64
@@ -81,10 +81,10 @@ def parse_times(texts: Sequence[str], zone: ZoneInfo, date_format: str | None = 
     read = [_stamp(text, date_format) for text in texts]
     stamps = np.array([stamp for stamp, _ in read], dtype=np.int64)
     ways = np.array([way for _, way in read], dtype=np.int64)
-    wall = ways == _WALL
-    stamps[wall] = localise(stamps[wall], zone)
-    day = ways == _DAY
-    stamps[day] = end_of_day(stamps[day], zone)
+    for way, read_in in ((_WALL, localise), (_DAY, end_of_day)):
+        rows = (ways == way).nonzero()[0]
+        if len(rows):
+            stamps[rows] = read_in(stamps[rows], zone)
     return Parsed(stamps, ways == _BAD)
 
 
@@ -111,9 +111,7 @@ def end_of_day(days: IntArray, zone: ZoneInfo) -> IntArray:
     The last instant of the day, not the first of the next: a deal closed on the last day of a quarter belongs to that
     quarter, and the next day's as-of sees it.
     """
-    distinct, which = np.unique(days, return_inverse=True)
-    ends = [local_midnight(date.fromordinal(_EPOCH_DAY + day + 1), zone) - 1 for day in distinct.tolist()]
-    return np.array(ends, dtype=np.int64)[which] if ends else days
+    return each(days, lambda day: local_midnight(date.fromordinal(_EPOCH_DAY + day + 1), zone) - 1)
 
 
 def day_starts(ends: IntArray, zone: ZoneInfo) -> IntArray:

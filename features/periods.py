@@ -6,7 +6,7 @@ quarter that holds a change of the clocks is an hour longer or shorter, as it is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
@@ -130,10 +130,15 @@ def _regular_starts(months: int, fiscal_year_start: int | str) -> list[date]:
 
 def local_days(instant: Int, zone: str) -> Int:
     """Return the local day (days since 1970-01-01) of each instant; one conversion per distinct instant."""
-    distinct, back = np.unique(instant, return_inverse=True)
     name = ZoneInfo(zone)
-    days = [day_number(datetime.fromtimestamp(int(t) // MICRO, name).date()) for t in distinct]
-    return np.array(days, dtype=np.int64)[back] if len(days) else np.zeros(0, dtype=np.int64)
+    return each(instant, lambda at: day_number(datetime.fromtimestamp(at // MICRO, name).date()))
+
+
+def each(values: Int, make: Callable[[int], int]) -> Int:
+    """Return what `make` gives of each value, int64[n]; it is asked once per distinct value."""
+    listed = values.tolist()
+    made = {value: make(value) for value in set(listed)}
+    return np.fromiter(map(made.__getitem__, listed), dtype=np.int64, count=len(listed))
 
 
 def mondays(first: int, last: int, zone: str) -> Int:

@@ -16,6 +16,7 @@ Bool = NDArray[np.bool_]
 Float = NDArray[np.float64]
 Number = TypeVar("Number", np.int64, np.float64)
 
+ROWS_EACH = 8  # up to so many rows a request, on average, looking at each row is quicker than another sort
 FEW = 4096  # up to so many rows a binary search among the marked ones is quicker than to lay out bits
 _ONE = np.uint64(1)
 
@@ -101,6 +102,11 @@ def spread(begin: Int, until: Int) -> tuple[Int, Int]:
     size = until - begin
     which = np.arange(len(size)).repeat(size)
     return which, np.arange(len(which)) + (until - size.cumsum()).repeat(size)
+
+
+def many(begin: Int, until: Int) -> bool:
+    """Whether ranges hold so many members that looking at each is not the quicker way."""
+    return int(until.sum()) - int(begin.sum()) > FEW + ROWS_EACH * len(begin)
 
 
 def difference(left: Int, right: Int) -> Float:

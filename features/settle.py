@@ -177,6 +177,8 @@ def _bounded(ends: IntArray, deal: IntArray, at: IntArray, zone: ZoneInfo) -> In
     end = np.append(ends, NAT)[deal]
     sound = (end >= _CALENDAR[0]) & (end < _CALENDAR[1]) & (at != NAT)  # the checks name what is outside
     rows = np.flatnonzero(sound & (at < end) & (at > end - _LONGEST_DAY))
+    if not len(rows):
+        return ends
     starts = day_starts(end[rows], zone)
     rows = rows[(starts != NAT) & (at[rows] >= starts)]
     bounded = ends.copy()

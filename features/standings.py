@@ -143,16 +143,16 @@ def quotas_of(quotas: Table, rep: Int, calendar: Calendar) -> Events:
     return events(columns)
 
 
-def calls_of(calls: Table, rep: Int, calendar: Calendar) -> Events:
-    """Return the reps' commit calls as events. rep: int64[c], code of each row's rep, -1 unknown.
+def calls_of(calls: Table, rep: Int, calendar: Calendar, said_of: str = "commit") -> Events:
+    """Return the reps' calls of one category as events. rep: int64[c], code of each row's rep, -1 unknown.
 
     An event's cents are those by which a call moves what the rep has called of the fiscal period: calls of its months
     add up, as their quotas do, and a later call of the same month takes the earlier one's place.
     """
     category = calls.coded("category")
-    commit = category.codes == (category.code_of("commit") if "commit" in category.values else -2)
+    own = category.codes == (category.code_of(said_of) if said_of in category.values else -2)
     at, days = calls.ints("submitted_at"), calls.ints("period_start")
-    keep = np.flatnonzero(commit & (at != NAT) & (days != NAT) & (calls.ints("amount") != NAT))
+    keep = np.flatnonzero(own & (at != NAT) & (days != NAT) & (calls.ints("amount") != NAT))
     period = np.searchsorted(calendar.days, days[keep], side="right") - 1
     timely = calendar.index(at[keep]) == period
     columns = {

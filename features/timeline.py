@@ -104,6 +104,10 @@ class Timeline:
 
         return self.cached(("sum", column, where or ""), make)
 
+    def prefix_sums(self, columns: tuple[str, ...]) -> Int:
+        """Return the prefix sums of several columns over all rows, int64[len(columns), m + 1]."""
+        return self.cached(("sums", *columns), lambda: np.stack([self.prefix_sum(name, None) for name in columns]))
+
     def previous(self, where: str | None) -> Int:
         """For each position i of 0..m the last matching row before it, -1 where there is none, int64[m + 1]."""
 

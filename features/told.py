@@ -14,10 +14,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from features.asof import Requests
+from features.asof import AsOfView, Requests
 from features.columns import days_between
-from features.periods import EPOCH, day_number, local_midnight
+from features.periods import EPOCH, day_number, each, local_midnight
 from features.record import Record
+from features.reference import Reference
 from features.tables import NAT, Coded
 
 Int = NDArray[np.int64]
@@ -52,11 +53,14 @@ class Told:
 
 def told_at(record: Record, requests: Requests) -> Told:
     """Return what is told at each request; raises ConfigError where an as-of lies outside the fiscal calendar."""
-    view = record.view(requests)
-    history, words = view.of("history"), record.reference.vocabulary.values
+    return told_in(record.view(requests), record.reference)
+
+
+def told_in(view: AsOfView, reference: Reference) -> Told:
+    """Return what is told at each request of a view, as `told_at` does; reference: the record's."""
+    history, words = view.of("history"), reference.vocabulary.values
     segments = {
-        name: Coded(np.maximum(view.fixed(name), -1).astype(np.int32), words[name])
-        for name in record.reference.dimensions
+        name: Coded(np.maximum(view.fixed(name), -1).astype(np.int32), words[name]) for name in reference.dimensions
     }
     end = view.calendar.starts[view.period() + 1]
     closes = _day_ends(history.last("close_date"), view.calendar.zone)
@@ -65,10 +69,9 @@ def told_at(record: Record, requests: Requests) -> Told:
 
 def _day_ends(days: Int, zone: str) -> Int:
     """Return the instant at which each local day ends, NAT where it is missing; one conversion per distinct day."""
-    distinct, back = np.unique(days, return_inverse=True)
     name = ZoneInfo(zone)
-    ends = [
-        NAT if day == NAT else local_midnight(EPOCH + timedelta(days=min(max(day, FIRST_DAY), LAST_DAY) + 1), name)
-        for day in distinct.tolist()
-    ]
-    return np.array(ends, dtype=np.int64)[back]
+
+    def end(day: int) -> int:
+        return local_midnight(EPOCH + timedelta(days=min(max(day, FIRST_DAY), LAST_DAY) + 1), name)
+
+    return each(days, lambda day: NAT if day == NAT else end(day))

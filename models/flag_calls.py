@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from configs.flags import OverCalled, UnderCalled
-from features.columns import ratio
+from features.columns import known_or, ratio
 from features.reference import CATEGORY_RANKS, cell_of
 from features.standings import look_of
 from features.tables import NAT
@@ -48,7 +48,7 @@ def called(case: Case) -> Called:
 def _called(case: Case) -> Called:
     view, category = case.view, case.standing.category
     history, calendar = view.of("history"), view.calendar
-    period = calendar.index(view.as_of)
+    period = view.period()
     within = history.last("close_period") == period
     if case.scores.in_period:
         seen = view.about("called", cell_of(category, within, look_of(calendar, view.as_of)))
@@ -142,7 +142,7 @@ def over_called(case: Case) -> Raised:
 def _raised(
     case: Case, of: Called, where: Bool, gap: Float, limits: UnderCalled | OverCalled, end: Float, template: str
 ) -> Raised:
-    where = where & (of.peers >= limits.min_peers) & (np.nan_to_num(gap, nan=-1.0) >= limits.gap)
+    where = where & (of.peers >= limits.min_peers) & (known_or(gap, -1.0) >= limits.gap)
 
     def says(row: int) -> str:
         return template.format(**told_fields(case, of, end, row))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.columns import ratio
+from features.columns import known_or, ratio
 from features.tables import NAT
 from models.base import Int
 from models.flag_words import day_text, some, times
@@ -73,13 +73,13 @@ def slipping(case: Case) -> Raised:
     due = history.last("close_date")
     ahead = np.where(due == NAT, -1, np.where(due == NAT, 0, due) - case.today)
     risk = case.scores.slip_risk
-    risky = (ahead >= 0) & (ahead <= limits.within_days) & (np.nan_to_num(risk) >= limits.risk)
+    risky = (ahead >= 0) & (ahead <= limits.within_days) & (known_or(risk, 0.0) >= limits.risk)
     won = case.past.count("won")
     usual = ratio(case.past.total("slips", "won"), won)
     moves = history.count("slipped")
-    least = np.maximum(np.ceil(limits.times_usual * np.nan_to_num(usual)), limits.moves)
+    least = np.maximum(np.ceil(limits.times_usual * known_or(usual, 0.0)), limits.moves)
     moved = (won >= case.limits.min_deals) & (moves >= least)
-    sure = (1 - limits.risk) / np.maximum(1 - np.nan_to_num(risk), 1e-6)
+    sure = (1 - limits.risk) / np.maximum(1 - known_or(risk, 0.0), 1e-6)
     excess = np.maximum(np.where(risky, sure, 0.0), np.where(moved, moves / least, 0.0))
 
     def says(row: int) -> str:

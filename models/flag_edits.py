@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from features.asof import Seen
-from features.columns import ratio
+from features.columns import known_or, ratio
 from features.periods import DAY, HOUR, SECONDS_PER_DAY
 from features.reference import CATEGORY_RANKS
 from features.tables import NAT
@@ -45,15 +45,15 @@ def logged_in_bulk(case: Case) -> Raised:
     won = past.count("won")
     enough = won >= case.limits.min_deals
     busiest = ratio(past.total("busiest", "won"), won)
-    least = np.maximum(np.ceil(limits.times_usual * np.nan_to_num(busiest)), limits.acts)
+    least = np.maximum(np.ceil(limits.times_usual * known_or(busiest, 0.0)), limits.acts)
     most = _busiest_unanswered(acts, limits.days)
     burst = enough & (most >= least)
     entered = acts.count("reached", within=limits.days * DAY)
     late = ratio(acts.total("delay_s", "reached", within=limits.days * DAY), entered) / SECONDS_PER_DAY
     usual_late = ratio(company.total("delay_s", "won"), company.total("logged", "won")) / SECONDS_PER_DAY
-    least_late = np.maximum(limits.times_usual * np.nan_to_num(usual_late), limits.late_days)
-    behind = enough & (entered >= limits.late_acts) & (np.nan_to_num(late) >= least_late)
-    excess = np.maximum(np.where(burst, most / least, 0.0), np.where(behind, np.nan_to_num(late) / least_late, 0.0))
+    least_late = np.maximum(limits.times_usual * known_or(usual_late, 0.0), limits.late_days)
+    behind = enough & (entered >= limits.late_acts) & (known_or(late, 0.0) >= least_late)
+    excess = np.maximum(np.where(burst, most / least, 0.0), np.where(behind, known_or(late, 0.0) / least_late, 0.0))
 
     def says(row: int) -> str:
         said = []
@@ -138,14 +138,14 @@ def raised_late(case: Case) -> Raised:
         }
         return RAISED["call" if called[row] else "date"].format(**fields)
 
-    excess = np.maximum(quiet / np.maximum(np.nan_to_num(usual), 1.0), 1.0)
+    excess = np.maximum(quiet / np.maximum(known_or(usual, 0.0), 1.0), 1.0)
     return Raised(told & enough & (quiet >= limits.quiet_days), excess, lambda: case.day_after(at), says, case.expected)
 
 
 def _moved_in(case: Case, window: int) -> Bool:
     """Return bool[n]: the close date lies in the running period, and before the window it lay after it."""
     view, history = case.view, case.view.of("history")
-    period = view.calendar.index(view.as_of)
+    period = view.period()
     due, shift = history.last("close_date"), history.total("close_shift_days", within=window)
     before = np.where(due == NAT, NAT, np.where(due == NAT, 0, due) - shift.astype(np.int64))
     inside = history.last("close_period") == period

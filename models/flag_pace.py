@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.columns import ratio
+from features.columns import known_or, ratio
 from features.periods import DAY, SECONDS_PER_DAY
 from features.reference import MILLION
 from features.tables import NAT
@@ -29,8 +29,8 @@ def stalled(case: Case) -> Raised:
     days = history.days_since("stage_changed")
     won = stage.count("won")
     usual = ratio(stage.total("spent_s", "won"), won) / SECONDS_PER_DAY
-    least = np.maximum(limits.times_usual * np.nan_to_num(usual), limits.min_days)
-    where = (won >= case.limits.min_deals) & (np.nan_to_num(days) >= least)
+    least = np.maximum(limits.times_usual * known_or(usual, 0.0), limits.min_days)
+    where = (won >= case.limits.min_deals) & (known_or(days, 0.0) >= least)
 
     def since() -> Int:
         entered = history.last("known_at", "stage_changed")
@@ -44,7 +44,7 @@ def stalled(case: Case) -> Raised:
         }
         return STILL["still"].format(**told)
 
-    return Raised(where, np.nan_to_num(days) / least, since, says, case.expected)
+    return Raised(where, known_or(days, 0.0) / least, since, says, case.expected)
 
 
 SKIPPED = {
@@ -70,11 +70,11 @@ def process_skipped(case: Case) -> Raised:
     stages, won, crews = history.total("stages_skipped"), past.count("won"), crew.count("won")
     share, senior = ratio(past.total("skipped", "won"), won), ratio(crew.total("senior", "won"), crews)
     few = case.limits.min_deals
-    jumped = (stages >= limits.stages) & (won >= few) & (np.nan_to_num(share, nan=1.0) <= limits.most_share)
+    jumped = (stages >= limits.stages) & (won >= few) & (known_or(share, 1.0) <= limits.most_share)
     late = history.last("stage_share_ppm") >= limits.late_from * MILLION
     known = people.distinct("contact")
     none = (people.count("senior") == 0) & (people.count("decides") == 0) & (known > 0)
-    alone = late & none & (crews >= few) & (np.nan_to_num(senior) >= limits.senior_share)
+    alone = late & none & (crews >= few) & (known_or(senior, 0.0) >= limits.senior_share)
 
     def says(row: int) -> str:
         said = []

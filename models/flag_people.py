@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from features.asof import Seen
-from features.columns import ratio
+from features.columns import known_or, ratio
 from features.periods import DAY, SECONDS_PER_DAY, local_days
 from features.reference import MILLION
 from features.tables import NAT
@@ -38,8 +38,8 @@ def single_threaded(case: Case) -> Raised:
     typical = np.exp(ratio(company.total("log_amount_ppm", "won"), company.total("priced", "won")) / MILLION)
     least = limits.times_usual_amount * typical
     enough = (won >= case.limits.min_deals) & (company.total("priced", "won") >= case.limits.min_deals)
-    large = np.nan_to_num(case.amount, nan=-1.0) >= np.nan_to_num(least, nan=np.inf)
-    where = (people.distinct("contact") == 1) & enough & large & (np.nan_to_num(share) >= limits.usual_share)
+    large = known_or(case.amount, -1.0) >= known_or(least, np.inf)
+    where = (people.distinct("contact") == 1) & enough & large & (known_or(share, 0.0) >= limits.usual_share)
 
     def says(row: int) -> str:
         told = {
@@ -82,9 +82,9 @@ def neglected(case: Case) -> Raised:
     past = case.past
     answers, won = past.total("answers", "won"), past.count("won")
     usual = ratio(past.total("answer_s", "won"), answers) / SECONDS_PER_DAY
-    least = np.maximum(limits.times_usual * np.nan_to_num(usual), limits.min_days)
+    least = np.maximum(limits.times_usual * known_or(usual, 0.0), limits.min_days)
     enough = (won >= case.limits.min_deals) & (answers >= case.limits.min_deals)
-    where = owed & ~meeting_ahead(acts) & enough & (np.nan_to_num(waiting) >= least)
+    where = owed & ~meeting_ahead(acts) & enough & (known_or(waiting, 0.0) >= least)
 
     def since() -> Int:
         wrote = acts.last("known_at", "email_in")
@@ -100,7 +100,7 @@ def neglected(case: Case) -> Raised:
         }
         return WAITING["waiting"].format(**told)
 
-    return Raised(where, np.nan_to_num(waiting) / least, since, says, case.expected)
+    return Raised(where, known_or(waiting, 0.0) / least, since, says, case.expected)
 
 
 def meeting_ahead(acts: Seen) -> Bool:

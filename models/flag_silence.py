@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from features.asof import Seen
+from features.columns import known_or
 from features.periods import DAY, local_days
 from features.silence import EDGES, pace, shares_at_age
 from features.tables import NAT
@@ -54,7 +55,7 @@ def disengaged(case: Case) -> Raised:
     enough = (company.count("won") >= case.limits.min_deals) & (
         company.total("buyer_gaps", "won") >= case.limits.min_deals
     )
-    where = ours & enough & ~meeting_ahead(acts) & (np.nan_to_num(now.silent) >= least)
+    where = ours & enough & ~meeting_ahead(acts) & (known_or(now.silent, 0.0) >= least)
     heard, known = acts.latest("occurred_at", "buyer"), acts.last("known_at", "buyer")
     created = np.asarray(view.fixed("created_at"), dtype=np.int64)
     began = np.where(heard == NAT, created, heard)

@@ -16,7 +16,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -114,7 +114,7 @@ class Case:
     @cached_property
     def today(self) -> Int:
         """Local day of each as-of, days since 1970-01-01."""
-        return local_days(self.view.as_of, self.view.calendar.zone)
+        return self.view.today()
 
     @cached_property
     def amount(self) -> Float:
@@ -225,26 +225,49 @@ def load_flags() -> Mapping[str, Rule]:
     return FLAGS
 
 
-def find_flags(view: AsOfView, scores: Scores, limits: Flags, says: Says | None = None) -> list[tuple[Flag, ...]]:
+def find_flags(
+    view: AsOfView, scores: Scores, limits: Flags, says: Says | None = None, asked: int | None = None
+) -> list[tuple[Flag, ...]]:
     """Return the flags of every request, in the order of the registry; nothing where they are switched off.
 
     says: asks the model of earlier days; without it flags that go by the model are not held, and are new.
+    asked: how many of the rows are meant, all of them unless given; the others are those of `with_earlier`.
     """
-    found: list[list[Flag]] = [[] for _ in range(len(view))]
+    n = len(view) if asked is None else asked
+    found: list[list[Flag]] = [[] for _ in range(n)]
     if not limits.enabled or not found:
         return [tuple(listed) for listed in found]
-    case, eased = Case(view, scores, limits), Case(view, scores, limits.eased())
+    case, eased = Case(view, scores, limits), Case(view, scores, _eased(limits))
     for by_model in (False, True):
-        for look in _looked(case, eased, by_model, says):
+        for look in _looked(case, eased, by_model, says, n):
             for row in np.flatnonzero(look.where).tolist():
                 found[row].append(look.flag(row, case))
     order = {code: place for place, code in enumerate(FLAGS)}
     return [tuple(sorted(listed, key=lambda flag: order[flag.code])) for listed in found]
 
 
+@lru_cache(maxsize=16)
+def _eased(limits: Flags) -> Flags:
+    """Return the eased thresholds, made once: every request asks for them."""
+    return limits.eased()
+
+
 def looks_back(limits: Flags) -> list[int]:
     """Return how many days before an as-of the same deal is looked at: whether a flag was up, and how severe."""
     return sorted({*range(WEEK, limits.new_days, WEEK), limits.new_days})
+
+
+def with_earlier(view: AsOfView, limits: Flags) -> AsOfView:
+    """Return what is seen of the requests and, behind them, of the same deals on the days that are looked back at.
+
+    Those only on which a deal was open. Asked together, a few rows cost hardly more than one.
+    """
+    asked, back = view.requests, (0, *looks_back(limits))
+    every = Requests(np.tile(asked.deal, len(back)), np.concatenate([asked.as_of - days * DAY for days in back]))
+    seen = view.as_ofs(every)
+    wanted = (every.as_of >= view.calendar.starts[0]) & seen.is_open()
+    wanted[: len(view)] = True
+    return _those(np.arange(len(every)), seen, wanted)[1]
 
 
 def ago(view: AsOfView, days: int) -> tuple[Int, AsOfView]:
@@ -267,8 +290,9 @@ def _those(rows: Int, view: AsOfView, wanted: Bool) -> tuple[Int, AsOfView]:
 class _Found:
     """What a rule found, and what it had found before.
 
-    raised: by the thresholds; eased: by those that a flag that is up is held to. held: bool[n], up by the latter alone.
-    before: float64[n], the excess `new_days` ago, 0 where it was not up.
+    raised: by the thresholds; eased: by those that a flag that is up is held to; both may hold earlier days behind the
+    n rows that are asked about. held: bool[n], up by the latter alone. before: float64[n], the excess `new_days` ago, 0
+    where it was not up.
     """
 
     rule: Rule
@@ -279,16 +303,24 @@ class _Found:
 
     @property
     def where(self) -> Bool:
-        return self.raised.where | self.held
+        return self.raised.where[: len(self.held)] | self.held
 
     @cached_property
     def short(self) -> Bool:
-        return self.eased.where & ~self.raised.where
+        return (self.eased.where & ~self.raised.where)[: len(self.held)]
 
     @cached_property
     def first(self) -> Int:
-        since = self.raised.since()
-        return np.where(self.held, self.eased.since(), since) if self.held.any() else since
+        since = self.raised.since()[: len(self.held)]
+        return np.where(self.held, self.eased.since()[: len(self.held)], since) if self.held.any() else since
+
+    def note(self, rows: Int, up: Raised, still: Raised, place: Int | slice, last: bool) -> None:
+        """Take up what was found of some rows on an earlier day, at a place each. last: whether `before` is of it."""
+        was_up = up.where[place]
+        held = rows[was_up]
+        self.held[held] |= self.short[held]
+        if last:
+            self.before[rows] = np.where(was_up, up.excess[place], np.where(still.where[place], 1.0, 0.0))
 
     def flag(self, row: int, case: Case) -> Flag:
         """Make the flag of one request."""
@@ -310,11 +342,11 @@ class _Found:
         )
 
 
-def _looked(case: Case, eased: Case, by_model: bool, says: Says | None) -> list[_Found]:
-    """Ask the rules that go by the model, or those that do not, of now and of the days before."""
-    found, n = [], len(case.view)
+def _looked(case: Case, eased: Case, by_model: bool, says: Says | None, n: int) -> list[_Found]:
+    """Ask the rules that go by the model, or those that do not, of now (n rows) and of the days before."""
+    found = []
     for code, rule in load_flags().items():
-        if rule.by_model == by_model and getattr(case.limits, code).enabled and (both := _find(rule, case, eased)):
+        if rule.by_model == by_model and getattr(case.limits, code).enabled and (both := _find(rule, case, eased, n)):
             found.append(_Found(rule, *both, np.zeros(n, dtype=bool), np.zeros(n)))
     if found and (says is not None or not by_model):
         for days in looks_back(case.limits):
@@ -322,10 +354,10 @@ def _looked(case: Case, eased: Case, by_model: bool, says: Says | None) -> list[
     return found
 
 
-def _find(rule: Rule, case: Case, eased: Case) -> tuple[Raised, Raised] | None:
-    """Ask a rule by its thresholds and the eased ones; None where it finds nothing by these, which leave none out."""
+def _find(rule: Rule, case: Case, eased: Case, n: int) -> tuple[Raised, Raised] | None:
+    """Ask a rule by its thresholds and the eased ones; None where these, which leave none out, find none of n rows."""
     still = rule.find(eased)
-    return (rule.find(case), still) if still.where.any() else None
+    return (rule.find(case), still) if still.where[:n].any() else None
 
 
 def _look_back(case: Case, eased: Case, found: list[_Found], days: int, says: Says | None) -> None:
@@ -335,6 +367,11 @@ def _look_back(case: Case, eased: Case, found: list[_Found], days: int, says: Sa
     if not asked:
         return
     wanted = np.any([look.where | look.short if last else look.short for look in asked], axis=0)
+    if len(case.view) > len(wanted):
+        rows, place = _behind(case.view, wanted, days)
+        for look in asked:
+            look.note(rows, look.raised, look.eased, place, last)
+        return
     rows, view = ago(case.view, days)
     rows, view = _those(rows, view, wanted[rows])
     if not len(rows):
@@ -342,13 +379,18 @@ def _look_back(case: Case, eased: Case, found: list[_Found], days: int, says: Sa
     scores = Scores.unknown(len(view), case.scores.in_period) if says is None else says(view)
     earlier, easier = Case(view, scores, case.limits), Case(view, scores, eased.limits)
     for look in asked:
-        if (both := _find(look.rule, earlier, easier)) is None:
-            continue
-        up, still = both
-        held = rows[up.where]
-        look.held[held] |= look.short[held]
-        if last:
-            look.before[rows] = np.where(up.where, up.excess, np.where(still.where, 1.0, 0.0))
+        if (both := _find(look.rule, earlier, easier, len(rows))) is not None:
+            look.note(rows, *both, slice(None), last)
+
+
+def _behind(view: AsOfView, wanted: Bool, days: int) -> tuple[Int, Int]:
+    """Return the wanted rows that a view holds of so many days before too, and their places there, int64[k] each."""
+    asked, n = view.requests, len(wanted)
+    places = {pair: n + i for i, pair in enumerate(zip(asked.deal[n:].tolist(), asked.as_of[n:].tolist(), strict=True))}
+    then = zip(asked.deal[:n].tolist(), (asked.as_of[:n] - days * DAY).tolist(), strict=True)
+    found = [(row, places[pair]) for row, pair in enumerate(then) if wanted[row] and pair in places]
+    rows, place = np.array(found, dtype=np.int64).reshape(-1, 2).T
+    return rows, place
 
 
 def severity_of(excess: float, limits: Severity) -> str:

@@ -17,6 +17,9 @@ from features.nodes import ALL, COMPANY, NO_REP, NO_TEAM, REP, TEAM
 from features.periods import DAY
 from features.rates import standing
 from features.record import Record
+from features.reference import Events
+from features.standings import called_at
+from features.tables import NAT
 from features.wins import Wins, wins_of
 from models.arrivals import Arrivals, Window, arrivals_of, created_lately, past_arrivals
 from models.base import Bool, Float, Int
@@ -155,8 +158,18 @@ def quotas_in(ground: AsOf, window: Window) -> Int:
     return np.where(some, total, -1)
 
 
+def calls_in(ground: AsOf, window: Window, calls: Events) -> Int:
+    """Return what each rep has called of a window by the as-of, int64[reps] cents; NAT where nothing.
+
+    calls: of one category, as `calls_of` reads them. Whose quota is a sum of others' calls such a sum too: left out.
+    """
+    said = called_at(calls, len(ground.record.reference.vocabulary.values["rep"]), window.start, ground.as_of)
+    own = np.where(ground.code >= 0, said[ground.code], NAT)
+    return np.where(_sums(ground.tree, own != NAT), NAT, own)
+
+
 def _sums(tree: Tree, some: Bool) -> Bool:
-    """Return which reps give their name to a team of which somebody else has a quota of his own, bool[reps]."""
+    """Return which reps give their name to a team of which somebody else has a figure of his own, bool[reps]."""
     carrying = {tree.teams[team] for team in tree.team[some & (tree.team != TEAMLESS)].tolist()}
     return np.array([rep in carrying for rep in tree.reps], dtype=bool)
 

@@ -15,7 +15,8 @@ from configs.errors import InSampleError, UsageError
 from configs.flags import Flags
 from configs.schema import Config
 from configs.writing import Cell
-from features.asof import Requests, known_before
+from features.asof import Requests
+from features.known import known_before
 from features.periods import DAY
 from features.record import Record
 from features.tables import NAT

@@ -24,6 +24,7 @@ from models.bundle import Bundle, load
 from models.quarter import AsOf
 from models.store import PUBLISHED
 from serving.batch import open_deals
+from serving.called import called_in
 from serving.deal_facts import deal_facts
 from serving.fits import check_fits
 from serving.forecast import (
@@ -39,6 +40,7 @@ from serving.forecast import (
 )
 from serving.forecast import Asked as Windows
 from serving.refresh import Sourced
+from serving.store.called import Called
 from serving.store.states import OPEN, WON, Key, State
 
 TOLD = ("p", "stage", "close_date", "category", "amount_cents", "created_at")
@@ -74,10 +76,11 @@ class Share:
 
 @dataclass(frozen=True)
 class Running:
-    """The forecast of the running period: rows of ``forecasts``, and the shares whose cents add up to its means."""
+    """The forecast of the running period: rows of ``forecasts``, the shares whose cents add up to its means, the calls."""
 
     rows: list[dict[str, Any]]
     shares: list[Share]
+    calls: list[Called]
 
 
 def running_period(
@@ -101,7 +104,8 @@ def running_period(
     by_model = _by_model(
         config, seen, bundle, as_of, before, dict(zip(company.ground.deals, cents.tolist(), strict=True))
     )
-    return Running(rows, [*_open(company, p, cents, by_model), *_won(company.ground, window)])
+    shares = [*_open(company, p, cents, by_model), *_won(company.ground, window)]
+    return Running(rows, shares, called_in(seen.tables.calls, company.ground, window))
 
 
 def _company(seen: Sourced, bundle: Bundle, as_of: int, kept: Mapping[str, Counted]) -> Company:

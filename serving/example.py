@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from features.asof import known_before
+from features.known import known_before
 from features.record import ACCOUNT_FIELDS
 from features.schema import OWN
 from features.tables import NAT, Coded, ColumnData, CrmTables

@@ -13,9 +13,10 @@ import numpy as np
 
 from configs.errors import UsageError
 from configs.schema import Config
-from features.asof import Requests, known_before
+from features.asof import Requests
 from features.between import between
 from features.build import FeatureMatrix, build_features
+from features.known import known_before
 from models.bundle import Bundle
 from models.flags import Flag
 from models.moved_facts import Fact, facts_of

@@ -10,23 +10,28 @@ from dataclasses import dataclass
 
 from configs.errors import ConfigError, DataError, UsageError
 from configs.schema import Config
-from features.ingest import Ingest
+from features.ingest import Ingest, IngestReport
 from features.record import Record, build_record
 from features.tables import CrmTables
 from models.bundle import Bundle
 from serving.facts import SOURCE as SOURCE
 from serving.facts import Facts, last_fact, load_facts, own_facts, point_to_bundle, snapshot_sha, write_snapshot
 
+NO_REPORT = IngestReport(())
 NO_PANDAS = "pandas is not installed, so the source cannot be read"
 
 
 @dataclass(frozen=True)
 class Sourced:
-    """A source as a model sees it: its tables, the record of all of them, and the instant of the last fact."""
+    """A source as a model sees it: its tables, the record of all of them, and the instant of the last fact.
+
+    report: what became of its rows.
+    """
 
     tables: CrmTables
     record: Record
     as_of: int
+    report: IngestReport = NO_REPORT
 
 
 def read_source(config: Config) -> Ingest:
@@ -46,7 +51,7 @@ def sourced(config: Config, bundle: Bundle) -> Sourced:
     """Read the source and build the record that a bundle asks; the bundle fits the config (`serving.fits`)."""
     ingest, about = read_source(config), bundle.about
     record = build_record(ingest.tables, about.stages, bundle.calendar, about.schema)
-    return Sourced(ingest.tables, record, last_fact(ingest.tables))
+    return Sourced(ingest.tables, record, last_fact(ingest.tables), ingest.report)
 
 
 def refresh_reference(config: Config, bundle: Bundle, progress: Callable[[str], None]) -> Facts:

@@ -35,11 +35,15 @@ from serving.events import plain
 from serving.example import deals_of
 from serving.fits import load_fitting
 from serving.intake import Loaded, ready
+from serving.page_facts import page_facts
 from serving.refresh import Sourced, snapshot, sourced
 from serving.scoring import DealScore, scorable, scoring
 from serving.standing import outcomes_of, stones_of, whose
+from serving.store.bridges import keep_bridges
+from serving.store.called import write_calls
 from serving.store.engine import PATIENT_S, Store, open_store
 from serving.store.ledger import append
+from serving.store.page_facts import write_page_facts
 from serving.store.refreshed import (
     Known,
     Standing,
@@ -169,9 +173,9 @@ class _Refresh:
         stones = stones_of(self.seen.tables.deal_history)
         lost = {name: at for name, at in before.lost.items() if name not in self.docs}
         gone = {**before.ended, **lost, **stones.known_at, **dict.fromkeys(vanished, self.now)}
-        more = self._eventful(before, vanished)
-        self._score_source(before, set(more), gone)
-        self._score_pushed(before, more, gone)
+        pushed = self._eventful(before, vanished)
+        self._score_source(before, set(pushed), gone)
+        self._score_pushed(before, pushed, gone)
         for name in {*before.known.facts, *vanished} - set(self.work.state):
             self.work.state[name] = "tombstoned" if name in gone else "not_known"
         running = self._running(before)
@@ -184,6 +188,9 @@ class _Refresh:
         ]
         entries = self.work.entries if self.config.serving.ledger is not LedgerMode.OFF else []
         took = round((time.perf_counter() - started) * 1000, 3)
+        told = self._told(len(running.rows))
+        more = told.told() | {"last_event": max(before.known.last_event.values(), default=0)}
+        pages = page_facts(self.seen, self.config, self.loaded.bundle, self.as_of, self.now, more)
         asked = Asked(f"{COMMAND}-{secrets.token_hex(8)}", COMMAND, COMMAND, self.now, took)
 
         def write(connection: Connection) -> None:
@@ -195,13 +202,16 @@ class _Refresh:
             rows = [row | {"p_before": past.get(name)} for name, row in self.work.rows.items()]
             write_scores(connection, rows, keep, shown)
             write_forecast(connection, running.rows)
+            write_calls(connection, self.as_of, self._period_start(), running.calls)
+            write_page_facts(connection, pages.nodes, pages.read)
             write_outcomes(connection, self.work.outcomes, self.work.closed_of)
             by_model = {one.deal_id: one.model_cents for one in running.shares if one.slot == 0}
             write_states(connection, self.as_of, states, by_model, self._same_period(before, running))
             append(connection, entries, asked, model_of(self.loaded))
 
         store.writer.submit(write).result()
-        return self._told(len(running.rows))
+        keep_bridges(store, self.as_of, self.config.time_zone)
+        return told
 
     def _before(self, connection: Connection) -> Before:
         eventful = {stored.deal_id: stored for stored in with_events(connection)}
@@ -366,7 +376,7 @@ class _Refresh:
             return running_period(self.config, self.seen, bundle, self.as_of, kept, other)
         except UsageError as error:
             self.progress(f"no forecast: {error}")
-            return Running([], [])
+            return Running([], [], [])
 
     def _states(self, before: Before, running: Running) -> dict[Key, State]:
         """Return how every deal stands that is scored, or that the forecast counts."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import lru_cache
 from math import floor
 from typing import Any
 
@@ -16,16 +17,16 @@ from numpy.typing import NDArray
 
 from configs.flags import Flags
 from features.asof import AsOfView, Requests
-from features.build import FeatureMatrix, build_features
+from features.build import FeatureMatrix, features_in
 from features.periods import DAY, EPOCH, local_days
 from features.record import Record
 from features.reference import CATEGORY_RANKS
 from features.tables import NAT
-from features.told import Told, told_at
+from features.told import Told, told_in
 from models.base import Float
 from models.bundle import Bundle
 from models.explain import EXACT, Reason, explain, off_by
-from models.flags import Flag, Scores, ago, find_flags, looks_back
+from models.flags import Flag, Scores, find_flags, looks_back, with_earlier
 from models.heads import Prediction
 from models.timing import Outlook
 from models.track_record import record_json
@@ -136,8 +137,10 @@ def scoring(
     limits: the thresholds of the flags; None: deals are not flagged.
     Raises ConfigError where an as-of lies outside the fiscal calendar.
     """
-    asked = ask(record, with_earlier(record, requests, limits), bundle)
-    flags = flagged(record, requests, bundle, asked, limits)
+    view = record.view(requests)
+    looked = with_earlier(view, limits) if limits is not None and _are_few(requests, limits) else view
+    asked = ask(record, looked, bundle)
+    flags = flagged(record, len(requests), bundle, asked, limits)
     now = slice(len(requests))
     matrix, told, said = asked.matrix.take(now), asked.told.take(now), asked.said.take(now)
     p, log_odds = said.p.tolist(), said.log_odds.tolist()
@@ -149,7 +152,7 @@ def scoring(
         if explained
         else [()] * len(requests)
     )
-    notes = data_notes(record, requests, reference_as_of, bundle.amount is not None)
+    notes = data_notes(looked, len(requests), reference_as_of, bundle.amount is not None)
     ends = _period_ends(record, requests, bundle.about.target)
     ids = record.deal_ids.take(requests.deal).strings()
     scores = [
@@ -182,58 +185,39 @@ def amounts_of(said: Prediction) -> list[float | None]:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the heads say of some requests, and what they say it from; row i belongs to request i."""
+    """What the heads say of the requests of a view, and what they say it from; row i belongs to request i."""
 
-    requests: Requests
+    view: AsOfView
     matrix: FeatureMatrix
     told: Told
     said: Prediction
 
-    def rows_of(self, requests: Requests) -> list[int] | None:
-        """Return the row of each of other requests, None where not all of them were asked."""
-        row = {pair: i for i, pair in enumerate(_pairs(self.requests))}
-        rows = [row.get(pair, -1) for pair in _pairs(requests)]
-        return None if -1 in rows else rows
+
+def ask(record: Record, view: AsOfView, bundle: Bundle) -> Asked:
+    """Ask the heads of the requests of a view."""
+    matrix, told = features_in(record, view, bundle.plan), told_in(view, record.reference)
+    return Asked(view, matrix, told, bundle.heads.predict(matrix, told))
 
 
-def ask(record: Record, requests: Requests, bundle: Bundle) -> Asked:
-    """Ask the heads of some requests."""
-    matrix, told = build_features(record, requests, bundle.plan), told_at(record, requests)
-    return Asked(requests, matrix, told, bundle.heads.predict(matrix, told))
-
-
-def with_earlier(record: Record, requests: Requests, limits: Flags | None) -> Requests:
-    """Return the requests; where they are few, with those that their flags look back at behind them.
-
-    Asked together, a few rows cost the heads hardly more than one. Of many deals only the flagged ones are looked back
-    at, when that is known.
-    """
-    if limits is None or not limits.enabled or len(requests) * (1 + len(looks_back(limits))) > FEW:
-        return requests
-    view = record.view(requests)
-    every = [requests, *(ago(view, days)[1].requests for days in looks_back(limits))]
-    return Requests(*(np.concatenate([getattr(each, name) for each in every]) for name in ("deal", "as_of")))
+def _are_few(requests: Requests, limits: Flags) -> bool:
+    """Whether the heads are asked of the earlier days too, before it is known which deals are flagged."""
+    return limits.enabled and len(requests) * (1 + len(looks_back(limits))) <= FEW
 
 
 def flagged(
-    record: Record, requests: Requests, bundle: Bundle, asked: Asked, limits: Flags | None
+    record: Record, n: int, bundle: Bundle, asked: Asked, limits: Flags | None
 ) -> Sequence[tuple[Flag, ...] | None]:
-    """Return the flags of every request, each None where they are not looked for; no alert budget holds here.
+    """Return the flags of n requests, each None where they are not looked for; no alert budget holds here.
 
-    asked: what the heads say of the requests, which come first, and of any others.
+    asked: what the heads say of the requests, which come first, and of their earlier days where they are few.
     """
     if limits is None or not limits.enabled:
-        return [None] * len(requests)
-    scores = _scores(bundle, asked.said)
+        return [None] * n
 
     def says(view: AsOfView) -> Scores:
-        rows = asked.rows_of(view.requests)
-        if rows is None:
-            return _scores(bundle, ask(record, view.requests, bundle).said)
-        return scores.each(lambda column: column[rows])
+        return _scores(bundle, ask(record, view, bundle).said)
 
-    now = scores.each(lambda column: column[: len(requests)])
-    found = find_flags(record.view(requests), now, limits, says)
+    found = find_flags(asked.view, _scores(bundle, asked.said), limits, says, n)
     records = bundle.track_record.under(limits) if bundle.track_record is not None else {}
     return [tuple(replace(flag, track_record=records.get(flag.code)) for flag in listed) for listed in found]
 
@@ -242,12 +226,8 @@ def flags_of(record: Record, requests: Requests, bundle: Bundle, limits: Flags) 
     """Return the flags of every request, which must be open deals, without scoring them otherwise."""
     if not len(requests):
         return []
-    asked = ask(record, requests, bundle)
-    return [listed or () for listed in flagged(record, requests, bundle, asked, limits)]
-
-
-def _pairs(requests: Requests) -> Iterator[tuple[int, int]]:
-    return zip(requests.deal.tolist(), requests.as_of.tolist(), strict=True)
+    asked = ask(record, record.view(requests), bundle)
+    return [listed or () for listed in flagged(record, len(requests), bundle, asked, limits)]
 
 
 def _scores(bundle: Bundle, said: Prediction) -> Scores:
@@ -294,29 +274,32 @@ def _dates(as_of: NDArray[np.int64], days: Float, zone: str) -> list[tuple[date,
     missing = np.isnan(days).any(axis=0)
     instants = as_of + (np.nan_to_num(days) * DAY).astype(np.int64)
     local = local_days(instants.ravel(), zone)
-    names = {day: EPOCH + timedelta(days=day) for day in np.unique(local).tolist()}
+    names = {day: EPOCH + timedelta(days=day) for day in set(local.tolist())}
     low, middle, high = ([names[day] for day in part.tolist()] for part in np.split(local, 3))
     rows = zip(np.asarray(missing).tolist(), low, middle, high, strict=True)
     return [None if gone else (first, second, third) for gone, first, second, third in rows]
 
 
-def data_notes(
-    record: Record, requests: Requests, reference_as_of: int, amounts: bool = False
-) -> list[tuple[str, ...]]:
-    """Return for each request what is odd about its data, in the order of `NOTES`.
+def data_notes(view: AsOfView, n: int, reference_as_of: int, amounts: bool = False) -> list[tuple[str, ...]]:
+    """Return what is odd about the data of each of the first n requests of a view, in the order of `NOTES`.
 
     amounts: whether there is an amount head, whose start is then told where the deal has no amount.
     """
-    masks = _odd(record.view(requests))
-    masks["stale_reference"] = requests.as_of - reference_as_of > STALE_AFTER
-    day = _day(reference_as_of, record.calendar.zone)
-    more = dict.fromkeys(NO_START, STANDS_IN if amounts else "")
-    said = {code: f"{code}: {words.format(day=day)}{more.get(code, '')}" for code, words in NOTES.items()}
-    lists: list[list[str]] = [[] for _ in range(len(requests))]
-    for code, text in said.items():
-        for row in np.flatnonzero(masks[code]).tolist():
+    masks = _odd(view)
+    masks["stale_reference"] = view.as_of - reference_as_of > STALE_AFTER
+    lists: list[list[str]] = [[] for _ in range(n)]
+    for code, text in _notes(reference_as_of, view.calendar.zone, amounts):
+        for row in masks[code][:n].nonzero()[0].tolist():
             lists[row].append(text)
     return [tuple(listed) for listed in lists]
+
+
+@lru_cache(maxsize=16)
+def _notes(reference_as_of: int, zone: str, amounts: bool) -> list[tuple[str, str]]:
+    """Return the notes, (code, text) each."""
+    day = _day(reference_as_of, zone)
+    more = dict.fromkeys(NO_START, STANDS_IN if amounts else "")
+    return [(code, f"{code}: {words.format(day=day)}{more.get(code, '')}") for code, words in NOTES.items()]
 
 
 def _odd(view: AsOfView) -> dict[str, NDArray[np.bool_]]:

@@ -20,6 +20,13 @@ FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation S
 LANES = ("buyer", "together", "us", "deal")
 MARKS = {"buyer": "var(--theirs)", "together": "var(--warn)", "us": "var(--ours)", "deal": "var(--ink)"}
 
+BECAME = {
+    "went on": "var(--accent)",
+    "still open": "var(--strong-line)",
+    "merged": "var(--warn)",
+    "lost": "var(--bad)",
+}
+
 
 def styled(chart: alt.Chart | alt.LayerChart, height: int) -> alt.Chart | alt.LayerChart:
     """Give a chart the width of its place and the look of the pages."""
@@ -122,8 +129,63 @@ def calibration() -> alt.Chart | alt.LayerChart:
     return styled(exact + likely + dots, 280)
 
 
+def stage_flow() -> alt.Chart | alt.LayerChart:
+    """What became of deals that entered a stage. Rows: stage, place, what (see `BECAME`), order, share, told."""
+    bars = (
+        alt.Chart(ROWS)
+        .mark_bar(stroke="var(--surface)", strokeWidth=1, opacity=0.85)
+        .encode(
+            x=alt.X(
+                "share:Q",
+                title=None,
+                stack="zero",
+                axis=alt.Axis(format="%", tickCount=5),
+                scale=alt.Scale(domain=[0, 1]),
+            ),
+            y=alt.Y(
+                "stage:N",
+                title=None,
+                sort=alt.EncodingSortField("place", op="min"),
+                axis=alt.Axis(domain=False, ticks=False, labelLimit=130),
+            ),
+            color=alt.Color(
+                "what:N",
+                scale=alt.Scale(domain=list(BECAME), range=list(BECAME.values())),
+                legend=None,  # the page has one that wraps where it is narrow
+            ),
+            order=alt.Order("order:Q"),
+            tooltip=alt.Tooltip("told:N"),
+        )
+    )  # fmt: skip
+    return styled(bars, 220)
+
+
+def booked_by_week() -> alt.Chart | alt.LayerChart:
+    """Bookings by the end of each week of a period. Rows: period, week, value, now (whether it runs), told."""
+    base = alt.Chart(ROWS).encode(
+        x=alt.X(
+            "week:Q",
+            title="week of the period",
+            axis=alt.Axis(grid=False, tickMinStep=1),
+            scale=alt.Scale(nice=False),
+        ),
+        y=alt.Y("value:Q", title=None, axis=alt.Axis(format="~s", tickCount=5)),
+        detail=alt.Detail("period:N"),
+        tooltip=alt.Tooltip("told:N"),
+    )  # fmt: skip
+    past = base.transform_filter("!datum.now").mark_line(
+        color="var(--strong-line)", strokeWidth=1.5, point={"color": "var(--strong-line)", "size": 18}
+    )
+    now = base.transform_filter("datum.now").mark_line(
+        color="var(--accent)", strokeWidth=3.5, point={"color": "var(--accent)", "size": 45}
+    )
+    return styled(past + now, 240)
+
+
 CHARTS: dict[str, Callable[[], alt.Chart | alt.LayerChart]] = {
+    "booked_by_week": booked_by_week,
     "score_history": score_history,
+    "stage_flow": stage_flow,
     "timeline": timeline,
     "said_came": said_came,
     "said_called_came": partial(said_came, called=True),

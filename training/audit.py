@@ -14,9 +14,10 @@ import numpy as np
 
 from configs.learning import LeakAudit
 from configs.load import mapping_of
-from features.asof import Requests, known_before
+from features.asof import Requests
 from features.build import build_features
 from features.ingest import Ingest
+from features.known import known_before
 from features.periods import instant_text
 from features.record import Record
 from features.schema import schema_of

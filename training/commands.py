@@ -14,8 +14,8 @@ from configs.errors import UsageError
 from configs.load import tuned_members
 from configs.schema import Config
 from configs.vocab import Ablation, Eligibility, Target
-from features.asof import known_before
 from features.ingest import Ingest
+from features.known import known_before
 from features.sources.base import open_source
 from features.stages import LOST, WON
 from models.close import Shared

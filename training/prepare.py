@@ -17,9 +17,10 @@ from configs.errors import TooLittleDataError, UsageError
 from configs.load import mapping_of
 from configs.schema import Config
 from configs.vocab import Eligibility, Grid, Target
-from features.asof import Requests, known_before
+from features.asof import Requests
 from features.build import FeatureMatrix, build_features, plan_features
 from features.ingest import Ingest
+from features.known import known_before
 from features.periods import DAY, EPOCH, MICRO, Calendar, fiscal_calendar, instant_text, local_days, local_midnight
 from features.record import Record, build_record
 from features.registry import Context, Plan, Schema

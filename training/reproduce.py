@@ -14,7 +14,7 @@ from configs.console import say
 from configs.errors import BundleDamagedError
 from configs.load import config_hash, mapping_of, read_recorded
 from configs.schema import Config
-from features.asof import known_before
+from features.known import known_before
 from features.sources.base import open_source
 from models.bundle import save
 from models.store import MANIFEST, read_verified, sha256

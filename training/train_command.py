@@ -17,8 +17,8 @@ from configs.base import redacted
 from configs.console import say
 from configs.load import tuned_members
 from configs.schema import Config
-from features.asof import known_before
 from features.ingest import Ingest
+from features.known import known_before
 from models.bundle import Bundle, save
 from models.close import Shared
 from models.ladder import rung_text

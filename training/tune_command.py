@@ -24,8 +24,8 @@ from configs.load import config_hash, mapping_of
 from configs.schema import Config
 from configs.tuned import Member, Tuned
 from configs.vocab import Target
-from features.asof import known_before
 from features.ingest import Ingest
+from features.known import known_before
 from models.store import writable_folder
 from training.backtest import folds_of, untestable
 from training.commands import ingest_of

@@ -115,12 +115,12 @@ def headline(words: Words, periods: Sequence[Mapping[str, Any]]) -> str | None:
         return None
     whole = len(found[OURS])
     others = [
-        f"{called} by {words.percent(median(found[name]))}"
+        f"{called} by {words.share(median(found[name]))}"
         for name, called in RIVALS
         if len(found.get(name, ())) == whole  # of the same periods
     ]
     times = f"the last {words.count(whole)} {unit(periods)}s" if whole > 1 else f"the last {unit(periods)}"
-    ours = f"our forecast missed by {words.percent(median(found[OURS]))}{' in the middle' if whole > 1 else ''}"
+    ours = f"our forecast missed by {words.share(median(found[OURS]))}{' in the middle' if whole > 1 else ''}"
     return f"In week {words.count(week)} of {times} {', '.join([ours, *others])}."
 
 

@@ -25,18 +25,22 @@ from configs.errors import (
 )
 from configs.schema import Config
 from serving.api import Api
-from serving.pages import accuracy, deal, deals, deals_file, login
+from serving.pages import accuracy, data, deal, deals, deals_file, funnel, login, team
 from serving.pages.assets import FOREVER, by_address
 from serving.pages.render import Renderer
 from serving.pages.sessions import Login, Sessions, check_form
 from serving.pages.visit import Page, Visit
 from serving.pages.words import Words, locale_of
 
+CHOSEN_BY = ("view", "after", "flag", "team", "owner", "stage", "category")  # not by order: a report has one
 PAGES: tuple[Page, ...] = (
-    Page("/deals", deals.listed, "Deals", follows=("view", "after")),
-    Page("/deals.csv", deals_file.exported, follows=("view",)),
+    Page("/deals", deals.listed, "Deals", follows=CHOSEN_BY),
+    Page("/deals.csv", deals_file.exported, follows=CHOSEN_BY),
     Page("/deals/{deal_id:path}", deal.shown, post=True),
+    Page("/team", team.shown, "Team"),
     Page("/accuracy", accuracy.shown, "Accuracy"),
+    Page("/funnel", funnel.shown, "Funnel"),
+    Page("/data", data.shown, "Data"),
 )
 FORM_BYTES, FORM_FIELDS = 65_536, 50
 

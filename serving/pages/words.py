@@ -70,6 +70,10 @@ class Words:
         """Return a number with one place at most."""
         return NOT_KNOWN if number is None else format_decimal(number, format="#,##0.#", locale=self.locale)
 
+    def share(self, share: float | None) -> str:
+        """Return a share as whole percent."""
+        return NOT_KNOWN if share is None else format_percent(share, locale=self.locale)
+
     def of_100(self, p: float | None) -> str:
         """Return a probability as so many of a hundred; never 0 or 100 for what is not certain."""
         if p is None:
@@ -94,10 +98,6 @@ class Words:
         """Return a day's month and year."""
         found = date.fromisoformat(day) if isinstance(day, str) else day
         return format_skeleton("yMMM", found, locale=self.locale)
-
-    def percent(self, share: float | None) -> str:
-        """Return a share as a whole percentage, without its sign."""
-        return NOT_KNOWN if share is None else format_percent(abs(share), format="#,##0%", locale=self.locale)
 
     def day_of(self, instant: int | None) -> str:
         """Return the local day of an instant (UTC microseconds)."""

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select, update
 
 from serving.store.repository import StoredDeal, stored_deals
-from serving.store.tables import DEALS, EVENTS, FORECASTS, OUTCOMES, REPS, SCORE_FLAGS, SCORES, TOMBSTONES
+from serving.store.tables import BRIDGES, DEALS, EVENTS, FORECASTS, OUTCOMES, REPS, SCORE_FLAGS, SCORES, TOMBSTONES
 from serving.store.upsert import chunks, upsert
 
 
@@ -122,7 +122,9 @@ def write_scores(
 
 
 def write_forecast(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Store a forecast; one of the same as-of, window and node is replaced."""
+    """Store a forecast; one of the same as-of, window and node is replaced, and bridges to it are forgotten."""
+    for as_of in {row["as_of"] for row in rows}:
+        connection.execute(delete(BRIDGES).where(BRIDGES.c.as_of == as_of))
     upsert(connection, FORECASTS, rows, [column.name for column in FORECASTS.columns if not column.primary_key])
 
 

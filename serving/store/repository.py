@@ -106,6 +106,17 @@ class Repository:
         with reading(self._store) as connection:
             return next(iter(_listed(connection, dict.fromkeys(connection.execute(mine).scalars()))), None)
 
+    def flagged(self, principal: Principal, most: int) -> list[StoredScore]:
+        """Return open deals with flags within the alert budget: of each owner the `most` largest, by owner and size."""
+        of = SCORES.c
+        size = func.coalesce(of.amount_cents, -1)
+        place = func.row_number().over(partition_by=of.owner_id, order_by=(size.desc(), of.deal_id)).label("place")
+        up = of.deal_id.in_(select(SCORE_FLAGS.c.deal_id))
+        mine = select(of.deal_id, of.owner_id, place).where(visible(principal, of.team), up).subquery()
+        asked = select(mine).where(mine.c.place <= most).order_by(mine.c.owner_id, mine.c.place)
+        with reading(self._store) as connection:
+            return _listed(connection, {row.deal_id: row.place for row in connection.execute(asked)})
+
     def outcome(self, principal: Principal, deal_id: str) -> tuple[str, int] | None:
         """Return (won or lost, closed_at) of a deal's last close; None where none may be seen."""
         of = OUTCOMES.c

@@ -17,6 +17,10 @@
 ``job_chunks``       their deals until they are scored, and then what came of them
 ``sessions``         who is logged in to the pages
 ``overrides``        what managers say of deals beside the model; append-only
+``calls``            what reps had called of the period at each forecast, added up by node and category
+``bridges``          what moved since the Monday before, by node and part, beside each forecast
+``node_facts``       pipeline figures of the company, each team and each rep, as JSON, of the last as-ofs
+``refreshes``        what was read from the source at each of these as-ofs, as JSON
 ===================  ====================================================================================
 """
 
@@ -269,6 +273,46 @@ OVERRIDES = Table(
     Column("window_end", Text),  # ISO day that both speak of; null: in the end
     Column("model_version", Text, nullable=False),
     Index("overrides_of_deal", "deal_id", "id"),
+)
+CALLS = Table(
+    "calls",
+    METADATA,
+    Column("as_of", BigInteger, primary_key=True),
+    Column("level", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("category", Text, primary_key=True),
+    Column("period_start", Text, nullable=False),
+    Column("team", Text),  # as in ``forecasts``
+    Column("cents", BigInteger, nullable=False),
+    Column("reps", Integer, nullable=False),  # who called
+)
+BRIDGES = Table(
+    "bridges",
+    METADATA,
+    Column("as_of", BigInteger, primary_key=True),  # where it ends
+    Column("level", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("from_as_of", BigInteger, nullable=False),
+    Column("team", Text),  # as in ``forecasts``
+    Column("cents", BigInteger, nullable=False),
+    Column("deals", Integer, nullable=False),
+)
+NODE_FACTS = Table(
+    "node_facts",
+    METADATA,
+    Column("as_of", BigInteger, primary_key=True),
+    Column("level", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("team", Text),  # that a key must see; null: for everyone's keys
+    Column("body", Text, nullable=False),
+)
+REFRESHES = Table(
+    "refreshes",
+    METADATA,
+    Column("as_of", BigInteger, primary_key=True),
+    Column("ran_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
 )
 VERSION = Table("store_version", METADATA, Column("version", SmallInteger, nullable=False))
 

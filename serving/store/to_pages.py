@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from serving.store.overrides import OVERRIDES_APPEND_ONLY
 
-_ROW_ID = {"sqlite": "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT", "postgresql": "BIGSERIAL PRIMARY KEY"}
+_ROW_ID = {"sqlite": "INTEGER NOT NULL PRIMARY KEY", "postgresql": "BIGSERIAL PRIMARY KEY"}
 _STATEMENTS = (
     "CREATE TABLE sessions (token_sha256 TEXT NOT NULL PRIMARY KEY, key_prefix TEXT NOT NULL, key_hash TEXT NOT NULL, "
     "began_at BIGINT NOT NULL, seen_at BIGINT NOT NULL)",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from features.asof import Requests, known_before, look
+from features.asof import Requests, look
 from features.columns import days_between, team_of
+from features.known import known_before
 from features.periods import DAY
 from features.tables import NAT
 from features.timeline import timeline

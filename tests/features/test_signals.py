@@ -7,7 +7,7 @@ from math import log, nan
 
 import pytest
 
-from features.asof import known_before
+from features.known import known_before
 from features.periods import fiscal_calendar
 from features.record import Record
 from features.registry import Feature

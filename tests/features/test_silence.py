@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from features.asof import known_before
+from features.known import known_before
 from features.record import Record
 from features.reference import AGES
 from features.registry import Schema

@@ -9,7 +9,8 @@ import pytest
 
 from configs.flags import Flags
 from configs.load import mapping_of
-from features.asof import Requests, known_before
+from features.asof import Requests
+from features.known import known_before
 from features.record import Record, build_record
 from features.schema import schema_of
 from features.tables import CrmTables

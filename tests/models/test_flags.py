@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from configs.flags import Flags, Severity
 from configs.load import config_hash
-from features.asof import AsOfView, Requests, known_before
+from features.asof import AsOfView, Requests
+from features.known import known_before
 from features.record import Record, build_record
 from features.reference import LATER
 from features.registry import Schema

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs.errors import UsageError
-from features.asof import known_before
+from features.known import known_before
 from features.nodes import NO_REP, NO_TEAM
 from features.pipeline import PipelineFacts, pipeline_facts
 from features.record import build_record

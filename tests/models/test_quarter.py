@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from features.asof import Requests, known_before
+from features.asof import Requests
+from features.known import known_before
 from features.nodes import ALL, NO_REP, NO_TEAM
 from features.periods import Calendar
 from features.record import Record, build_record

@@ -152,11 +152,17 @@ def test_axe_finds_nothing_serious(seen: Seen, office: Office, request: pytest.F
         "deal": f"/deals/{flagged(office)}",
         "accuracy_before": "/accuracy",
         "missing": "/deals/nothing",
+        "team": "/team",
+        "funnel": "/funnel",
+        "data": "/data",
     }
     for name, path in pages.items():
         seen.go(path)
-        if name == "deal":
+        if name in ("deal", "funnel"):
             seen.page.wait_for_selector("figure[data-state=drawn]")
+            seen.page.wait_for_function(
+                "document.querySelectorAll('figure.chart:not([data-state=drawn])').length === 0"
+            )
         seen.shot(f"{name}_{scheme}")
         assert findings(seen.page) == [], name
     seen.trouble = [told for told in seen.trouble if "404" not in told]  # the browser's word on the missing one
@@ -211,7 +217,7 @@ def test_it_works_without_scripts(browser: Browser, root: str, office: Office, k
     context.close()
 
 
-@pytest.mark.parametrize("path", ["/deals", "/deals/{flagged}", "/login"])
+@pytest.mark.parametrize("path", ["/deals", "/deals/{flagged}", "/login", "/team", "/funnel", "/data"])
 def test_it_reflows_at_400_percent(browser: Browser, root: str, office: Office, key: str, path: str) -> None:
     """1280 pixels wide at 400 % is 320: nothing runs out to the right."""
     context, seen = opened(browser, root, viewport={"width": 320, "height": 256})

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features.asof import known_before
+from features.known import known_before
 from features.tables import Coded, CrmTables, Table
 from tests.pit.conftest import World
 from training.prepare import calendar_of

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.asof import known_before
 from features.build import build_features, plan_features
+from features.known import known_before
 from features.periods import Calendar
 from features.record import build_record
 from features.registry import Context

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs.flags import RepPatterns
-from features.asof import known_before
+from features.known import known_before
 from features.pipeline import pipeline_facts
 from features.rep_periods import rep_periods
 from features.tables import CrmTables

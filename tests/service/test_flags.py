@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from configs.flags import Flags
-from features.asof import Requests, known_before
+from features.asof import Requests
+from features.known import known_before
 from features.periods import DAY
 from features.record import build_record
 from serving.answers import answer

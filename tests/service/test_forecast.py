@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from configs.errors import BundleDamagedError, InSampleError, UsageError
 from configs.schema import Config
-from features.asof import known_before
+from features.known import known_before
 from features.record import build_record
 from features.tables import CrmTables
 from models.arrivals import Window

@@ -74,8 +74,9 @@ def test_no_history_is_scored_from_the_table(world: World, deal: dict[str, Any])
 
 def test_old_reference_facts_are_named_with_their_day(world: World) -> None:
     asked = open_deals(world.seen.record, world.as_of).take(slice(0, 1))
-    fresh = data_notes(world.seen.record, asked, world.as_of - STALE_AFTER)
-    stale = data_notes(world.seen.record, asked, world.as_of - STALE_AFTER - DAY)
+    view = world.seen.record.view(asked)
+    fresh = data_notes(view, 1, world.as_of - STALE_AFTER)
+    stale = data_notes(view, 1, world.as_of - STALE_AFTER - DAY)
     (note,) = set(stale[0]) - set(fresh[0])
     assert note == ("stale_reference: rates of reps, accounts and segments hold deals closed up to 2025-04-27 only")
 
@@ -170,7 +171,7 @@ def test_what_stands_in_for_an_amount_is_told(world: World, deal: dict[str, Any]
     assert one.amount_expected > 1_000  # not the 100 of before
     intake = take_in([deal], world.as_of, world.loaded, world.config.serving)
     assert intake.record is not None
-    (told,) = data_notes(intake.record, intake.requests, world.seen.as_of)[0]
+    (told,) = data_notes(intake.record.view(intake.requests), 1, world.seen.as_of)[0]
     assert note == told + STANDS_IN
 
 

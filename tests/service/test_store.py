@@ -133,9 +133,13 @@ NEW_IN_3 = {
 
 def to_version(connection: Connection, version: int) -> None:
     """Make a new store what one of an earlier version was."""
-    undone = ["DROP TABLE sessions", "DROP TABLE overrides", "DROP INDEX scores_listed", "DROP INDEX deals_named"]
-    if connection.dialect.name == "postgresql":
-        undone.append("DROP FUNCTION overrides_refuse()")
+    undone = ["DROP TABLE node_facts", "DROP TABLE refreshes"]
+    if version < 5:
+        undone += ["DROP TABLE calls", "DROP TABLE bridges"]
+    if version < 4:
+        undone += ["DROP TABLE sessions", "DROP TABLE overrides", "DROP INDEX scores_listed", "DROP INDEX deals_named"]
+        if connection.dialect.name == "postgresql":
+            undone.append("DROP FUNCTION overrides_refuse()")
     if version < 3:
         undone += [
             f"ALTER TABLE {table} DROP COLUMN {column}" for table, columns in NEW_IN_3.items() for column in columns
@@ -148,7 +152,7 @@ def to_version(connection: Connection, version: int) -> None:
     connection.execute(update(VERSION).values(version=version))
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
 def test_an_older_store_becomes_what_a_new_one_is(either: Kept, version: int) -> None:
     """What is in it stays; what may only be added to is so afterwards."""
     with either.store() as store:

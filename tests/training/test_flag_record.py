@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from configs.flags import Flags
-from features.asof import Requests, known_before
+from features.asof import Requests
+from features.known import known_before
 from features.periods import DAY
 from features.record import build_record
 from models.base import Bool, Float

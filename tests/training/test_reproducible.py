@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from configs.schema import Config
-from features.asof import known_before
 from features.ingest import Ingest
+from features.known import known_before
 from features.periods import parse_as_of
 from features.sources.base import open_source
 from features.tables import Coded, CrmTables, Table
