@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -199,7 +200,8 @@ def body_of(response: Response) -> bytes:
         parts = [part async for part in response.body_iterator]
         return b"".join(part.encode() if isinstance(part, str) else bytes(part) for part in parts)
 
-    return asyncio.run(collected())
+    with ThreadPoolExecutor(1) as thread:  # who calls may have an event loop of their own
+        return thread.submit(asyncio.run, collected()).result()
 
 
 def _plain(text: str) -> str:
