@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command("explain")(explain)
     app.command("refresh")(refresh)
     app.command("replay")(replay)
+    app.command("report")(report)
     app.command("serve")(serve)
     app.command("example-request")(example_request)
     app.add_typer(keys_app, name="keys")
@@ -204,6 +205,41 @@ def replay(
         told = tally.told()
         say(f"{tally.rows:,} rows: {tally.agree:,} agree, {told['cannot_be_rebuilt']:,} cannot be rebuilt")
         return told
+
+    run(work, as_json, debug)
+
+
+def report(
+    config: ConfigPath,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder to write; an earlier report is replaced.", show_default=False)
+    ],
+    team: Annotated[
+        list[str] | None, typer.Option("--team", help="Only deals of this team; may be repeated.", show_default=False)
+    ] = None,
+    deal: Annotated[
+        list[str] | None,
+        typer.Option("--deal", help="A page for this deal too, flagged or not; may be repeated.", show_default=False),
+    ] = None,
+    language: Annotated[
+        str, typer.Option("--language", help="How numbers, money and days are written: en-GB, de-DE, ...")
+    ] = "en",
+    override: Overrides = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write the manager's pages as a folder of files that needs no server: of every team, or of some."""
+
+    def work() -> dict[str, Any]:
+        from configs.console import say
+        from serving.api import clock
+        from serving.report_command import Wanted, write_report
+
+        settings = read_config(config, override)
+        wanted = Wanted(out, tuple(dict.fromkeys(team or ())), tuple(deal or ()), language)
+        written = write_report(settings, wanted, clock, say)
+        say(f"{written.files:,} files, {written.deals:,} deals: open {out / 'index.html'}")
+        return written.told()
 
     run(work, as_json, debug)
 

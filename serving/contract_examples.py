@@ -191,6 +191,7 @@ BRIDGE_ANSWER = (
         "next_cursor": None,
     }
 )
+_DRAWN = {"above": 1.0, "below": 0.0}
 _FIGURE = {"value": 0.41, "low": 0.36, "high": 0.46}
 _SAID = {"rows": 1800, "deals": 310, "said": 92.4, "came": 88, "log_loss": _FIGURE, "brier": _FIGURE}
 _BINS = [{"rows": 180, "deals": 60, "said": 0.31, "came": _FIGURE}]
@@ -214,7 +215,46 @@ ACCURACY_ANSWER = {
             "quota": 1200000.0,
         }
     ],
-    "backtest": None,
+    "backtest": {
+        "trained_as_of": "2026-04-01T04:00:00Z",
+        "headline": {"said": 412.6, "came": 405, "rows": 18250, "deals": 1460},
+        "models": [{"name": "close", "scores": {"rows": 18250, "log_loss": 0.261, "brier": 0.072}}],
+        "periods": [{"name": "2026-01-01", "rows": 4210, "deals": 480, "log_loss": 0.258}],
+        "weeks": [{"name": "week 4", "rows": 1390, "deals": 410, "log_loss": 0.266}],
+        "bins": [{"rows": 1825, "said": 0.31, "came": _FIGURE}],
+        "bookings": {
+            "periods": [
+                {
+                    "period_start": "2026-01-01",
+                    "period_end": "2026-03-31",
+                    "came": 1104000.0,
+                    "weeks": [
+                        {
+                            "week": 4,
+                            "booked": 240000.0,
+                            "mean": 1130000.0,
+                            "p10": 910000.0,
+                            "p50": 1118000.0,
+                            "p90": 1370000.0,
+                            "said": {"commit": 1310000.0, "stage_time_left+arrivals": 1205000.0},
+                        }
+                    ],
+                }
+            ],
+            "misses": [
+                {
+                    "name": "model",
+                    "week": 4,
+                    "periods": 8,
+                    "error": _DRAWN | {"value": 0.09, "low": 0.05, "high": 0.14},
+                    "bias": {"value": 0.01, "low": -0.04, "high": 0.06, "above": 0.63, "below": 0.37},
+                    "in_band": _DRAWN | {"value": 0.88, "low": 0.62, "high": 1.0},
+                    "floor": 0.06,
+                }
+            ],
+        },
+        "floor_log_loss": 0.243,
+    },
 }
 MODEL_ANSWER = _IDENTITY | {
     "request_id": _REQUEST_ID,

@@ -144,8 +144,68 @@ class BookingsTold(TypedDict):
     quota: float | None
 
 
+class MissFigure(TypedDict):
+    """A figure of a backtest with its 95 % interval, drawn over whole periods; null where nothing was booked.
+
+    above, below: the share of draws over and under 0.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    above: float | None
+    below: float | None
+
+
+class LookedAt(TypedDict):
+    """What the backtest foretold of a week of a period. said: the point of every baseline that could tell one."""
+
+    week: int
+    booked: float
+    mean: float
+    p10: float
+    p50: float
+    p90: float
+    said: dict[str, float]
+
+
+class PeriodForetold(TypedDict):
+    """A period that the backtest foretold, first and last day. came: what it booked in the end."""
+
+    period_start: str
+    period_end: str
+    came: float
+    weeks: list[LookedAt]
+
+
+class BookingsMiss(TypedDict):
+    """How far one forecast of the company was off, over the periods that it told. week: 0 for all.
+
+    name: model or a baseline. error: sum of |P50 - came| / sum of came. bias: the same with its sign. in_band: share of
+    periods that came within P10 to P90. floor: the error of one who knows every open deal's chance.
+    """
+
+    name: str
+    week: int
+    periods: int
+    error: MissFigure
+    bias: MissFigure
+    in_band: MissFigure
+    floor: float | None
+
+
+class BookingsForetold(TypedDict):
+    """Bookings of the company in the backtest: every look at every period, and every forecast's misses."""
+
+    periods: list[PeriodForetold]
+    misses: list[BookingsMiss]
+
+
 class BacktestTold(TypedDict):
-    """What the live model's backtest said of deals: every model and baseline, by period, by week, and calibration."""
+    """What the live model's backtest said of deals: every model and baseline, by period, by week, and calibration.
+
+    bookings: null where they did not walk along. floor_log_loss: of an oracle that knows every deal's chance.
+    """
 
     trained_as_of: str | None
     headline: dict[str, Any] | None
@@ -153,6 +213,8 @@ class BacktestTold(TypedDict):
     periods: list[dict[str, Any]]
     weeks: list[dict[str, Any]]
     bins: list[dict[str, Any]]
+    bookings: BookingsForetold | None
+    floor_log_loss: float | None
 
 
 class AccuracyAnswer(TypedDict):

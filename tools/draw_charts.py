@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,46 @@ def timeline() -> alt.Chart | alt.LayerChart:
         )
     )
     return styled(points, 150)
+
+
+def said_came(called: bool = False) -> alt.Chart | alt.LayerChart:
+    """What was said in each week of each period, and what came. Rows: period, week, p10, p50, p90, came, told.
+
+    called: rows have the reps' commit too, null where nobody called.
+    """
+    whole = {"field": "period", "type": "nominal", "sort": None, "title": None}
+    base = alt.Chart(ROWS).encode(
+        x=alt.X(**whole, axis=alt.Axis(labelAngle=0, labelOverlap=True, domain=False)), tooltip=alt.Tooltip("told:N")
+    )
+    weekly = base.encode(xOffset=alt.XOffset("week:O", scale=alt.Scale(paddingInner=0.15)))
+    band = weekly.mark_bar(color="var(--accent)", opacity=0.28, cornerRadius=2).encode(
+        y=alt.Y("p10:Q", title=None, axis=alt.Axis(format="~s", tickCount=5)), y2="p90:Q"
+    )
+    middle = weekly.mark_tick(color="var(--accent)", thickness=3).encode(y="p50:Q")
+    came = base.mark_rule(color="var(--good)", strokeWidth=2.5).encode(
+        x=alt.X(**whole, bandPosition=0.0), x2=alt.X2("period", bandPosition=1.0), y="came:Q"
+    )
+    commit = weekly.mark_point(color="var(--warn)", filled=True, shape="diamond", size=70, opacity=1).encode(
+        y="commit:Q"
+    )
+    return styled(alt.layer(band, came, middle, *([commit] if called else [])), 260)
+
+
+def calibration() -> alt.Chart | alt.LayerChart:
+    """What was said against what came, of 100. Rows: said, came, low, high, told."""
+    whole = alt.Scale(domain=[0, 100])
+    quarters = [0, 25, 50, 75, 100]
+    base = alt.Chart(ROWS).encode(
+        x=alt.X("said:Q", title="we said, of 100", scale=whole, axis=alt.Axis(values=quarters)),
+        tooltip=alt.Tooltip("told:N"),
+    )
+    line = alt.Chart(ROWS).mark_rule(color="var(--strong-line)", strokeDash=[4, 4])
+    exact = line.encode(x=alt.datum(0), x2=alt.datum(100), y=alt.datum(0), y2=alt.datum(100))
+    likely = base.mark_rule(color="var(--accent)", strokeWidth=2, opacity=0.6).encode(
+        y=alt.Y("low:Q", title="won, of 100", scale=whole, axis=alt.Axis(values=quarters)), y2="high:Q"
+    )
+    dots = base.mark_circle(color="var(--accent)", size=60, opacity=1).encode(y=alt.Y("came:Q", scale=whole))
+    return styled(exact + likely + dots, 280)
 
 
 def stage_flow() -> alt.Chart | alt.LayerChart:
@@ -173,6 +214,9 @@ CHARTS: dict[str, Callable[[], alt.Chart | alt.LayerChart]] = {
     "score_history": score_history,
     "stage_flow": stage_flow,
     "timeline": timeline,
+    "said_came": said_came,
+    "said_called_came": partial(said_came, called=True),
+    "calibration": calibration,
 }
 
 

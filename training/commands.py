@@ -22,6 +22,7 @@ from models.close import Shared
 from models.ladder import TREES_RUNG
 from models.store import writable_folder
 from training.backtest import Keep, Tested, run_backtest
+from training.bookings_told import bookings_told
 from training.extras import NO_HEADS, Heads, heads_of
 from training.fingerprint import fingerprint
 from training.gates import judge
@@ -81,6 +82,7 @@ def evaluate(
     tested = run_backtest(prepared, say, shared, extras=extras, keep=keep, tables=tables)
     sections = [section for head in heads.values() for section in head.sections(prepared, tested)]
     report = report_of(prepared, tested, title, [], sections)
+    report = replace(report, bookings=bookings_told(prepared, tested, report.floor))
     verdicts = judge(
         config.gates,
         report.table,

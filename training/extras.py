@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from configs.schema import Config
+from configs.vocab import Target
 from training.backtest import Extra, Tested
 from training.prepare import Prepared
 from training.sections import Section
@@ -30,6 +31,15 @@ class Head:
 
 Heads = Mapping[str, Head]
 NO_HEADS: Heads = MappingProxyType({})
+
+
+def published_heads(config: Config) -> Heads:
+    """Return the heads that `train` walks too: what they foretold is published with the model (`Report.bookings`)."""
+    from training import bookings_section
+
+    if config.target != Target.IN_PERIOD:
+        return NO_HEADS
+    return {bookings_section.NAME: Head(bookings_section.forecast_looks, lambda *_: (), own_rows=True)}
 
 
 def heads_of(config: Config) -> Heads:

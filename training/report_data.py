@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from math import erfc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from training.labels import period_totals
 from training.noise_floor import NoiseFloor, OpenDeals, noise_floor, week_of
 from training.prepare import Prepared
 from training.sections import Section
+
+if TYPE_CHECKING:  # it is made from a section, whose module reads this one
+    from training.bookings_told import BookingsTold
 
 LEVEL = 0.05  # of the family of all comparisons with baselines
 BETTER, EVEN, WORSE = "better", "not told apart", "worse"
@@ -122,8 +125,9 @@ class Look:
 class Report:
     """One backtest, told. notes: what the figures rest on, in sentences. groups: what each feature group brings.
 
-    slices: by period, or by age. parts: along every other line. sections: of other heads. about: config, fingerprints.
-    look: for the picture of the factors, no part of the JSON.
+    slices: by period, or by age. parts: along every other line. sections: of other heads. bookings: of the company,
+    None where they did not walk along. about: config, fingerprints. look: for the picture of the factors, no part of
+    the JSON.
     """
 
     title: str
@@ -141,6 +145,7 @@ class Report:
     floor: NoiseFloor | None = None
     factors: list[FactorWeight] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
+    bookings: BookingsTold | None = None
     about: dict[str, str] = field(default_factory=dict)
     look: Look | None = field(default=None, repr=False, compare=False)
 

@@ -33,6 +33,7 @@ from training.card import markdown as card_page
 from training.clustered import level
 from training.commands import evaluate, title_of
 from training.evaluate import scores
+from training.extras import published_heads
 from training.fingerprint import fingerprint, rows_by_table
 from training.fit import fit_bundle
 from training.gates import Verdict, at_most, cold_instead, cold_start, passed, verdict_table
@@ -128,7 +129,7 @@ def judge_candidate(prepared: Prepared, ingest: Ingest) -> Judged:
         report = cold_report(title_of(config, config.training.eligibility), why)
     else:
         title = f"{config.name}: close model against baselines"
-        report, tested = evaluate(prepared, title, shared)
+        report, tested = evaluate(prepared, title, shared, published_heads(prepared.config))
     say("fitting the candidate on every row told by the cut")
     data = fingerprint(known_before(ingest.tables, prepared.until))
     absent: list[str] = []

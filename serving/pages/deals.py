@@ -19,6 +19,7 @@ from serving.store.refreshed import newest
 from serving.store.repository import Repository
 
 AT_ONCE = 50
+AT_ONCE_STILL = 500  # in a report, whose pages nobody waits for
 COLUMNS: tuple[tuple[str, str, bool], ...] = (
     ("deal_id", "Deal", False),
     ("p", "Score", False),
@@ -61,14 +62,15 @@ def listed(visit: Visit) -> Response:
     if not asked.whole.deals:
         return visit.page("deals_none.html.j2", missing=_missing(visit))
     question = asked.question
-    rows = Repository(visit.api.store()).scores(visit.principal, replace(question.query, limit=AT_ONCE + 1))
+    most = AT_ONCE_STILL if visit.still else AT_ONCE
+    rows = Repository(visit.api.store()).scores(visit.principal, replace(question.query, limit=most + 1))
     usual = usual_days(visit.loaded)
-    later = question.address(after=cursor(question, rows[AT_ONCE - 1])) if len(rows) > AT_ONCE else None
+    later = question.address(after=cursor(question, rows[most - 1])) if len(rows) > most else None
     return visit.page(
         "deals.html.j2",
         asked=asked,
         question=question,
-        rows=[row_of(one, usual) for one in rows[:AT_ONCE]],
+        rows=[row_of(one, usual) for one in rows[:most]],
         later=later,
         first=question.query.after is None,
         chosen=told(asked),

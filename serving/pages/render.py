@@ -27,6 +27,17 @@ POLICY = "; ".join(
         "base-uri 'none'",
     )
 )
+STILL_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self' file:",  # a browser holds every file for an origin of its own
+        "style-src 'self' file:",
+        "img-src 'self' file: data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+)
+"""What a page of a report says itself; there is no header in a folder."""
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -51,7 +62,7 @@ class Renderer:
             lstrip_blocks=True,
         )
         made.filters |= {"pair": _pair, "pick": _pick}
-        made.globals |= {"asset": address, "chart_spec": charts.spec}
+        made.globals |= {"asset": address, "chart_spec": charts.spec, "still_policy": STILL_POLICY}
         return made
 
     def text(self, template: str, words: Words, context: Mapping[str, object]) -> str:

@@ -25,20 +25,22 @@ from configs.errors import (
 )
 from configs.schema import Config
 from serving.api import Api
-from serving.pages import data, deal, deals, deals_file, forecast, funnel, login, moves, team
+from serving.pages import accuracy, data, deal, deals, deals_file, forecast, funnel, login, moves, team
 from serving.pages.assets import FOREVER, by_address
 from serving.pages.render import Renderer
 from serving.pages.sessions import Login, Sessions, check_form
 from serving.pages.visit import Page, Visit
 from serving.pages.words import Words, locale_of
 
+CHOSEN_BY = ("view", "after", "flag", "team", "owner", "stage", "category")  # not by order: a report has one
 PAGES: tuple[Page, ...] = (
-    Page("/forecast", forecast.shown, "Forecast"),
-    Page("/forecast/moves", moves.shown),
-    Page("/deals", deals.listed, "Deals"),
-    Page("/deals.csv", deals_file.exported),
+    Page("/forecast", forecast.shown, "Forecast", follows=("open",)),
+    Page("/forecast/moves", moves.shown, follows=("part", "page")),
+    Page("/deals", deals.listed, "Deals", follows=CHOSEN_BY),
+    Page("/deals.csv", deals_file.exported, follows=CHOSEN_BY),
     Page("/deals/{deal_id:path}", deal.shown, post=True),
     Page("/team", team.shown, "Team"),
+    Page("/accuracy", accuracy.shown, "Accuracy"),
     Page("/funnel", funnel.shown, "Funnel"),
     Page("/data", data.shown, "Data"),
 )
@@ -98,8 +100,6 @@ class Site:
         return page.handler(self._visit(request, known, form))
 
     def _visit(self, request: Request, known: Login, form: dict[str, str]) -> Visit:
-        path = request.url.path
-        nav = tuple((one.path, one.title, path.startswith(one.path)) for one in PAGES if one.title)
         return Visit(
             self._api,
             self._config,
@@ -110,7 +110,7 @@ class Site:
             query=dict(request.query_params),
             form=form,
             path=dict(request.path_params),
-            nav=nav,
+            nav=nav_of(request.url.path),
         )
 
     async def _login(self, request: Request) -> Response:
@@ -141,9 +141,13 @@ class Site:
         return Response(asset.body, media_type=asset.media_type, headers=headers)
 
     def _words(self, request: Request) -> Words:
-        return Words(
-            locale_of(request.headers.get("accept-language", "")), self._config.time_zone, self._settings.currency
-        )
+        locale = locale_of(request.headers.get("accept-language", ""))
+        return Words(locale, self._config.time_zone, self._settings.currency)
+
+
+def nav_of(path: str) -> tuple[tuple[str, str, bool], ...]:
+    """Return the navigation as a page at a path shows it, see `Visit.nav`."""
+    return tuple((one.path, one.title, path.startswith(one.path)) for one in PAGES if one.title)
 
 
 def for_people(scope: Scope) -> bool:

@@ -25,7 +25,8 @@ from serving.store.repository import reading
 class Visit:
     """One request for a page by someone who is logged in.
 
-    query, form, path: parameters by name, the last of each. nav: (path, title, whether it is this one).
+    query, form, path: parameters by name, the last of each. nav: (path, title, whether it is this one). still: the
+    page is for a report, which nobody can ask or tell anything.
     """
 
     api: Api
@@ -38,6 +39,7 @@ class Visit:
     form: Mapping[str, str]
     path: Mapping[str, str]
     nav: tuple[tuple[str, str, bool], ...]
+    still: bool = False
 
     @property
     def principal(self) -> Principal:
@@ -79,9 +81,13 @@ Handler = Callable[[Visit], Response]
 
 @dataclass(frozen=True)
 class Page:
-    """One page. handler: runs in a thread. title: in the navigation, empty: not in it. post: takes a form too."""
+    """One page. handler: runs in a thread. title: in the navigation, empty: not in it. post: takes a form too.
+
+    follows: parameters whose links a report follows, each with the page that it leads to; None: all of them.
+    """
 
     path: str
     handler: Handler
     title: str = ""
     post: bool = False
+    follows: tuple[str, ...] | None = None

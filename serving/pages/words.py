@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_interval, format_time
+from babel.dates import format_date, format_interval, format_skeleton, format_time
 from babel.numbers import NumberPattern, format_compact_decimal, format_decimal, format_percent, parse_pattern
 
 from serving.answers import EPOCH, MICROSECOND
@@ -103,6 +103,11 @@ class Words:
             return NOT_KNOWN
         found = date.fromisoformat(day) if isinstance(day, str) else day
         return format_date(found, "medium", locale=self.locale)
+
+    def month(self, day: date | str) -> str:
+        """Return a day's month and year."""
+        found = date.fromisoformat(day) if isinstance(day, str) else day
+        return format_skeleton("yMMM", found, locale=self.locale)
 
     def day_of(self, instant: int | None) -> str:
         """Return the local day of an instant (UTC microseconds)."""

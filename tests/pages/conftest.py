@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.paged import Visitor, key_for, visitor
+from tests.pages.told import past_office
 from tests.served import World, world_in
 from tests.stored import DAY, Office, cut_export, few_deals, office_in
 
@@ -50,3 +51,9 @@ def manager(stranger: Visitor, key: str) -> Visitor:
     """Somebody who is."""
     assert stranger.log_in(key).status_code == 303
     return stranger
+
+
+@pytest.fixture(scope="session")
+def past(world: World, tmp_path_factory: pytest.TempPathFactory) -> Office:
+    """An office that has seen a period end; nothing changes it but logins."""
+    return past_office(world, tmp_path_factory.mktemp("past"))

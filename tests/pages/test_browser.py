@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from serving.report_command import Wanted, write_report
 from serving.store.engine import FILE
 from tests.paged import app_of, copy_of, key_for, on_a_socket
 from tests.payloads import PAYLOADS
@@ -150,6 +151,7 @@ def test_axe_finds_nothing_serious(seen: Seen, office: Office, request: pytest.F
         "deals": "/deals",
         "deals_none": "/deals?q=no+such+deal",
         "deal": f"/deals/{flagged(office)}",
+        "accuracy_before": "/accuracy",
         "missing": "/deals/nothing",
         "team": "/team",
         "funnel": "/funnel",
@@ -244,6 +246,49 @@ def test_it_prints(browser: Browser, root: str, office: Office, key: str) -> Non
     seen.page.emulate_media(media="print")
     seen.shot("deals_print")
     assert not seen.page.locator("form.filters").is_visible()
+    assert seen.page.pdf().startswith(b"%PDF")
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def folder(past: Office, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report on disk."""
+    out = tmp_path_factory.mktemp("report") / "monday"
+    write_report(past.config, Wanted(out), lambda: past.now, lambda _: None)
+    return out
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_report_opens_from_disk(browser: Browser, folder: Path, scheme: str) -> None:
+    """By its links, with its charts, with nothing to complain of and no serious finding."""
+    context, seen = opened(browser, folder.as_uri(), color_scheme=scheme)
+    page = seen.page
+    seen.go("/index.html")
+    assert findings(page) == []
+    page.click("tbody th a[href] >> nth=0")
+    page.wait_for_selector("figure[data-state=drawn] svg")
+    assert findings(page) == []
+    seen.shot(f"report_deal_{scheme}")
+    page.click("text=Accuracy")
+    page.wait_for_function(
+        "[...document.querySelectorAll('figure.chart')].every((one) => one.dataset.state === 'drawn')"
+    )
+    assert page.locator("figure.chart").count() == 4
+    assert findings(page) == []
+    seen.shot(f"accuracy_{scheme}")
+    seen.check()
+    context.close()
+
+
+def test_accuracy_reflows_and_prints(browser: Browser, folder: Path) -> None:
+    context, seen = opened(browser, folder.as_uri(), viewport={"width": 320, "height": 256})
+    seen.go("/accuracy.html")
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 320
+    seen.shot("narrow_accuracy", 1600)
+    seen.page.click("text=The same as a table >> nth=0")
+    assert seen.page.locator("figure table >> nth=0").is_visible()
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 320
+    seen.page.emulate_media(media="print")
     assert seen.page.pdf().startswith(b"%PDF")
     context.close()
 

@@ -15,7 +15,9 @@ from training import bookings_section
 from training.backtest import Keep, run_backtest
 from training.backtest import Tested as Rows
 from training.bookings_section import COLUMNS, MODEL, NAME, sections, told_forecasts
+from training.bookings_told import bookings_told
 from training.prepare import Prepared, prepare
+from training.report_data import floor_of, plain
 from training.walk import Walk
 
 QUICK = (
@@ -100,8 +102,39 @@ def test_the_report_has_every_level_week_and_baseline(prepared: Prepared, tested
     assert all(len(line) == len(WEEKS) for line in told.chart.lines.values())
 
 
+def test_what_is_published_is_what_was_foretold_beside_every_baseline(prepared: Prepared, tested: Rows) -> None:
+    """Every figure of it follows from the periods that stand beside it."""
+    floor = floor_of(prepared, tested)
+    told = bookings_told(prepared, tested, floor)
+    assert told is not None
+    ours = told_forecasts(prepared, tested)
+    ours = ours.take(ours.level == COMPANY)
+    starts = [prepared.calendar.day(period).isoformat() for period in np.unique(ours.period).tolist()]
+    assert [period.period_start for period in told.periods] == starts
+    looks = [look for period in told.periods for look in period.weeks]
+    assert [look.p50 for look in looks] == pytest.approx(ours.median.tolist())
+    assert [look.week for look in told.periods[0].weeks] == WEEKS
+    assert all(0 <= look.booked <= look.p10 <= look.p50 <= look.p90 for look in looks)
+    came = {period.period_start: period.came for period in told.periods}
+    for miss in told.misses:
+        off = [
+            abs((look.p50 if miss.name == "model" else look.said[miss.name]) - period.came)
+            for period in told.periods
+            for look in period.weeks
+            if miss.week in (0, look.week) and (miss.name == "model" or miss.name in look.said)
+        ]
+        total = sum(came.values()) * len(off) / len(came)  # each period as often as any other
+        assert miss.error.value == pytest.approx(sum(off) / total), miss
+    weeks = {week.week: week.money for week in floor.weeks}
+    assert {miss.floor for miss in told.misses if miss.week == 4} == {weeks[4]}
+    assert {"commit", "commit_corrected", "stage_time_left", "pickup"} <= {miss.name for miss in told.misses}
+    assert plain(told)["periods"][0]["weeks"][0]["said"] == told.periods[0].weeks[0].said
+
+
 def test_nothing_foretold_is_said_so(prepared: Prepared, tested: Rows) -> None:
     nothing = replace(tested, tables={name: column[:0] for name, column in tested.tables.items()})
     (only,) = sections(prepared, nothing)
     assert not only.rows
     assert "No bookings were foretold" in only.notes[0]
+    assert bookings_told(prepared, nothing, None) is None
+    assert bookings_told(prepared, replace(tested, tables={}), None) is None
