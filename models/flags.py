@@ -114,7 +114,7 @@ class Case:
     @cached_property
     def today(self) -> Int:
         """Local day of each as-of, days since 1970-01-01."""
-        return self.view.today()
+        return local_days(self.view.as_of, self.view.calendar.zone)
 
     @cached_property
     def amount(self) -> Float:
@@ -263,11 +263,11 @@ def with_earlier(view: AsOfView, limits: Flags) -> AsOfView:
     Those only on which a deal was open. Asked together, a few rows cost hardly more than one.
     """
     asked, back = view.requests, (0, *looks_back(limits))
-    every = Requests(np.tile(asked.deal, len(back)), np.concatenate([asked.as_of - days * DAY for days in back]))
-    seen = view.as_ofs(every)
-    wanted = (every.as_of >= view.calendar.starts[0]) & seen.is_open()
+    then = np.concatenate([asked.as_of - days * DAY for days in back])
+    seen = view.as_ofs(Requests(np.tile(asked.deal, len(back)), then))
+    wanted = (then >= view.calendar.starts[0]) & seen.is_open()
     wanted[: len(view)] = True
-    return _those(np.arange(len(every)), seen, wanted)[1]
+    return _those(np.arange(len(then)), seen, wanted)[1]
 
 
 def ago(view: AsOfView, days: int) -> tuple[Int, AsOfView]:
