@@ -114,7 +114,7 @@ class Case:
     @cached_property
     def today(self) -> Int:
         """Local day of each as-of, days since 1970-01-01."""
-        return self.view.today()
+        return local_days(self.view.as_of, self.view.calendar.zone)
 
     @cached_property
     def amount(self) -> Float:
@@ -258,16 +258,13 @@ def looks_back(limits: Flags) -> list[int]:
 
 
 def with_earlier(view: AsOfView, limits: Flags) -> AsOfView:
-    """Return what is seen of the requests and, behind them, of the same deals on the days that are looked back at.
-
-    Those only on which a deal was open. Asked together, a few rows cost hardly more than one.
-    """
+    """Return what is seen of the requests and, behind them, of the same deals on the days looked back at, if open."""
     asked, back = view.requests, (0, *looks_back(limits))
-    every = Requests(np.tile(asked.deal, len(back)), np.concatenate([asked.as_of - days * DAY for days in back]))
-    seen = view.as_ofs(every)
-    wanted = (every.as_of >= view.calendar.starts[0]) & seen.is_open()
+    then = np.concatenate([asked.as_of - days * DAY for days in back])
+    seen = view.as_ofs(Requests(np.tile(asked.deal, len(back)), then))
+    wanted = (then >= view.calendar.starts[0]) & seen.is_open()
     wanted[: len(view)] = True
-    return _those(np.arange(len(every)), seen, wanted)[1]
+    return _those(np.arange(len(then)), seen, wanted)[1]
 
 
 def ago(view: AsOfView, days: int) -> tuple[Int, AsOfView]:
@@ -290,9 +287,8 @@ def _those(rows: Int, view: AsOfView, wanted: Bool) -> tuple[Int, AsOfView]:
 class _Found:
     """What a rule found, and what it had found before.
 
-    raised: by the thresholds; eased: by those that a flag that is up is held to; both may hold earlier days behind the
-    n rows that are asked about. held: bool[n], up by the latter alone. before: float64[n], the excess `new_days` ago, 0
-    where it was not up.
+    raised: by the thresholds; eased: by those that a flag that is up is held to; both may go on behind the n rows asked.
+    held: bool[n], up by the latter alone. before: float64[n], the excess `new_days` ago, 0 where it was not up.
     """
 
     rule: Rule
@@ -389,8 +385,8 @@ def _behind(view: AsOfView, wanted: Bool, days: int) -> tuple[Int, Int]:
     places = {pair: n + i for i, pair in enumerate(zip(asked.deal[n:].tolist(), asked.as_of[n:].tolist(), strict=True))}
     then = zip(asked.deal[:n].tolist(), (asked.as_of[:n] - days * DAY).tolist(), strict=True)
     found = [(row, places[pair]) for row, pair in enumerate(then) if wanted[row] and pair in places]
-    rows, place = np.array(found, dtype=np.int64).reshape(-1, 2).T
-    return rows, place
+    both = np.array(found, dtype=np.int64).reshape(-1, 2)
+    return both[:, 0], both[:, 1]
 
 
 def severity_of(excess: float, limits: Severity) -> str:
