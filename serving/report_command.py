@@ -67,7 +67,8 @@ class Wanted:
 def write_report(config: Config, wanted: Wanted, now: Callable[[], int], tell: Tell) -> Written:
     """Write the pages into a folder. Raises UsageError, StateError, or BundleError where no model is live."""
     check_out(wanted.out)
-    api = Api(config.serving, KeyRing(keys_file(config), lambda _: None), now, partial(open_store, config), Metrics())
+    ring = KeyRing(keys_file(config), lambda _: None)
+    api = Api(config.serving, ring, None, now, partial(open_store, config), Metrics())
     try:
         api.loaded = load_model(config)
         return _in_place(api, config, wanted, tell)
