@@ -92,13 +92,13 @@ class Seen:
     _answers: dict[tuple[object, ...], NDArray[Any]] = field(default_factory=dict, repr=False)
 
     @_once
-    def count(self, where: str | None = None, within: int | None = None, since: Int | None = None) -> Float:
+    def count(self, where: str | None = None, within: int | None = None, *, since: Int | None = None) -> Float:
         """Return the number of visible rows, float64[n]; 0 where there are none."""
         return difference(self._until(where), self._from(where, within, since))
 
     @_once
     def total(
-        self, column: str, where: str | None = None, within: int | None = None, since: Int | None = None
+        self, column: str, where: str | None = None, within: int | None = None, *, since: Int | None = None
     ) -> Float:
         """Return the sum of an integer column over the visible rows, missing values as 0, float64[n].
 

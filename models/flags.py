@@ -287,7 +287,7 @@ def _those(rows: Int, view: AsOfView, wanted: Bool) -> tuple[Int, AsOfView]:
 class _Found:
     """What a rule found, and what it had found before.
 
-    raised: by the thresholds; eased: by those that a flag that is up is held to; both may go on behind the n rows asked.
+    raised: by the thresholds; eased: by those that a flag that is up is held to; both go on behind the n rows asked.
     held: bool[n], up by the latter alone. before: float64[n], the excess `new_days` ago, 0 where it was not up.
     """
 

@@ -26,7 +26,7 @@ def ways(request: pytest.FixtureRequest) -> Iterator[None]:
         if request.param == "many rows":
             for module in (asof, order, ranks):
                 patch.setattr(module, "FEW", 0)
-            patch.setattr(asof, "ROWS_EACH", 1)
+            patch.setattr(ranks, "ROWS_EACH", 1)
         yield
 
 
@@ -113,9 +113,9 @@ def test_since(
         for (e, t), low in zip(asked, floor, strict=False)
     ]
     got = seen(rows, asked)
-    assert got.count(where, within, since).tolist() == [float(len(k)) for k in kept]
+    assert got.count(where, within, since=since).tolist() == [float(len(k)) for k in kept]
     sums = [float(sum(r.value for r in k if r.value != NAT)) for k in kept]
-    assert got.total("value", where, within, since).tolist() == sums
+    assert got.total("value", where, within, since=since).tolist() == sums
 
 
 @given(facts, asks, wheres)
