@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,7 @@ def plan_features(context: Context, groups: Sequence[str] = GROUP_MODULES, drop:
     return Plan(context, chosen, kept)
 
 
+@cache
 def load_groups() -> None:
     """Import every group module, which registers it."""
     for name in GROUP_MODULES:

@@ -6,6 +6,8 @@ outcome in hand.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from features.periods import Calendar
@@ -16,8 +18,8 @@ from features.tables import NAT, Coded, Table
 from features.timeline import Bool, Int, Timeline, timeline
 
 
-def history_of(table: Table, deals: Table, stages: StageMap, reps: tuple[str, ...], calendar: Calendar) -> Timeline:
-    """Return deal_history as a timeline keyed by deal (code = row in deals); reps: the vocabulary of owner codes."""
+def history_of(table: Table, deals: Table, stages: StageMap, reps: Mapping[str, int], calendar: Calendar) -> Timeline:
+    """Return deal_history as a timeline keyed by deal (code = row in deals); reps: the code of each owner."""
     stage = table.coded("stage")
     outcome = np.maximum(per_row(stages.outcomes(stage.values).astype(np.int64), stage.codes, OPEN), OPEN)
     outcome = np.where(table.ints("is_deleted") == 1, np.maximum(outcome, LOST), outcome)

@@ -72,7 +72,7 @@ def check_tables(tables: CrmTables, stages: StageMap, keep_unknown_stages: bool 
 
 
 def _rows(mask: Mask) -> IntArray:
-    return np.flatnonzero(mask).astype(np.int64)
+    return mask.nonzero()[0].astype(np.int64, copy=False)
 
 
 def _missing(table: Table, keep_unknown_stages: bool) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from features.checks import Finding, check_tables
 from features.parsing import EXPECTED, REMEDY
 from features.settle import Dictionary, columns_of, compact, created_same_day, known_stages, read_coded, settle
 from features.stages import StageMap
-from features.tables import Coded, ColumnData, CrmTables, IntArray, Table, missing_column
+from features.tables import CODED_KINDS, Coded, ColumnData, CrmTables, IntArray, Table, missing_column
 
 Record = Mapping[str, object]
 NESTED = {"history": "deal_history", "activities": "activities", "contacts": "contacts"}
@@ -103,7 +103,8 @@ def tables_from_records(
     tables = {name: settle(table, dictionary or Dictionary()) for name, (table, _) in encoded.items()}
     unreadable = [finding for _, found in encoded.values() for finding in found]
     if keep_unknown_stages:
-        tables["deal_history"], strange = known_stages(tables["deal_history"], stages)
+        history, strange = known_stages(tables["deal_history"], stages)
+        tables["deal_history"] = compact(history)
         for row in strange.tolist():
             notices.setdefault(int(rows["deal_history"].deal[row]), []).append("unknown_stage")
     tables["deals"], moved = created_same_day(tables["deals"], tables["deal_history"], zone)
@@ -119,7 +120,7 @@ def tables_from_records(
                 faults.setdefault(deal, []).append(finding.fault(row, where))
             else:
                 notices.setdefault(deal, []).append(finding.code)
-    kept = {name: compact(_without(table, rows[name], faults)) for name, table in tables.items()}
+    kept = {name: _without(table, rows[name], faults) for name, table in tables.items()}
     return Inline(
         CrmTables.of(kept),
         {deal: tuple(found) for deal, found in sorted(faults.items())},
@@ -164,12 +165,15 @@ def _encode(rows: _Rows, attributes: Mapping[str, AttributeKind], zone: ZoneInfo
         if column.name not in names:
             data[column.name] = missing_column(column.kind, len(rows.records))
             continue
-        raw = Coded.of(_texts(rows.cells(column.name)))
+        raw = _coded(rows.cells(column.name))
+        if column.kind in CODED_KINDS:
+            data[column.name] = raw
+            continue
         data[column.name], bad = read_coded(column, raw, zone, None)
         if bad.any():
             where, expected, remedy = np.flatnonzero(bad), EXPECTED[column.kind], REMEDY[column.kind]
             findings.append(Finding("wrong_type", rows.table, column.name, where, _shows(raw), expected, remedy))
-    return Table.of(rows.table, data, len(rows.records)), findings
+    return Table(rows.table, data, len(rows.records)), findings
 
 
 def _shows(raw: Coded) -> Callable[[int], str]:
@@ -188,12 +192,15 @@ def _checked(
         yield finding if known is None else replace(finding, rows=np.setdiff1d(finding.rows, known))
 
 
-def _texts(cells: Sequence[object]) -> list[str | None]:
-    """Return the text of every cell; of equal texts only one is looked at. Equal numbers read differently: 1, 1.0."""
+def _coded(cells: Sequence[object]) -> Coded:
+    """Code the text of every cell; of equal texts only one is looked at. Equal numbers read differently: 1, 1.0."""
     if any(kind not in (str, NoneType) for kind in set(map(type, cells))):
-        return [_text(cell) for cell in cells]
+        return Coded.of(map(_text, cells))
     texts = {cell: _text(cell) for cell in set(cells)}
-    return [texts[cell] for cell in cells]
+    values = tuple(sorted({text for text in texts.values() if text is not None}))
+    place: dict[str | None, int] = {None: -1, **{text: code for code, text in enumerate(values)}}
+    codes = {cell: place[text] for cell, text in texts.items()}
+    return Coded(np.fromiter(map(codes.__getitem__, cells), dtype=np.int32, count=len(cells)), values)
 
 
 def _text(value: object) -> str | None:
@@ -216,6 +223,6 @@ def _place(ids: Coded, deal: int, pointer: str) -> str:
 
 
 def _without(table: Table, rows: _Rows, faulty: Iterable[int]) -> Table:
-    """The rows of deals without faults; those of no deal stay."""
-    gone = np.isin(rows.deal, [deal for deal in faulty if deal >= 0])
-    return table.take(~gone) if gone.any() else table
+    """The rows of deals without faults, and only the words that they use; rows of no deal stay."""
+    unwanted = [deal for deal in faulty if deal >= 0]
+    return compact(table.take(~np.isin(rows.deal, unwanted))) if unwanted else table

@@ -73,7 +73,7 @@ def build_record(
     vocabulary = reference.vocabulary if reference else vocabulary_of(tables, schema)
     deals = _deal_facts(tables, schema, vocabulary)
     ids, family = tables.deals.coded("deal_id"), None
-    history = history_of(tables.deal_history, tables.deals, stages, vocabulary.values["rep"], calendar)
+    history = history_of(tables.deal_history, tables.deals, stages, vocabulary.places["rep"], calendar)
     activities = activities_of(tables.activities, tables.deals, tables.contacts)
     contacts = contacts_of(tables.contacts, tables.deals)
     if reference is None:
@@ -151,7 +151,7 @@ def dimension_of(tables: CrmTables, name: str) -> Coded:
 def _deal_facts(tables: CrmTables, schema: Schema, vocabulary: Vocabulary) -> DealFacts:
     deals = tables.deals
     coded = {"account": deals.coded("account_id"), **{name: dimension_of(tables, name) for name in schema.dimensions}}
-    codes = {name: column.codes_in(vocabulary.values[name]).astype(np.int64) for name, column in coded.items()}
+    codes = {name: column.codes_in(vocabulary.places[name]).astype(np.int64) for name, column in coded.items()}
     numbers = {
         name: deals.floats(name) if name in deals.columns else np.full(deals.n, np.nan) for name in schema.numbers
     }

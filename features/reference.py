@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,11 @@ class Vocabulary:
     values: Mapping[str, tuple[str, ...]]
     rep_team: Int = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     teams: tuple[str, ...] = ()
+
+    @cached_property
+    def places(self) -> Mapping[str, Mapping[str, int]]:
+        """The code of each value by dimension; made once, for a company may have many accounts."""
+        return {name: {value: code for code, value in enumerate(values)} for name, values in self.values.items()}
 
     def size(self, dimension: str) -> int:
         """Number of known values of a dimension."""

@@ -53,6 +53,7 @@ DEFAULTS = {
 }
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2100, 1, 1)  # half-open: times outside can't be meant
 _CALENDAR = (day_number(FIRST_DAY) * DAY, day_number(LAST_DAY) * DAY)
+_SOUND = np.zeros(1, dtype=bool)
 _LONGEST_DAY = DAY + 2 * HOUR  # when the clocks are set back
 
 
@@ -97,13 +98,10 @@ def read_coded(
     if not raw.values:
         return missing_column(column.kind, len(raw)), np.zeros(len(raw), dtype=bool)
     parsed = parse(column.kind, raw.values, zone, date_format)
-    values: ColumnData
     # Code -1 indexes the missing value appended at the end.
-    if column.kind == "float":
-        values = np.append(parsed.values, np.nan).astype(np.float64, copy=False)[raw.codes]
-    else:
-        values = np.append(parsed.values, np.int64(NAT)).astype(np.int64, copy=False)[raw.codes]
-    bad: NDArray[np.bool_] = np.append(parsed.bad, False)[raw.codes]
+    missing = missing_column(column.kind, 1)
+    values: ColumnData = np.concatenate((parsed.values, missing))[raw.codes]  # type: ignore[arg-type]
+    bad: NDArray[np.bool_] = np.concatenate((parsed.bad, _SOUND))[raw.codes]
     return values, bad
 
 

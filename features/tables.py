@@ -254,11 +254,11 @@ class Coded:
         """The code of a value, or -1 where no row can hold it."""
         return self.values.index(value) if value in self.values else -1
 
-    def codes_in(self, vocabulary: Sequence[str]) -> CodeArray:
-        """int32[n]: each row's position in another vocabulary, -1 where missing or not in it."""
+    def codes_in(self, vocabulary: Sequence[str] | Mapping[str, int]) -> CodeArray:
+        """int32[n]: each row's position in another vocabulary (or its code there), -1 where missing or not in it."""
         if not self.values:
             return self.codes
-        index = {text: code for code, text in enumerate(vocabulary)}
+        index = vocabulary if isinstance(vocabulary, Mapping) else {text: code for code, text in enumerate(vocabulary)}
         lookup = np.array([*(index.get(text, -1) for text in self.values), -1], dtype=np.int32)
         recoded: CodeArray = lookup[self.codes]
         return recoded

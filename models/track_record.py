@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
 from configs.flags import Flags
@@ -52,6 +53,7 @@ class TrackRecord:
         return self.by_code if self.limits == limits_hash(limits) else {}
 
 
+@lru_cache(maxsize=16)
 def limits_hash(limits: Flags) -> str:
     """Return the SHA-256 (hex) of the section `flags`."""
     return hashlib.sha256(json.dumps(limits.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()

@@ -79,7 +79,7 @@ def open_deals(record: Record, as_of: int) -> Requests:
     """Return a request for every deal open at an as-of, in the record's order of deals."""
     every = np.arange(len(record.deal_ids), dtype=np.int64)
     asked = Requests(every, np.full(len(every), as_of, dtype=np.int64))
-    return asked.take(scorable(record, asked)[1])
+    return asked.take(scorable(record.view(asked))[1])
 
 
 def check_out(out: Path) -> None:

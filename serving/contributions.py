@@ -7,7 +7,7 @@ does: so what the forecast counts and what lists show are of one look, and a ref
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -76,11 +76,11 @@ class Share:
 
 @dataclass(frozen=True)
 class Running:
-    """The forecast of the running period: rows of ``forecasts``, the shares whose cents add up to its means, the calls."""
+    """The forecast of the running period: rows of ``forecasts``, shares whose cents add up to its means, and calls."""
 
-    rows: list[dict[str, Any]]
-    shares: list[Share]
-    calls: list[Called]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    shares: list[Share] = field(default_factory=list)
+    calls: list[Called] = field(default_factory=list)
 
 
 def running_period(

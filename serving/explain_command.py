@@ -92,7 +92,7 @@ def deal_code(seen: Sourced, deal_id: str) -> int:
 
 def _scored(seen: Sourced, bundle: Bundle, config: Config, deal: int, as_of: int) -> DealScore:
     asked = Requests(np.array([deal], dtype=np.int64), np.array([as_of], dtype=np.int64))
-    known, is_open = scorable(seen.record, asked)
+    known, is_open = scorable(seen.record.view(asked))
     if not is_open[0]:
         got = "a deal that is won, lost, deleted or merged" if known[0] else "a deal that is not known yet"
         when = local_iso(as_of, config.time_zone)

@@ -108,7 +108,7 @@ def take_in(deals: Sequence[object], as_of: int, loaded: Loaded, limits: Serving
     places = [int(name or 0) for name in record.deal_ids.strings()]
     every = np.arange(len(places), dtype=np.int64)
     asked = Requests(every, np.full(len(places), as_of, dtype=np.int64))
-    known, is_open = scorable(record, asked)
+    known, is_open = scorable(record.view(asked))
     for row in np.flatnonzero(~is_open).tolist():
         problems[places[row]] = _not_open(f"/deals/{places[row]}", bool(known[row]))
     kept = asked.take(is_open)

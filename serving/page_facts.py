@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import numpy as np
-
 from configs.load import config_hash, mapping_of
 from configs.schema import Config
-from features.asof import before
+from features.asof import known
 from features.nodes import COMPANY, NO_TEAM, TEAM
 from features.pipeline import pipeline_at, pipeline_facts
 from features.tables import NAT, Table
@@ -35,7 +33,7 @@ CLOCKS = {
     "quotas": "known_at",
     "calls": "submitted_at",
 }
-"""The tables whose facts have an instant, and the column that holds it."""
+"""The canonical tables whose facts have an instant, and the column that holds it."""
 
 
 @dataclass(frozen=True)
@@ -100,26 +98,28 @@ def _team(node: NodeMetrics) -> str | None:
 
 
 def source_document(seen: Sourced, config: Config, bundle: Bundle, as_of: int) -> dict[str, Any]:
-    """Return an account of the source: rows in, kept and refused by reason, and how fresh each table is."""
+    """Return an account of the source: rows of its tables or objects in, kept and refused by reason, and how fresh the
+    facts are that were made of them.
+    """
     report = seen.report.to_json()
     return {
         "kind": str(config.source.kind),
         "name": config.name,
-        "tables": [table | _fresh(getattr(seen.tables, table["table"]), as_of) for table in report["tables"]],
+        "tables": report["tables"],
+        "facts": [_fresh(getattr(seen.tables, name), clock, as_of) for name, clock in CLOCKS.items()],
         "notices": report["notices"],
         "config_sha256": config_hash(config, mapping_of(config)),
         "trained_config_sha256": bundle.about.config_hash,
     }
 
 
-def _fresh(table: Table, as_of: int) -> dict[str, int | None]:
-    """Return the last fact known before the as-of, and how many rows are not known until later."""
-    clock = CLOCKS.get(table.name)
-    if clock is None:
-        return {"last_fact": None, "later": None}
-    at = np.sort(table.ints(clock)[table.ints(clock) != NAT])
-    seen = before(at, as_of)
-    return {"last_fact": int(at[seen - 1]) if seen else None, "later": len(at) - seen}
+def _fresh(table: Table, clock: str, as_of: int) -> dict[str, str | int | None]:
+    """Return the facts of a table, the last one known before the as-of, and how many are not known until later."""
+    at = table.ints(clock)
+    at = at[at != NAT]
+    seen = at[known(at, as_of)]
+    last = int(seen.max()) if len(seen) else None
+    return {"table": table.name, "rows": table.n, "last_fact": last, "later": len(at) - len(seen)}
 
 
 def _text(document: dict[str, Any]) -> str:

@@ -263,7 +263,7 @@ class _Refresh:
         names = [name or "" for name in record.deal_ids.strings()]
         every = np.arange(len(names), dtype=np.int64)
         asked = Requests(every, np.full(len(names), self.as_of, dtype=np.int64))
-        known, is_open = scorable(record, asked)
+        known, is_open = scorable(record.view(asked))
         owners, names_of = whose(record, asked), deal_names(self.seen.tables)
         rows: list[int] = []
         for k, name in enumerate(names):
@@ -376,7 +376,7 @@ class _Refresh:
             return running_period(self.config, self.seen, bundle, self.as_of, kept, other)
         except UsageError as error:
             self.progress(f"no forecast: {error}")
-            return Running([], [], [])
+            return Running()
 
     def _states(self, before: Before, running: Running) -> dict[Key, State]:
         """Return how every deal stands that is scored, or that the forecast counts."""

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from configs.flags import Flags
 from features.asof import AsOfView, Requests
 from features.build import FeatureMatrix, features_in
+from features.columns import known_or
 from features.periods import DAY, EPOCH, local_days
+from features.rates import standing
 from features.record import Record
 from features.reference import CATEGORY_RANKS
 from features.tables import NAT
@@ -244,11 +246,10 @@ def _scores(bundle: Bundle, said: Prediction) -> Scores:
     )
 
 
-def scorable(record: Record, requests: Requests) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def scorable(view: AsOfView) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return (known, scorable), bool[n] each: known and created before the as-of; and open as well."""
-    view = record.view(requests)
     known = view.exists() & ~(view.days_since_created() <= 0)  # so that a missing created_at (NaN) is no objection
-    return known, known & record.is_open(requests)
+    return known, known & view.is_open()
 
 
 def _period_ends(record: Record, requests: Requests, target: str) -> list[date | None]:
@@ -272,11 +273,11 @@ def ahead_of(outlook: Outlook | None, as_of: NDArray[np.int64], zone: str) -> li
 def _dates(as_of: NDArray[np.int64], days: Float, zone: str) -> list[tuple[date, date, date] | None]:
     """Return for each row the local days that lie `days` (float64[3, n]) after its as-of, None where one is NaN."""
     missing = np.isnan(days).any(axis=0)
-    instants = as_of + (np.nan_to_num(days) * DAY).astype(np.int64)
-    local = local_days(instants.ravel(), zone)
-    names = {day: EPOCH + timedelta(days=day) for day in set(local.tolist())}
-    low, middle, high = ([names[day] for day in part.tolist()] for part in np.split(local, 3))
-    rows = zip(np.asarray(missing).tolist(), low, middle, high, strict=True)
+    instants = as_of + (known_or(days, 0.0) * DAY).astype(np.int64)
+    local = local_days(instants.ravel(), zone).tolist()
+    names = {day: EPOCH + timedelta(days=day) for day in set(local)}
+    n, told = len(as_of), [names[day] for day in local]
+    rows = zip(np.asarray(missing).tolist(), told[:n], told[n : 2 * n], told[2 * n :], strict=True)
     return [None if gone else (first, second, third) for gone, first, second, third in rows]
 
 
@@ -307,8 +308,7 @@ def _odd(view: AsOfView) -> dict[str, NDArray[np.bool_]]:
     history = view.of("history")
     some = history.count() > 0
     due, amount = history.last("close_date"), history.last("amount")
-    owner = history.last("owner")
-    closed_by_rep = view.about("rep", np.where(owner == NAT, -1, owner)).count()
+    closed_by_rep = standing(view).rep.count()
     return {
         "no_history": ~some,
         "unknown_stage": some & (history.last("stage") == NAT),

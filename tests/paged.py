@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -19,6 +22,7 @@ from serving.app import create_app
 from serving.auth import create_key, keys_file
 from serving.fits import load_model
 from serving.principal import Rights, Scope
+from serving.store.engine import FILE
 from tests.running import free_port
 from tests.stored import Office
 
@@ -63,6 +67,17 @@ def app_of(office: Office, ready: bool = True) -> Starlette:
 def key_for(office: Office, name: str, rights: Rights = WHOLE) -> str:
     """A key of the office."""
     return create_key(keys_file(office.config), name, MADE, rights=rights)
+
+
+def copy_of(office: Office, folder: Path) -> Office:
+    """An office over a copy of the store, for tests that spoil it."""
+    state = folder / "state"
+    (state / "serving").mkdir(parents=True)
+    with sqlite3.connect(office.config.state_dir / "serving" / FILE) as store:
+        store.execute("VACUUM INTO ?", [str(state / "serving" / FILE)])
+    (state / "bundles").symlink_to(office.world.config.state_dir / "bundles")
+    shutil.copy(office.config.state_dir / "serving/REFERENCE", state / "serving/REFERENCE")
+    return Office(office.config.model_copy(update={"state_dir": state}), office.world, office.export, office.now)
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def tiny_office(world: World, folder: Path) -> Office:
     """An office whose store holds the tiny company's figures and nothing else."""
     office = office_in(world, folder, folder)
     rows = node_rows(sourced(), at(AS_OF))
-    read = {"as_of": at(AS_OF), "ran_at": at(AS_OF), "body": '{"tables": [], "notices": []}'}
+    read = {"as_of": at(AS_OF), "ran_at": at(AS_OF), "body": '{"tables": [], "facts": [], "notices": []}'}
     with office.store() as store:
 
         def write(connection):  # type: ignore[no-untyped-def]

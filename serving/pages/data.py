@@ -41,14 +41,15 @@ class Whole:
 
     @property
     def tables(self) -> list[Mapping[str, Any]]:
-        """The tables of the source, as last read."""
+        """The tables or objects of the source, as last read."""
         found: list[Mapping[str, Any]] = self.reads[0].told["tables"] if self.reads else []
         return found
 
     @property
     def last_fact(self) -> int | None:
         """The newest fact that any table held before the as-of, UTC microseconds."""
-        return max((table["last_fact"] for table in self.tables if table["last_fact"] is not None), default=None)
+        facts = self.reads[0].told["facts"] if self.reads else []
+        return max((one["last_fact"] for one in facts if one["last_fact"] is not None), default=None)
 
     @property
     def refused(self) -> list[tuple[str, Mapping[str, Any]]]:

@@ -25,7 +25,7 @@ from configs.errors import (
 )
 from configs.schema import Config
 from serving.api import Api
-from serving.pages import accuracy, data, deal, deals, deals_file, funnel, login, team
+from serving.pages import accuracy, data, deal, deals, deals_file, forecast, funnel, login, moves, team
 from serving.pages.assets import FOREVER, by_address
 from serving.pages.render import Renderer
 from serving.pages.sessions import Login, Sessions, check_form
@@ -34,6 +34,8 @@ from serving.pages.words import Words, locale_of
 
 CHOSEN_BY = ("view", "after", "flag", "team", "owner", "stage", "category")  # not by order: a report has one
 PAGES: tuple[Page, ...] = (
+    Page("/forecast", forecast.shown, "Forecast"),
+    Page("/forecast/moves", moves.shown),
     Page("/deals", deals.listed, "Deals", follows=CHOSEN_BY),
     Page("/deals.csv", deals_file.exported, follows=CHOSEN_BY),
     Page("/deals/{deal_id:path}", deal.shown, post=True),

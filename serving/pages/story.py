@@ -71,7 +71,7 @@ def _moves(record: Record, bundle: Bundle, as_of: int) -> tuple[Move, ...]:
     """Return why the score moved within the week before an as-of; nothing where the deal was not open then."""
     earlier = as_of - WEEK
     looks = [_at(earlier), _at(as_of)]
-    if not all(scorable(record, look)[1][0] for look in looks):
+    if not all(scorable(record.view(look))[1][0] for look in looks):
         return ()
     before, after = (_matrix(record, bundle, look) for look in looks)
     ends = tuple(_end(bundle, at) for at in (earlier, as_of))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
@@ -61,6 +62,15 @@ class Words:
             return NOT_KNOWN
         told = format_compact_decimal(amount, locale=self.locale, fraction_digits=1)
         return f"{told} {self.currency}" if self.currency else told
+
+    def exact(self, cents: int, signed: bool = False) -> tuple[str, str]:
+        """Return an amount to the cent without its currency, in two parts: what is whole, and the rest.
+
+        signed: with a plus where it is above 0.
+        """
+        plus = "+" if signed and cents > 0 else ""
+        told = format_decimal(Decimal(cents) / 100, format=f"{plus}#,##0.00;-#,##0.00", locale=self.locale)
+        return told[:-3], told[-3:]
 
     def count(self, number: float | None) -> str:
         """Return a whole number."""

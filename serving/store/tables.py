@@ -21,6 +21,7 @@
 ``bridges``          what moved since the Monday before, by node and part, beside each forecast
 ``node_facts``       pipeline figures of the company, each team and each rep, as JSON, of the last as-ofs
 ``refreshes``        what was read from the source at each of these as-ofs, as JSON
+``bridge_moves``     the deals with the largest moves of each part, of the newest forecast alone
 ===================  ====================================================================================
 """
 
@@ -313,6 +314,22 @@ REFRESHES = Table(
     Column("as_of", BigInteger, primary_key=True),
     Column("ran_at", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
+)
+BRIDGE_MOVES = Table(
+    "bridge_moves",
+    METADATA,
+    Column("as_of", BigInteger, primary_key=True),
+    Column("level", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("place", Integer, primary_key=True),  # 0: the largest move
+    Column("deal_id", Text, nullable=False),
+    *(Column(name, BigInteger, nullable=False) for name in ("cents", "before_cents", "after_cents")),
+    Column("owner_id", Text),  # as the deal stands at the end, or last stood
+    Column("team", Text),
+    Column("stage", Text),
+    Column("close_date", Text),
+    Column("amount_cents", BigInteger),
 )
 VERSION = Table("store_version", METADATA, Column("version", SmallInteger, nullable=False))
 

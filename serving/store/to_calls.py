@@ -11,6 +11,10 @@ _STATEMENTS = (
     "CREATE TABLE bridges (as_of BIGINT NOT NULL, level TEXT NOT NULL, node TEXT NOT NULL, part TEXT NOT NULL, "
     "from_as_of BIGINT NOT NULL, team TEXT, cents BIGINT NOT NULL, deals INTEGER NOT NULL, "
     "PRIMARY KEY (as_of, level, node, part))",
+    "CREATE TABLE bridge_moves (as_of BIGINT NOT NULL, level TEXT NOT NULL, node TEXT NOT NULL, part TEXT NOT NULL, "
+    "place INTEGER NOT NULL, deal_id TEXT NOT NULL, cents BIGINT NOT NULL, before_cents BIGINT NOT NULL, "
+    "after_cents BIGINT NOT NULL, owner_id TEXT, team TEXT, stage TEXT, close_date TEXT, amount_cents BIGINT, "
+    "PRIMARY KEY (as_of, level, node, part, place))",
 )
 
 

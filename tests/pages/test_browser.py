@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from serving.report_command import Wanted, write_report
 from serving.store.engine import FILE
-from tests.paged import app_of, key_for, on_a_socket
+from tests.paged import app_of, copy_of, key_for, on_a_socket
 from tests.payloads import PAYLOADS
 from tests.stored import Office
 
@@ -77,7 +76,7 @@ class Seen:
         self.go("/login")
         self.page.fill("#key", key)
         self.page.click("button.main")
-        self.page.wait_for_url("**/deals")
+        self.page.wait_for_url("**/forecast")
 
     def shot(self, name: str, tall: int | None = None) -> None:
         """Take a picture of the page, or of its first so many pixels."""
@@ -147,6 +146,8 @@ def findings(page: Page) -> list[str]:
 def test_axe_finds_nothing_serious(seen: Seen, office: Office, request: pytest.FixtureRequest) -> None:
     scheme = request.node.callspec.params["seen"]
     pages = {
+        "forecast": "/forecast?open=*",
+        "forecast_moves": "/forecast/moves?part=score_drift",
         "deals": "/deals",
         "deals_none": "/deals?q=no+such+deal",
         "deal": f"/deals/{flagged(office)}",
@@ -158,7 +159,7 @@ def test_axe_finds_nothing_serious(seen: Seen, office: Office, request: pytest.F
     }
     for name, path in pages.items():
         seen.go(path)
-        if name in ("deal", "funnel"):
+        if name in ("deal", "forecast", "funnel"):
             seen.page.wait_for_selector("figure[data-state=drawn]")
             seen.page.wait_for_function(
                 "document.querySelectorAll('figure.chart:not([data-state=drawn])').length === 0"
@@ -170,13 +171,19 @@ def test_axe_finds_nothing_serious(seen: Seen, office: Office, request: pytest.F
 
 
 def test_a_managers_monday(browser: Browser, root: str, office: Office, key: str) -> None:
-    """From the login to a word of her own on a deal at risk, and out again."""
+    """From the number and what moved it to a word of her own on a deal at risk, and out again."""
     context, seen = opened(browser, root)
     seen.go("/")
     seen.shot("login")
     assert findings(seen.page) == []
     seen.log_in(key)
     page = seen.page
+    page.wait_for_selector("figure[data-state=drawn] svg")
+    assert "8 in 10 chance between" in page.inner_text(".number")
+    page.click("table.bridge >> text=Score moved")
+    page.wait_for_url("**/forecast/moves?part=score_drift")
+    assert page.locator("tbody tr").count() > 0
+    page.click("nav >> text=Deals")
     page.click("text=At risk")
     page.wait_for_url("**/deals?view=at_risk")
     assert page.locator("tbody tr").count() > 0
@@ -206,6 +213,9 @@ def test_a_managers_monday(browser: Browser, root: str, office: Office, key: str
 def test_it_works_without_scripts(browser: Browser, root: str, office: Office, key: str) -> None:
     context, seen = opened(browser, root, java_script_enabled=False)
     seen.log_in(key)
+    seen.page.click("text=Show all reps")
+    assert seen.page.locator("#rollup .depth-2").count() > 0
+    seen.page.click("nav >> text=Deals")
     seen.page.click("text=At risk")
     seen.page.fill("#by-q", "a")
     seen.page.click("text=Show")
@@ -217,7 +227,7 @@ def test_it_works_without_scripts(browser: Browser, root: str, office: Office, k
     context.close()
 
 
-@pytest.mark.parametrize("path", ["/deals", "/deals/{flagged}", "/login", "/team", "/funnel", "/data"])
+@pytest.mark.parametrize("path", ["/forecast", "/deals", "/deals/{flagged}", "/login", "/team", "/funnel", "/data"])
 def test_it_reflows_at_400_percent(browser: Browser, root: str, office: Office, key: str, path: str) -> None:
     """1280 pixels wide at 400 % is 320: nothing runs out to the right."""
     context, seen = opened(browser, root, viewport={"width": 320, "height": 256})
@@ -286,16 +296,9 @@ def test_accuracy_reflows_and_prints(browser: Browser, folder: Path) -> None:
 @pytest.fixture
 def hostile(office: Office, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """The office with every text of the CRM hostile, and a key whose name is; the store is a copy."""
-    state = tmp_path / "state"
-    (state / "serving").mkdir(parents=True)
-    with sqlite3.connect(office.config.state_dir / "serving" / FILE) as store:
-        store.execute("VACUUM INTO ?", [str(state / "serving" / FILE)])
-    (state / "bundles").symlink_to(office.world.config.state_dir / "bundles")
-    shutil.copy(office.config.state_dir / "serving/REFERENCE", state / "serving/REFERENCE")
-    with sqlite3.connect(state / "serving" / FILE) as store:
+    spoilt = copy_of(office, tmp_path)
+    with sqlite3.connect(spoilt.config.state_dir / "serving" / FILE) as store:
         spoil(store)
-    config = office.config.model_copy(update={"state_dir": state})
-    spoilt = Office(config, office.world, office.export, office.now)
     with on_a_socket(app_of(spoilt)) as address:
         yield address, key_for(spoilt, "<img src=x onerror=alert(1)>")
 
@@ -320,7 +323,18 @@ def spoil(store: sqlite3.Connection) -> None:
             "UPDATE deals SET deal_id = ?, name = ?, account_name = ? WHERE deal_id = ?", [spoilt, one, two, deal]
         )
         store.execute("UPDATE score_flags SET deal_id = ? WHERE deal_id = ?", [spoilt, deal])
+        store.execute(
+            "UPDATE bridge_moves SET deal_id = ?, stage = ?, team = ? WHERE deal_id = ?", [spoilt, three, four, deal]
+        )
         store.execute("INSERT INTO reps VALUES (?, ?)", [f"rep {k}", three])
+    for level in ("team", "rep"):  # names of nodes, and of the deals behind the bars
+        nodes = store.execute("SELECT DISTINCT node FROM forecasts WHERE level = ?", [level]).fetchall()
+        for k, (node,) in enumerate(nodes):
+            named = {"level": level, "node": node, "text": PAYLOADS[k]}
+            for table in ("forecasts", "calls", "bridges"):
+                store.execute(f"UPDATE {table} SET node = :text WHERE level = :level AND node = :node", named)
+            if level == "team":
+                store.execute("UPDATE forecasts SET team = :text WHERE team = :node", named)
 
 
 def test_hostile_texts_show_as_text(browser: Browser, hostile: tuple[str, str]) -> None:
@@ -328,6 +342,7 @@ def test_hostile_texts_show_as_text(browser: Browser, hostile: tuple[str, str]) 
     root, key = hostile
     context, seen = opened(browser, root)
     seen.log_in(key)
+    seen.go("/deals")
     page = seen.page
     shown = page.locator("table").inner_text()
     told = {text for text in PAYLOADS if " ".join(text.split()) in " ".join(shown.split())}
@@ -340,6 +355,14 @@ def test_hostile_texts_show_as_text(browser: Browser, hostile: tuple[str, str]) 
         ).count()
         == 0
     )
+    seen.go("/forecast?open=*")
+    page.wait_for_selector("figure[data-state=drawn]")
+    assert PAYLOADS[0] in page.locator("#rollup tbody th").nth(1).inner_text()
+    seen.go("/forecast/moves?part=score_drift")
+    told = page.locator("tbody th a").first.inner_text()
+    assert told.strip() in {" ".join(text.split()) for text in PAYLOADS}
+    assert page.locator("main :is(iframe, object, embed, style, base, meta, [onerror], [onload])").count() == 0
+    seen.go("/deals")
     links = [link.get_attribute("href") for link in page.locator("tbody th a").all()[:6]]
     for link in links:
         seen.go(str(link))

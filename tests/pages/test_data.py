@@ -72,6 +72,20 @@ def test_every_row_is_kept_or_refused_by_reason(whole: Visitor, mixed: Office) -
     assert f"activities.csv:{acts}" in refused or "activities.csv" in refused, "where"
 
 
+def test_last_facts_are_those_known_before_the_as_of(whole: Visitor, mixed: Office) -> None:
+    """The export tells of days that are still to come."""
+    with sqlite3.connect(mixed.config.state_dir / "serving" / FILE) as store:
+        as_of, body = store.execute("SELECT as_of, body FROM refreshes").fetchone()
+    facts = {one["table"]: one for one in json.loads(body)["facts"]}
+    seen = mixed.world.seen.tables.calls.ints("submitted_at").tolist()
+    assert facts["calls"]["later"] == sum(at >= as_of for at in seen) > 0
+    assert facts["calls"]["last_fact"] == max(at for at in seen if at < as_of)
+    assert facts["calls"]["rows"] == len(seen)
+    words = plain(whole.get("/data").text)
+    assert f"calls {len(seen):,} Apr 28, 2025, " in words
+    assert f"AM {facts['calls']['later']:,}" in words.replace("\u202f", " ")
+
+
 def test_it_says_how_fresh_everything_is(whole: Visitor, mixed: Office) -> None:
     words = plain(whole.get("/data").text)
     assert "2 events" in words

@@ -135,7 +135,7 @@ def to_version(connection: Connection, version: int) -> None:
     """Make a new store what one of an earlier version was."""
     undone = ["DROP TABLE node_facts", "DROP TABLE refreshes"]
     if version < 5:
-        undone += ["DROP TABLE calls", "DROP TABLE bridges"]
+        undone += ["DROP TABLE calls", "DROP TABLE bridges", "DROP TABLE bridge_moves"]
     if version < 4:
         undone += ["DROP TABLE sessions", "DROP TABLE overrides", "DROP INDEX scores_listed", "DROP INDEX deals_named"]
         if connection.dialect.name == "postgresql":
