@@ -120,7 +120,7 @@ def calibration() -> alt.Chart | alt.LayerChart:
         x=alt.X("said:Q", title="we said, of 100", scale=whole, axis=alt.Axis(values=quarters)),
         tooltip=alt.Tooltip("told:N"),
     )
-    line = alt.Chart(ROWS).mark_rule(color="var(--strong-line)", strokeDash=[4, 4])
+    line = alt.Chart(ROWS).mark_rule(color="var(--strong-line)", strokeDash=[4, 4], aria=False)
     exact = line.encode(x=alt.datum(0), x2=alt.datum(100), y=alt.datum(0), y2=alt.datum(100))
     likely = base.mark_rule(color="var(--accent)", strokeWidth=2, opacity=0.6).encode(
         y=alt.Y("low:Q", title="won, of 100", scale=whole, axis=alt.Axis(values=quarters)), y2="high:Q"

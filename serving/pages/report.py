@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Match, Route
 
-from configs.errors import StateError
+from configs.errors import NotFoundError, StateError
 from configs.schema import Config
 from serving.api import Api
 from serving.auth import ApiKey
@@ -94,7 +94,11 @@ class Report:
         if address.startswith(ASSETS):
             return by_address()[address.removeprefix(ASSETS)].body
         page, visit = self._visit(address)
-        response = page.handler(visit)
+        try:
+            response = page.handler(visit)
+        except NotFoundError as error:  # as the site would say there: a node, say, that an earlier period did not have
+            told = {"kind": "nothing", "title": error.title, "told": "", "request_id": "", "visit": visit}
+            response = self._renderer.page("error.html.j2", self.reader.words, told)
         if response.status_code != 200:
             raise StateError(f"{address}: the page answered {response.status_code}; run the report again")
         body = body_of(response)

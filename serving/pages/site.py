@@ -34,8 +34,8 @@ from serving.pages.words import Words, locale_of
 
 CHOSEN_BY = ("view", "after", "flag", "team", "owner", "stage", "category")  # not by order: a report has one
 PAGES: tuple[Page, ...] = (
-    Page("/forecast", forecast.shown, "Forecast", follows=("open",)),
-    Page("/forecast/moves", moves.shown, follows=("part", "page")),
+    Page("/forecast", forecast.shown, "Forecast", follows=("level", "node", "open")),
+    Page("/forecast/moves", moves.shown, follows=("level", "node", "part", "page")),
     Page("/deals", deals.listed, "Deals", follows=CHOSEN_BY),
     Page("/deals.csv", deals_file.exported, follows=CHOSEN_BY),
     Page("/deals/{deal_id:path}", deal.shown, post=True),

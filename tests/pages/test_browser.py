@@ -264,6 +264,7 @@ def test_a_report_opens_from_disk(browser: Browser, folder: Path, scheme: str) -
     context, seen = opened(browser, folder.as_uri(), color_scheme=scheme)
     page = seen.page
     seen.go("/index.html")
+    page.click("nav >> text=Deals")
     assert findings(page) == []
     page.click("tbody th a[href] >> nth=0")
     page.wait_for_selector("figure[data-state=drawn] svg")

@@ -122,7 +122,7 @@ def test_figures_are_those_of_the_service(whole: Path, past: Office) -> None:
     names = rows[rows.index([]) + 1]
     listed = {row[0]: row[names.index("score")] for row in rows[rows.index([]) + 2 :]}
     assert listed == {deal: str(json.loads(answer)["score"]) for deal, answer in scores.items()}
-    index = (whole / "index.html").read_text()
+    index = (whole / "deals.html").read_text()
     assert index.count('<th role="rowheader"') == len(scores)
     assert "Report of Jul 7, 2025" in index
     assert "every team" in index
@@ -148,7 +148,7 @@ def test_a_report_of_a_team_tells_of_nobody_else(past: Office, tmp_path: Path) -
 def test_deals_that_are_asked_for_have_a_page_and_the_list_leads_to_it(past: Office, tmp_path: Path) -> None:
     plain = asked(past, "SELECT deal_id FROM scores WHERE deal_id NOT IN (SELECT deal_id FROM score_flags)")[0]
     made(past, tmp_path / "out", deals=(plain,), language="de-DE")
-    assert f'href="{deal_file(plain)}"' in (tmp_path / "out/index.html").read_text()
+    assert f'href="{deal_file(plain)}"' in (tmp_path / "out/deals.html").read_text()
     assert "07.07.2025" in (tmp_path / "out/index.html").read_text()
     for odd in ("no such deal", "a\x00b"):
         with pytest.raises(UsageError, match="--deal"):
