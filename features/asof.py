@@ -355,7 +355,7 @@ class AsOfView:
         """Return the fiscal period of each as-of, int64[n]; raises ConfigError where the calendar does not reach."""
         return self.shared("period", lambda: self.calendar.index(self.as_of))
 
-    def today(self) -> Int:
+    def local_day(self) -> Int:
         """Return the local day of each as-of, int64[n]."""
         return self.shared("today", lambda: local_days(self.as_of, self.calendar.zone))
 

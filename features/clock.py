@@ -91,7 +91,7 @@ def clock(view: AsOfView, context: Context) -> Columns:
     start, end = calendar.starts[period], calendar.starts[period + 1]
     due = number(view.of("history").last("close_date"))
     past_period = due - (calendar.days[period + 1] - 1)
-    today = view.today()
+    today = view.local_day()
     return {
         "days_left": (end - view.as_of) / DAY,
         "workdays_left": calendar.workdays(today, calendar.days[period + 1]).astype(np.float64),

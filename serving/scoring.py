@@ -312,7 +312,7 @@ def _odd(view: AsOfView) -> dict[str, NDArray[np.bool_]]:
     return {
         "no_history": ~some,
         "unknown_stage": some & (history.last("stage") == NAT),
-        "overdue": (due != NAT) & (due < view.today()),
+        "overdue": (due != NAT) & (due < view.local_day()),
         "omitted": history.last("category") == CATEGORY_RANKS["omitted"],
         "no_amount": some & (amount == NAT),
         "zero_amount": (amount != NAT) & (amount <= 0),

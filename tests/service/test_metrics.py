@@ -26,7 +26,7 @@ from tests.stored import Office, Service, office_in, service
 pytestmark = pytest.mark.timeout(120)
 
 ROOT = Path(__file__).parents[2]
-MOST = 260
+MOST = 360
 HOST = "http://testserver"
 
 
