@@ -48,7 +48,7 @@ def prepare() -> Path:
 
 def shoot(page: Page, name: str) -> None:
     """Take a picture of what is seen, in few colours: text and lines need no more."""
-    page.wait_for_function("[...document.querySelectorAll('figure.chart')].every((one) => one.dataset.state)")
+    page.wait_for_selector("figure.chart:not([data-state])", state="detached")
     path = IMAGES / f"{name}.png"
     page.screenshot(path=path)
     Image.open(path).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
