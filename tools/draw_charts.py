@@ -192,19 +192,23 @@ def fan() -> alt.Chart | alt.LayerChart:
         y = alt.Y(f"{field}:Q", title=None, axis=alt.Axis(format="~s", tickCount=5), scale=alt.Scale(zero=True))
         return alt.Chart(ROWS).transform_filter(f"isValid(datum.{field})").encode(x=x, y=y)
 
-    wide = alt.Chart(ROWS).mark_point(opacity=0, size=0).encode(x=x)
-    band = of("p10").mark_area(color="var(--accent)", opacity=0.18, interpolate="monotone").encode(y2="p90:Q")
-    edge = of("p10").mark_rule(color="var(--accent)", opacity=0.45).encode(y2="p90:Q")
-    booked = of("booked").mark_line(color="var(--good)", strokeWidth=2.5, interpolate="step-after")
-    quota = of("quota").mark_line(color="var(--ink)", strokeDash=[7, 4], strokeWidth=1.5)
+    wide = alt.Chart(ROWS).mark_point(opacity=0, size=0, aria=False).encode(x=x)
+    band = (
+        of("p10").mark_area(aria=False, color="var(--accent)", opacity=0.18, interpolate="monotone").encode(y2="p90:Q")
+    )
+    edge = of("p10").mark_rule(aria=False, color="var(--accent)", opacity=0.45).encode(y2="p90:Q")
+    booked = of("booked").mark_line(aria=False, color="var(--good)", strokeWidth=2.5, interpolate="step-after")
+    quota = of("quota").mark_line(aria=False, color="var(--ink)", strokeDash=[7, 4], strokeWidth=1.5)
     commit = of("commit").mark_line(
+        aria=False,
         color="var(--warn)",
         strokeDash=[2, 3],
         strokeWidth=2,
-        point=alt.OverlayMarkDef(shape="diamond", filled=True, size=45, color="var(--warn)"),
+        point=alt.OverlayMarkDef(aria=False, shape="diamond", filled=True, size=45, color="var(--warn)"),
     )
-    middle = of("p50").mark_line(color="var(--accent)", strokeWidth=2.5)
+    middle = of("p50").mark_line(aria=False, color="var(--accent)", strokeWidth=2.5)
     points = of("p50").mark_circle(color="var(--accent)", size=55, opacity=1).encode(tooltip=alt.Tooltip("told:N"))
+    # Marks without rows would be symbols without a name; the points tell all that the others do.
     return styled(alt.layer(wide, band, edge, quota, booked, commit, middle, points), 280)
 
 

@@ -263,6 +263,8 @@ def test_a_report_opens_from_disk(browser: Browser, folder: Path, scheme: str) -
     """By its links, with its charts, with nothing to complain of and no serious finding."""
     context, seen = opened(browser, folder.as_uri(), color_scheme=scheme)
     page = seen.page
+    seen.go("/index.html")
+    assert findings(page) == []
     seen.go("/deals.html")
     assert findings(page) == []
     page.click("tbody th a[href] >> nth=0")
