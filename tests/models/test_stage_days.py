@@ -7,7 +7,7 @@ from statistics import median
 import numpy as np
 import pytest
 
-from features.asof import known_before
+from features.known import known_before
 from features.nodes import REP
 from features.periods import DAY
 from features.pipeline import PipelineFacts, pipeline_at, pipeline_facts
