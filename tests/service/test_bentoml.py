@@ -83,7 +83,12 @@ def test_probes_need_no_key(server: Server, path: str) -> None:
     assert server.ask("GET", path, Authorization="")[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/schema.json", "/docs.json", "/metrics", "/v1/nope", "/%2e%2e/etc/passwd"])
+def test_its_first_page_is_ours(server: Server) -> None:
+    status, headers, body = server.ask("GET", "/")
+    assert (status, headers["location"], body) == (303, "/forecast", b"")
+
+
+@pytest.mark.parametrize("path", ["/schema.json", "/docs.json", "/metrics", "/v1/nope", "/%2e%2e/etc/passwd"])
 def test_nothing_of_bentoml_shows(server: Server, path: str) -> None:
     status, headers, body = server.ask("GET", path)
     assert (status, headers["content-type"]) == (404, "application/problem+json")
