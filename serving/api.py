@@ -43,8 +43,6 @@ THREADS = 2  # at a time: NumPy and LightGBM give the lock away, JSON does not
 STORE_THREADS = 4  # that may wait for the database; they are others, so that a slow one holds up no other work
 AGAIN_S = 1.0  # until a store that could not be opened is tried again
 BRIEFLY_S = 0.2  # that an answer in best effort waits for a store to be opened
-THREAD_FROM = 16_000
-"""Bodies of this many bytes and more are answered in a thread, so that health answers meanwhile: a few deals' worth."""
 DRAIN = 5
 """Of a body that is refused, so many times the limit are read and thrown away: a caller who is still sending would see
 a reset connection instead of the answer."""

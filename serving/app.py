@@ -2,7 +2,7 @@
 
 ======  ================================  =====================================================
 POST    ``/v1/deals/score``               probabilities with reasons for deals given inline
-POST    ``/v1/rows/score``                the probability for ready feature rows (`serving.routes_rows`)
+POST    ``/v1/rows/score``                the probability for ready feature rows (both `serving.routes_scores`)
 POST    ``/v1/events``                    what a CRM pushes (`serving.routes_events`)
 POST    ``/v1/jobs/score``                more deals than one answer holds (`serving.routes_jobs`)
 GET     ``/v1/jobs/{job_id}``             how a job stands, and below it ``/result``, a page at a time
@@ -44,8 +44,8 @@ from configs.errors import (
     TooLargeError,
 )
 from configs.schema import Config
-from serving.answers import answer, identity, iso, to_json
-from serving.api import THREAD_FROM, Api, Clock, clock
+from serving.answers import identity, iso, to_json
+from serving.api import Api, Clock, clock
 from serving.auth import KeyRing, keys_file
 from serving.facts import SOURCE
 from serving.frame import Frame, Log, log_line, problem_response
@@ -58,14 +58,14 @@ from serving.routes_deals import DealRoutes
 from serving.routes_events import EventRoutes
 from serving.routes_forecast import ForecastRoutes
 from serving.routes_jobs import JobRoutes
-from serving.routes_rows import RowRoutes
+from serving.routes_scores import ScoreRoutes
 from serving.spans import Spans, spans_of
 from serving.store.engine import open_store
 from serving.tokens import Tokens
 
 
-class ScoreRoutes:
-    """Deals given inline, and how the service is."""
+class StateRoutes:
+    """How the service is."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -117,24 +117,6 @@ class ScoreRoutes:
             }
         )
 
-    async def score(self, request: Request) -> Response:
-        """Score deals given with their history."""
-        api = self._api
-        principal = api.principal(request, Scope.SCORE)
-        api.expect_json(request)
-        loaded = api.model()
-        body = await api.body(request)
-        state = request.scope["state"]
-        started = api.started()
-        work = partial(answer, body, started.asked_at, state["request_id"], loaded, api.limits)
-        got = await (api.in_turn if len(body) < THREAD_FROM else api.in_thread)(work)
-        state |= {"rows": got.scored, "refused": sum(got.refused.values())}
-        api.metrics.deals(got.scored, got.refused, got.reasons_off)
-        if got.reasons_off:
-            state["reasons_off"] = got.reasons_off
-        await api.keep(request, principal, loaded, got.entries, started)
-        return Response(got.body, media_type="application/json")
-
 
 def create_app(
     config: Config, now: Clock = clock, log: Log = log_line, spans: Callable[[], Spans | None] = spans_of
@@ -147,14 +129,14 @@ def create_app(
     tokens = None if oauth is None else Tokens(oauth, lambda code: log({"event": "jwks_unreadable", "code": code}))
     api = Api(config.serving, keys, tokens, now, partial(open_store, config), metrics)
     scores, events, deals = ScoreRoutes(api), EventRoutes(api), DealRoutes(api)
-    jobs, rows, about = JobRoutes(api), RowRoutes(api), AboutRoutes(api, config.state_dir)
+    jobs, states, about = JobRoutes(api), StateRoutes(api), AboutRoutes(api, config.state_dir)
     forecasts, accuracy = ForecastRoutes(api), AccuracyRoutes(api, config.state_dir)
     site = Site(api, config)
     told, unrouted = partial(_told, site), partial(_unrouted, site)
     admitted = api.admission.admitted
     routes = [
-        Route("/v1/deals/score", admitted(scores.score), methods=["POST"]),
-        Route("/v1/rows/score", admitted(rows.score), methods=["POST"]),
+        Route("/v1/deals/score", admitted(scores.deals), methods=["POST"]),
+        Route("/v1/rows/score", admitted(scores.rows), methods=["POST"]),
         Route("/v1/deals", admitted(deals.listed)),
         Route("/v1/deals/{deal_id}/score", admitted(deals.score)),
         Route("/v1/forecast", admitted(forecasts.forecast)),
@@ -165,9 +147,9 @@ def create_app(
         Route("/v1/jobs/score", admitted(jobs.make), methods=["POST"]),
         Route("/v1/jobs/{job_id}", admitted(jobs.told)),
         Route("/v1/jobs/{job_id}/result", admitted(jobs.result)),
-        Route("/v1/health", scores.health),
-        Route("/v1/ready", scores.ready),
-        Route("/v1/status", scores.status),
+        Route("/v1/health", states.health),
+        Route("/v1/ready", states.ready),
+        Route("/v1/status", states.status),
         Route("/v1/openapi.json", about.contract),
         Route("/v1/metrics", about.metrics),
         *site.routes(),

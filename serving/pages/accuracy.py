@@ -12,14 +12,13 @@ from starlette.responses import Response
 
 from serving.accuracy import backtest_told, bookings_told, live_told
 from serving.live_accuracy import FEWEST
-from serving.pages.baselines import COMMIT, OF_BOOKINGS, OF_DEALS, OURS, STAGE_TIME, in_order
+from serving.pages.baselines import COMMIT, OF_BOOKINGS, OF_DEALS, OURS, in_order
 from serving.pages.visit import Visit
 from serving.pages.words import Words
 
 HEADLINE_WEEK = 4
 SHOWN_PERIODS = 8  # since the service runs, in one chart
 MONTH_DAYS = 60  # at most, where a period is a month
-RIVALS = ((COMMIT, "the reps' commit"), (STAGE_TIME, "stage × time left"))
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,10 @@ def shown(visit: Visit) -> Response:
 
 
 def headline(words: Words, periods: Sequence[Mapping[str, Any]]) -> str | None:
-    """Say in one sentence how far we and the best known others missed in the middle; None where no period can tell."""
+    """Say how far we, the reps and the closest other way missed in the middle; None where no period can tell.
+
+    The closest is chosen knowing what came, so that ours is never set beside a weak one.
+    """
     weeks = sorted({look["week"] for period in periods for look in period["weeks"]})
     if not weeks:
         return None
@@ -114,13 +116,14 @@ def headline(words: Words, periods: Sequence[Mapping[str, Any]]) -> str | None:
     if OURS not in found:
         return None
     whole = len(found[OURS])
-    others = [
-        f"{called} by {words.share(median(found[name]))}"
-        for name, called in RIVALS
-        if len(found.get(name, ())) == whole  # of the same periods
-    ]
+    misses = {name: median(errors) for name, errors in found.items() if len(errors) == whole}  # of the same periods
+    others = [f"the reps' commit by {words.share(misses[COMMIT])}"] if COMMIT in misses else []
+    ways = [name for name in misses if name not in (OURS, COMMIT)]
+    if ways:
+        best = min(ways, key=lambda name: (misses[name], name))
+        others.append(f"the closest other way ({OF_BOOKINGS.get(best, best)}) by {words.share(misses[best])}")
     times = f"the last {words.count(whole)} {unit(periods)}s" if whole > 1 else f"the last {unit(periods)}"
-    ours = f"our forecast missed by {words.share(median(found[OURS]))}{' in the middle' if whole > 1 else ''}"
+    ours = f"our forecast missed by {words.share(misses[OURS])}{' in the middle' if whole > 1 else ''}"
     return f"In week {words.count(week)} of {times} {', '.join([ours, *others])}."
 
 

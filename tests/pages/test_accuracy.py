@@ -46,12 +46,13 @@ def text_of(page: str) -> str:
 
 
 def test_the_headline_is_the_miss_in_the_middle() -> None:
-    ours, commit, table = (
-        round(100 * median(abs(said - 1) for said in SAID[name])) for name in (OURS, "commit", "stage_time_left")
-    )
+    """Beside the reps, and beside whichever other way came closest: no weak one flatters us."""
+    miss = {name: median(abs(said - 1) for said in told) for name, told in SAID.items()}
+    best = min(miss.keys() - {OURS, "commit"}, key=lambda name: (miss[name], name))
+    ours, commit, other = (round(100 * miss[name]) for name in (OURS, "commit", best))
     assert headline(WORDS, bookings()["periods"]) == (
         f"In week 4 of the last 3 quarters our forecast missed by {ours}% in the middle, "
-        f"the reps' commit by {commit}%, stage × time left by {table}%."
+        f"the reps' commit by {commit}%, the closest other way ({OF_BOOKINGS[best]}) by {other}%."
     )
 
 
