@@ -18,11 +18,11 @@ from pydantic import BaseModel, ValidationError
 from configs.document import Document, KeyPath, override, read_document
 from configs.errors import ConfigError
 from configs.faults import schema_faults
-from configs.mapping import EventLogMapping, FilesMapping, Mapping
+from configs.mapping import EventLogMapping, FilesMapping, Mapping, lead_mapping
 from configs.salesforce import SalesforceMapping
 from configs.schema import Config
 from configs.tuned import Member, Tuned
-from configs.vocab import SourceKind
+from configs.vocab import SourceKind, Target
 
 CANONICAL_MAPPING = Path(__file__).parent / "mappings" / "canonical.yaml"
 """The mapping of a simulated source that names none."""
@@ -67,9 +67,15 @@ def load_mapping(path: Path, kind: SourceKind | str) -> Mapping:
     return _validate(MAPPINGS[SourceKind(kind)], read_document(path, "mapping"))
 
 
-def mapping_of(config: Config) -> Mapping:
+def source_mapping_of(config: Config) -> Mapping:
     """Read the mapping that ``config`` names; a simulated source that names none has the canonical one."""
     return load_mapping(config.source.mapping or CANONICAL_MAPPING, config.source.kind)
+
+
+def mapping_of(config: Config) -> Mapping:
+    """Read the mapping that ``config`` names, as its record sees it: where that is of leads, see `lead_mapping`."""
+    mapping = source_mapping_of(config)
+    return lead_mapping(mapping) if config.target is Target.CONVERTED else mapping
 
 
 def load_tuned(path: Path) -> Tuned:

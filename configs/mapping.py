@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -21,6 +21,8 @@ from configs.vocab import (
     AttributeKind,
     Direction,
     ForecastCategory,
+    LeadEvent,
+    LeadField,
     TableName,
     UnknownStage,
 )
@@ -111,6 +113,7 @@ class ActivityKinds(Strict):
     content: Words = Field(default=(), description="words for content")
     contract: Words = Field(default=(), description="words for contract")
     web: Words = Field(default=(), description="words for web")
+    campaign: Words = Field(default=(), description="words for campaign")
 
     def index(self) -> dict[str, ActivityKind]:
         """Return folded source word -> kind."""
@@ -135,6 +138,36 @@ class Attribute(Strict):
     )
 
 
+class Leads(Strict):
+    """The source's words for leads, and which of their fields never change."""
+
+    new: Words = Field(default=(), description="words for new: where every lead begins")
+    worked: Words = Field(default=(), description="words for worked: somebody took it up")
+    mql: Words = Field(default=(), description="words for mql: marketing hands it to sales")
+    sql: Words = Field(default=(), description="words for sql: sales accepts it")
+    converted: Words = Field(default=(), description="words for converted: it became an opportunity")
+    disqualified: Words = Field(default=(), description="words for disqualified")
+    attributes: dict[CanonicalName, Attribute] = Field(
+        default_factory=dict,
+        description="attributes declared constant from creation, by the name they get as columns of leads",
+    )
+    fixed_fields: Annotated[tuple[LeadField, ...], Distinct] = Field(
+        default=(),
+        description="fields of leads declared constant from creation: source, industry, size, region; an export holds "
+        "current values only, so a field that is not declared is no feature",
+    )
+
+    def index(self) -> dict[str, LeadEvent]:
+        """Return folded source word -> event."""
+        words = {event.value: getattr(self, event.value) for event in LeadEvent}
+        return {word: LeadEvent(key) for word, key in _index(words).items()}
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        self.index()
+        return self
+
+
 class Mapping(Strict):
     """What every mapping has."""
 
@@ -150,6 +183,7 @@ class Mapping(Strict):
         description="fields of accounts declared constant since before their deals: industry, size, region; the export "
         "holds current values only, so a field that is not declared is no feature",
     )
+    leads: Leads = Field(default_factory=Leads, description="the source's words for leads")
 
     def stage_orders(self) -> tuple[tuple[str, ...], ...]:
         """Return the open stages of each sales process; every kind but salesforce has one."""
@@ -158,6 +192,30 @@ class Mapping(Strict):
     def closing_stages(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the won and the lost stages of all processes."""
         return self.stages.won, self.stages.lost
+
+
+LEAD_STAGES = Stages(
+    order=(LeadEvent.NEW.value, LeadEvent.WORKED.value, LeadEvent.MQL.value, LeadEvent.SQL.value),
+    won=(LeadEvent.CONVERTED.value,),
+    lost=(LeadEvent.DISQUALIFIED.value,),
+)
+"""What becomes of a lead, as the stages of a process that converting wins and disqualifying loses."""
+
+AnyMapping = TypeVar("AnyMapping", bound=Mapping)
+
+
+def lead_mapping(mapping: AnyMapping) -> AnyMapping:
+    """Return the mapping as a record of leads in the shape of deals sees it: their stages, attributes, fixed fields."""
+    category = Attribute(kind=AttributeKind.CATEGORY)
+    fixed = {field.value: category for field in mapping.leads.fixed_fields if field is not LeadField.SOURCE}
+    told: dict[str, object] = {
+        "stages": LEAD_STAGES,
+        "attributes": fixed | mapping.leads.attributes,
+        "fixed_account_fields": (),
+    }
+    if "processes" in type(mapping).model_fields:
+        told["processes"] = ()
+    return mapping.model_copy(update=told)
 
 
 class Part(Strict):

@@ -8,7 +8,7 @@ import ipaddress
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,15 +17,19 @@ from configs.flags import Flags
 from configs.learning import Backtest, Card, Gates, LeakAudit, Model, Timing, Tracking, Training, Tuning
 from configs.oauth import OAuth
 from configs.vocab import (
+    DEAL_GROUPS,
+    LEAD_GROUPS,
     FeatureGroup,
     Grid,
     LedgerMode,
     PeriodKind,
     SourceKind,
     Target,
+    Unworked,
 )
 
 MAX_SEED = 2**31 - 1
+LEAD_AGES = ("1min", "1d", "3d", "7d", "14d", "30d")  # when a lead is looked at, since its creation
 
 
 class Period(Strict):
@@ -146,7 +150,8 @@ class Features(Strict):
     """What the model may look at."""
 
     groups: Annotated[tuple[FeatureGroup, ...], Field(min_length=1), Distinct] = Field(
-        default=tuple(FeatureGroup), description="feature groups that are built"
+        default=DEAL_GROUPS,
+        description="feature groups that are built; default: those of deals, or of leads where the target is converted",
     )
     drop: Annotated[tuple[str, ...], Distinct] = Field(default=(), description="names of single features left out")
     shrink: float = Field(
@@ -154,6 +159,51 @@ class Features(Strict):
         gt=0,
         le=10_000,
         description="weight of the parent's rate when a rep's, account's or segment's own is shrunk, in closed deals",
+    )
+
+
+class Grades(Strict):
+    """Where the grades of leads begin: the least chance of converting that each takes; D is what is left."""
+
+    a: float = Field(default=0.4, gt=0, lt=1, description="least chance of converting for an A, 0-1")
+    b: float = Field(default=0.2, gt=0, lt=1, description="for a B")
+    c: float = Field(default=0.08, gt=0, lt=1, description="for a C")
+
+    @model_validator(mode="after")
+    def _descending(self) -> Self:
+        if not self.a > self.b > self.c:
+            refuse("not_descending", got=f"a {self.a:g}, b {self.b:g}, c {self.c:g}", expected="a > b > c", field="a")
+        return self
+
+
+class Leads(Strict):
+    """What is asked of leads; only where the target is converted."""
+
+    within_days: int = Field(
+        default=90, ge=1, le=730, description="a lead that converts within so many days of being scored counts"
+    )
+    won_within_days: int = Field(
+        default=365, ge=1, le=3650, description="a deal that is won within so many days of the score counts as its win"
+    )
+    unworked: Unworked = Field(
+        default=Unworked.EXCLUDE,
+        description="leads that nobody worked within their window and that did not convert. exclude: they are left out "
+        "of training and counted, for it was not tried; keep: they count as not converted, for a record that does not "
+        "tell who did what",
+    )
+    grades: Grades = Field(default_factory=Grades, description="least chance of each grade")
+    weekly_capacity: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="leads that your people can work in a week; null: the queue is whole",
+    )
+    explore_share: float = Field(
+        default=0.03,
+        ge=0,
+        le=0.5,
+        description="share of the weekly capacity that is given to leads drawn at random from the rest, so that what "
+        "becomes of low scores stays known",
     )
 
 
@@ -310,7 +360,10 @@ class Config(Strict):
     )
     seed: int = Field(default=7, ge=0, le=MAX_SEED, description="the one seed of training")
     time_zone: TimeZone = Field(description="IANA time zone of the business: of periods, dates and naive timestamps")
-    target: Target = Field(description="in_period: won before the period ends; eventual: won in the end")
+    target: Target = Field(
+        description="in_period: won before the period ends; eventual: won in the end; converted: of leads in the place "
+        "of deals, converted within leads.within_days"
+    )
     horizon_days: int = Field(
         default=365,
         ge=1,
@@ -325,6 +378,7 @@ class Config(Strict):
     )
     snapshots: Snapshots = Field(default_factory=Snapshots, description="when a deal is looked at in training")
     features: Features = Field(default_factory=Features, description="what the model may look at")
+    leads: Leads = Field(default_factory=Leads, description="what is asked of leads, where the target is converted")
     model: Model = Field(default_factory=Model, description="the close model")
     timing: Timing = Field(default_factory=Timing, description="when deals close, and how")
     training: Training = Field(default_factory=Training, description="which rows may train")
@@ -339,8 +393,33 @@ class Config(Strict):
     )
     serving: Serving = Field(default_factory=Serving, description="the scoring service")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_leads(cls, said: Any) -> Any:
+        """Fill in what leads are usually looked at by, where the file leaves it open."""
+        if not isinstance(said, dict) or said.get("target") != Target.CONVERTED.value:
+            return said
+        told = dict(said)
+        for section, key, value in (
+            ("snapshots", "ages", list(LEAD_AGES)),
+            ("features", "groups", [group.value for group in LEAD_GROUPS]),
+        ):
+            given = told.get(section, {})
+            if isinstance(given, dict) and key not in given and given.get("grid") != Grid.WEEKLY.value:
+                told[section] = {**given, key: value}
+        return told
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        deals = self.target is not Target.CONVERTED
+        strange = [group.value for group in self.features.groups if (group in LEAD_GROUPS) is deals]
+        if strange:
+            refuse(
+                "contradiction",
+                got=f"groups {', '.join(strange)} with target {self.target}",
+                expected="groups of deals, or of leads where the target is converted",
+                field="features.groups",
+            )
         if self.target is Target.IN_PERIOD:
             _refuse_eventual_only("backtest.test_from", self.backtest.test_from, "backtest.test_periods")
             _refuse_eventual_only("training.horizon_days", self.training.horizon_days, "the period's end")

@@ -11,6 +11,7 @@ class Target(StrEnum):
 
     IN_PERIOD = "in_period"  # won in [as_of, end of the period)
     EVENTUAL = "eventual"  # won in the end
+    CONVERTED = "converted"  # a lead converts within `leads.within_days`
 
 
 class LedgerMode(StrEnum):
@@ -48,6 +49,7 @@ class ActivityKind(StrEnum):
     CONTENT = "content"
     CONTRACT = "contract"
     WEB = "web"
+    CAMPAIGN = "campaign"  # a lead answered one (inbound), or was put into it (outbound)
 
 
 class Direction(StrEnum):
@@ -71,13 +73,34 @@ class TableName(StrEnum):
     CALLS = "calls"
     LEADS = "leads"
     LEAD_HISTORY = "lead_history"
+    LEAD_ACTIVITIES = "lead_activities"
 
 
 class LeadEvent(StrEnum):
-    """What becomes of a lead."""
+    """What becomes of a lead, in the order of the funnel."""
 
-    CONVERTED = "converted"
+    NEW = "new"  # it stands where it began: also one that was given up and taken up again
+    WORKED = "worked"  # somebody took it up
+    MQL = "mql"  # marketing hands it to sales
+    SQL = "sql"  # sales accepts it
+    CONVERTED = "converted"  # it became an opportunity: `deal_id`
     DISQUALIFIED = "disqualified"
+
+
+class LeadField(StrEnum):
+    """Fields of a lead that a mapping may declare constant from creation."""
+
+    SOURCE = "source"
+    INDUSTRY = "industry"
+    SIZE = "size"
+    REGION = "region"
+
+
+class Unworked(StrEnum):
+    """What training does with a lead that nobody worked before its window ended, and that did not convert."""
+
+    EXCLUDE = "exclude"  # left out, and counted
+    KEEP = "keep"  # a lead like any other: for records that do not tell what anybody did
 
 
 class AccountField(StrEnum):
@@ -164,6 +187,13 @@ class FeatureGroup(StrEnum):
     HISTORY = "history"
     HABITS = "habits"
     TARGETS = "targets"
+    LEAD = "lead"
+    LEAD_ENGAGEMENT = "lead_engagement"
+    LEAD_RATES = "lead_rates"
+
+
+LEAD_GROUPS = (FeatureGroup.LEAD, FeatureGroup.LEAD_ENGAGEMENT, FeatureGroup.LEAD_RATES)
+DEAL_GROUPS = tuple(group for group in FeatureGroup if group not in LEAD_GROUPS)
 
 
 class Baseline(StrEnum):

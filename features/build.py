@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import ConfigError
+from configs.vocab import LEAD_GROUPS
 from features.asof import AsOfView, Requests
 from features.chunks import CHUNK, answered
 from features.order import total_order
@@ -21,10 +22,15 @@ from features.registry import GROUPS, Context, Plan, group_features
 # Order of groups is order of columns. A new group: its module here.
 GROUP_MODULES = (
     "deal", "clock", "velocity", "norms", "activity", "engagement", "people", "history", "habits", "targets",
+    "lead", "lead_engagement", "lead_rates",
 )  # fmt: skip
 
 # What the stage x time table is made of: no plan is without them.
-ALWAYS = {"in_period": ("stage_rank", "days_left"), "eventual": ("stage_rank", "days_open")}
+ALWAYS = {
+    "in_period": ("stage_rank", "days_left"),
+    "eventual": ("stage_rank", "days_open"),
+    "converted": ("stage_rank", "days_open"),
+}
 
 Around = Callable[[str], AbstractContextManager[object]]
 
@@ -57,8 +63,9 @@ def plan_features(context: Context, groups: Sequence[str] = GROUP_MODULES, drop:
     unknown = [name for name in groups if name not in GROUPS]
     if unknown:
         raise ConfigError(f"unknown feature group {unknown[0]!r}: expected some of {', '.join(GROUPS)}")
-    chosen = tuple(name for name in GROUP_MODULES if name in groups)
-    features = [f for fs in group_features(chosen, context).values() for f in fs]
+    listed = group_features(tuple(name for name in GROUP_MODULES if name in groups), context)
+    chosen = tuple(name for name, of_target in listed.items() if of_target or name not in LEAD_GROUPS)
+    features = [f for name in chosen for f in listed[name]]
     missing = [name for name in drop if name not in {f.name for f in features}]
     if missing:
         raise ConfigError(f"features.drop names {missing[0]!r}, which no chosen group has; see docs/features.md")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from configs.vocab import AttributeKind
 from features.stages import StageMap
 from features.tables import CrmTables
+
+if TYPE_CHECKING:
+    from features.leads import Became
 
 EXAMPLES = 5
 
@@ -83,9 +86,13 @@ class IngestReport:
 
 @dataclass(frozen=True)
 class Ingest:
-    """One read of a source. attributes: the extra columns of deals; number is float64, category is coded text."""
+    """One read of a source. attributes: the extra columns of deals; number is float64, category is coded text.
+
+    became: of leads read in the place of deals, what became of the deals they turned into.
+    """
 
     tables: CrmTables
     report: IngestReport
     stages: StageMap
     attributes: Mapping[str, AttributeKind]
+    became: Became | None = None

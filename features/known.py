@@ -26,6 +26,7 @@ def known_before(tables: CrmTables, cut: int) -> CrmTables:
         "quotas": "known_at",
         "leads": "known_at",
         "lead_history": "known_at",
+        "lead_activities": "known_at",
     }
     left = {name: _before(getattr(tables, name), clock, cut) for name, clock in clocks.items()}
     people = (left["deal_history"].coded("owner_id"), left["quotas"].coded("rep_id"), left["calls"].coded("rep_id"))

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from configs.vocab import Target
 from features.acts import activities_of, contacts_of
 from features.asof import AsOfView, Requests
 from features.changes import history_of
 from features.closes import closes_of
 from features.periods import Calendar
-from features.reference import SEGMENT, Events, Reference, Vocabulary, reference_of
+from features.reference import SEGMENT, Events, Reference, Vocabulary, events, no_events, reference_of
 from features.registry import Schema
 from features.siblings import Siblings
 from features.silence import silences_of
@@ -107,6 +108,7 @@ def _events(
     said = closes_of(history, activities, codes, calendar, stage_count)
     calls = calls_of(tables.calls, rep(tables.calls), calendar)
     return said | {
+        "intake": intake_of(history, codes, schema),
         "book": book_of(history, codes["account"]),
         **yields_of(history, calendar, stage_count),
         **usuals_of(history, activities, contacts, stage_count),
@@ -115,6 +117,17 @@ def _events(
         "calls": calls,
         "misses": misses_of(calls, said["closes"], calendar),
     }
+
+
+def intake_of(history: Timeline, codes: Mapping[str, Int], schema: Schema) -> Events:
+    """Return each lead as it became known and as it converted, see `Events`; nothing of deals."""
+    if schema.target != Target.CONVERTED:
+        return no_events("intake")
+    born, won = history.start[:-1], np.flatnonzero(history.mask("won"))
+    row = np.concatenate([born, won])
+    lead = history.entity[row]
+    told = {name: codes[name][lead] for name in schema.dimensions}
+    return events({"known_at": history.known_at[row], "won": history.values("won")[row], **told})
 
 
 def vocabulary_of(tables: CrmTables, schema: Schema) -> Vocabulary:

@@ -48,9 +48,10 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "manners": ("won", "answer_s", "answers", "skipped", "cut", "slips"),
     "silences": ("stage", "looks", *(f"old_{k}" for k in range(AGES))),
     "entries": ("won", "busiest"),
+    "intake": ("won",),
 }
-LATER = ("called", "crews", "manners", "silences", "entries")
-"""Kinds that only flags ask about; files of earlier versions lack them, and what is lacking is empty."""
+LATER = ("called", "crews", "manners", "silences", "entries", "intake")
+"""Kinds that only flags and leads ask about; files of earlier versions lack them, and what is lacking is empty."""
 MASKS = ("won", "timely")
 LOOKS = 3  # a deal is looked at so many times in a period, at its start and evenly after it
 
@@ -99,6 +100,8 @@ class Events:
     silences: a row per stage of a won episode: looks (Mondays on which it was open in that stage, -1: none told) and
     old_k (those of them with a silence of the buyer of ``EDGES[k]`` usual gaps of the deal or more).
     entries: a row per closed episode: busiest (the most acts of ours that the CRM learnt of on one day).
+    intake: of leads alone: a row as each is known (won 0) and one as it converts (won 1), with the dimensions of a
+    close. Most leads that come to nothing are never closed, so rates by what was closed would be nearly 1.
     """
 
     columns: Mapping[str, Int]
@@ -191,6 +194,10 @@ def reference_of(
     add("silences", "silences", 1, np.zeros(len(said["silences"]), dtype=np.int64))
     add("stage_silence", "silences", stage_count, said["silences"].columns["stage"])
     add("entries", "entries", 1, np.zeros(len(said["entries"]), dtype=np.int64))
+    add("intake", "intake", 1, np.zeros(len(said["intake"]), dtype=np.int64))
+    for name in dimensions:
+        of_value = said["intake"].columns.get(name, np.full(len(said["intake"]), -1))
+        add(f"intake_{name}", "intake", vocabulary.size(name), of_value)
     return Reference(vocabulary, said, dimensions, stage_count, timelines | _called(closes, reps))
 
 

@@ -45,11 +45,14 @@ WORDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("activities", "kind"): KIND_WORDS,
     ("activities", "direction"): DIRECTION_WORDS,
     ("lead_history", "event"): tuple(event.value for event in LeadEvent),
+    ("lead_activities", "kind"): KIND_WORDS,
+    ("lead_activities", "direction"): DIRECTION_WORDS,
 }
 DEFAULTS = {
     ("deals", "known_at"): "created_at",
     ("activities", "known_at"): "occurred_at",
     ("leads", "known_at"): "created_at",
+    ("lead_activities", "known_at"): "occurred_at",
 }
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2100, 1, 1)  # half-open: times outside can't be meant
 _CALENDAR = (day_number(FIRST_DAY) * DAY, day_number(LAST_DAY) * DAY)
@@ -63,13 +66,14 @@ class Dictionary:
 
     categories: Mapping[str, str] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
+    events: Mapping[str, str] = field(default_factory=dict)
 
     def translate(self, table: str, column: str, word: str) -> str:
         """Our word; a word outside the vocabulary comes back as it is, for the checks to name."""
         folded = word.casefold()
-        if (table, column) == ("activities", "outcome"):
+        if column == "outcome":
             return fold_name(word)  # free text, but compared with `planned`
-        theirs = self.kinds if column == "kind" else self.categories if column != "direction" else {}
+        theirs = {"kind": self.kinds, "event": self.events, "direction": {}}.get(column, self.categories)
         squeezed = re.sub(r"[\s_-]+", "", folded)  # as a mapping compares words: Best Case = BestCase = best_case
         ours = theirs.get(squeezed) or fold_name(word)
         return ours if ours in WORDS[table, column] else word
@@ -78,15 +82,13 @@ class Dictionary:
 def dictionary_of(mapping: MappingFile) -> Dictionary:
     """The words that a mapping translates."""
     categories = {word: category.value for word, category in mapping.categories.index().items()}
-    return Dictionary(categories, {word: kind.value for word, kind in mapping.activity_kinds.index().items()})
+    kinds = {word: kind.value for word, kind in mapping.activity_kinds.index().items()}
+    return Dictionary(categories, kinds, {word: event.value for word, event in mapping.leads.index().items()})
 
 
 def columns_of(table: str, attributes: Mapping[str, AttributeKind]) -> tuple[Column, ...]:
-    """The columns of a table, with the declared attributes as further columns of deals."""
-    declared = TABLES[table].columns
-    if table != "deals":
-        return declared
-    return (*declared, *(Column(name, ATTRIBUTE_KINDS[kind]) for name, kind in attributes.items()))
+    """The columns of a table, with the attributes that are declared for it (of deals, of leads) as further ones."""
+    return (*TABLES[table].columns, *(Column(name, ATTRIBUTE_KINDS[kind]) for name, kind in attributes.items()))
 
 
 def read_coded(
@@ -200,7 +202,7 @@ def compact(table: Table) -> Table:
 
 
 def _words(table: str, column: str, data: Coded, dictionary: Dictionary) -> Coded:
-    if (table, column) in WORDS or (table, column) == ("activities", "outcome"):
+    if (table, column) in WORDS or column == "outcome":
         return translated(data, lambda word: dictionary.translate(table, column, word))
     return data
 

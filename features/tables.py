@@ -194,6 +194,7 @@ _SPECS = (
             Column("size", "text"),
             Column("region", "text"),
             Column("opted_out", "bool"),  # honoured as it stands now
+            Column("name", "text"),  # for display, never a feature
         ),
         key=("lead_id",),
     ),
@@ -203,10 +204,23 @@ _SPECS = (
             _must("lead_id", "id"),
             _must("known_at", "time"),
             Column("seq", "int", nullable=False),  # default: order of the rows in the source
-            _must("event", "text"),  # converted, or disqualified
-            Column("deal_id", "id"),
+            _must("event", "text"),  # new, worked, mql, sql, converted or disqualified
+            Column("deal_id", "id"),  # what it became, on the row of the conversion
         ),
         key=("lead_id", "known_at", "seq"),
+    ),
+    TableSpec(
+        "lead_activities",
+        (
+            _must("lead_id", "id"),
+            _must("occurred_at", "time"),
+            Column("known_at", "time", nullable=False),  # default: occurred_at
+            _must("kind", "text"),
+            Column("direction", "text"),
+            Column("outcome", "text"),
+            Column("minutes", "float"),
+        ),
+        key=(),
     ),
 )
 TABLES: dict[str, TableSpec] = {spec.name: spec for spec in _SPECS}
@@ -396,6 +410,7 @@ class CrmTables:
     calls: Table
     leads: Table
     lead_history: Table
+    lead_activities: Table
 
     @classmethod
     def of(cls, tables: Mapping[str, Table]) -> CrmTables:

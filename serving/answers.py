@@ -22,7 +22,7 @@ from serving.scoring import DealScore, flag_json, reason_json, reasons_off, scor
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-PROBABILITY = {"in_period": "p_won_in_period", "eventual": "p_eventual"}
+PROBABILITY = {"in_period": "p_won_in_period", "eventual": "p_eventual", "converted": "p_convert"}
 """Name of the probability, by target: of the field in answers and of the column in files."""
 
 

@@ -99,6 +99,21 @@ def horizon(requests: Requests, found: Outcomes, days: int) -> Labels:
     return Labels((found.won & (found.closed_at < end)).astype(np.float64), end)
 
 
+def unworked(record: Record, requests: Requests, found: Labels) -> Bool:
+    """Return bool[n]: leads that did not convert and that nobody had worked by the end of their window.
+
+    Worked is a lead that somebody reached out to by hand, or whose status somebody moved on. Nobody knows what would
+    have come of the others.
+    """
+    history, acts = record.timelines["history"], record.timelines["activities"]
+    first = np.full(len(history.start) - 1, NEVER)
+    moved = history.mask("closed") | (history.values("stage") > 0)
+    for timeline, mask in ((history, moved), (acts, acts.mask("by_hand"))):
+        np.minimum.at(first, timeline.entity[mask], timeline.known_at[mask])
+    idle: Bool = (found.y == 0) & (first[requests.deal] >= found.end)
+    return idle
+
+
 def watched(requests: Requests, found: Outcomes, cut: int) -> Watched:
     """Return time to close and kind of outcome as known just before `cut`: a later close is a deal still open."""
     over = (found.closed_at != NAT) & (found.closed_at < cut)
@@ -114,6 +129,8 @@ def labels_of(
     """Return the labels that a config's rows train on; a deal merged within its window has none."""
     if target == Target.IN_PERIOD:
         told = in_period(record, requests, found)
+    elif target == Target.CONVERTED:
+        told = horizon(requests, found, days)
     else:
         told = resolved(found) if eligibility == Eligibility.RESOLVED else horizon(requests, found, days)
     return Labels(told.y, np.where(found.merged & (found.closed_at < told.end), NEVER, told.end))

@@ -16,11 +16,12 @@ import numpy as np
 from configs.errors import TooLittleDataError, UsageError
 from configs.load import mapping_of
 from configs.schema import Config
-from configs.vocab import Eligibility, Grid, Target
-from features.asof import Requests
+from configs.vocab import Eligibility, Grid, Target, Unworked
+from features.asof import Requests, known
 from features.build import FeatureMatrix, build_features, plan_features
 from features.ingest import Ingest
 from features.known import known_before
+from features.leads import Became
 from features.periods import DAY, EPOCH, MICRO, Calendar, fiscal_calendar, instant_text, local_days, local_midnight
 from features.record import Record, build_record
 from features.registry import Context, Plan, Schema
@@ -30,7 +31,7 @@ from models.base import Bool, Examples, Float, Frame, Int
 from models.penalty import USUAL
 from training.audit_facts import quarantined_facts, without
 from training.facts import facts_of
-from training.labels import NEVER, labels_of, outcomes, resolved
+from training.labels import NEVER, labels_of, outcomes, resolved, unworked
 from training.snapshots import at_ages, joined, weekly
 
 GRACE = 7 * DAY  # a quiet last week of a period is no sign that the record ends there
@@ -45,6 +46,8 @@ class Prepared:
     `eventual` head. created: int64[n], the deal's created_at. facts: what the CRM itself says of each row, for the
     baselines (`models.baselines.FACTS`). seconds: what each feature group took.
     left_out: declared facts that know the outcome, by the leak audit; the plan has no feature of them.
+    unworked: rows of leads that were left out because nobody worked them, see `training.labels.unworked`.
+    became: of leads, what became of the deals they turned into, by code of the lead; not cut at `until`.
     """
 
     config: Config
@@ -59,6 +62,8 @@ class Prepared:
     facts: FeatureMatrix
     seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
     left_out: tuple[str, ...] = ()
+    unworked: int = 0
+    became: Became | None = None
 
     @property
     def calendar(self) -> Calendar:
@@ -136,20 +141,51 @@ def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepare
     plan = plan_of(config, schema)
     asked = _snapshots(config, record, cut)
     found = outcomes(record, asked)
-    days = config.training.horizon_days or config.horizon_days
-    labels = labels_of(config.target, config.training.eligibility, days, record, asked, found)
+    labels = labels_of(config.target, config.training.eligibility, window_days(config), record, asked, found)
     if found.merged.any():  # rows of a deal that ends in a merge are never told
         kept = np.flatnonzero(~(found.merged & (labels.end == NEVER)))
         asked, labels, found = asked.take(kept), labels.take(kept), found.take(kept)
-    told = labels if config.target == Target.IN_PERIOD else resolved(found)
+    idle = np.zeros(len(asked), dtype=bool)
+    if config.target == Target.CONVERTED and config.leads.unworked is Unworked.EXCLUDE:
+        idle = unworked(record, asked, labels) & (labels.end <= cut)
+        kept = np.flatnonzero(~idle)
+        asked, labels, found = asked.take(kept), labels.take(kept), found.take(kept)
+    told = resolved(found) if config.target == Target.EVENTUAL else labels
     watch = Stopwatch()
     matrix = build_features(record, asked, plan, watch)
     examples = Examples(matrix, labels.y, asked.deal, asked.as_of, labels.end)
     created = np.asarray(record.deals.columns["created_at"], dtype=np.int64)[asked.deal]
     frame = frame_of(config, len(ingest.stages.order))
     facts = facts_of(record, asked)
-    seconds = watch.seconds
-    return Prepared(config, record, plan, frame, cut, examples, told.y, told.end, created, facts, seconds, left_out)
+    return Prepared(
+        config,
+        record,
+        plan,
+        frame,
+        cut,
+        examples,
+        told.y,
+        told.end,
+        created,
+        facts,
+        watch.seconds,
+        left_out,
+        int(idle.sum()),
+        _became(ingest, cut),
+    )
+
+
+def _became(ingest: Ingest, cut: int) -> Became | None:
+    """Return what became of the leads that are known before the cut, in the order of their codes."""
+    kept = np.flatnonzero(known(ingest.tables.deals.ints("known_at"), cut))
+    return None if ingest.became is None else ingest.became.take(kept)
+
+
+def window_days(config: Config) -> int:
+    """Return how long the label window of a target without periods is, in days."""
+    if config.target == Target.CONVERTED:
+        return config.leads.within_days
+    return config.training.horizon_days or config.horizon_days
 
 
 def relabelled(prepared: Prepared, eligibility: Eligibility) -> Prepared:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from configs.errors import UsageError
-from configs.load import mapping_of
+from configs.load import source_mapping_of
 from configs.mapping import Mapping
 from configs.schema import Config
+from configs.vocab import Target
 from features.ingest import Ingest as Ingest
 from features.ingest import IngestReport as IngestReport
+from features.leads import as_leads
 
 
 class CrmSource(Protocol):
@@ -46,4 +49,18 @@ def open_source(config: Config) -> CrmSource:
     kind = config.source.kind.value
     if kind not in SOURCES:
         raise UsageError.at("source.kind", repr(kind), expected=f"one of {', '.join(sorted(SOURCES))}")
-    return SOURCES[kind](config, mapping_of(config), ZoneInfo(config.time_zone))
+    mapping = source_mapping_of(config)
+    opened = SOURCES[kind](config, mapping, ZoneInfo(config.time_zone))
+    return LeadSource(opened, mapping) if config.target is Target.CONVERTED else opened
+
+
+@dataclass(frozen=True)
+class LeadSource:
+    """A source whose leads are read in the place of its deals."""
+
+    source: CrmSource
+    mapping: Mapping
+
+    def read(self) -> Ingest:
+        """Read everything; see `CrmSource.read` and `features.leads.as_leads`."""
+        return as_leads(self.source.read(), self.mapping)

@@ -97,8 +97,9 @@ class _Reading:
 
     def _read(self, table: str, parts: tuple[Part, ...]) -> list[Stacked]:
         rows = []
-        declared = self.source.mapping.attributes
-        attributes = {name: a.column or name for name, a in declared.items()} if table == "deals" else {}
+        mapping = self.source.mapping
+        declared = {"deals": mapping.attributes, "leads": mapping.leads.attributes}.get(table, {})
+        attributes = {name: a.column or name for name, a in declared.items()}
         columns = columns_of(table, {name: a.kind for name, a in declared.items()})
         for part in parts:
             frame = self._frame(part.file)

@@ -1,0 +1,100 @@
+"""The lead as it stands: how far it came, how old it is, when it arrived, and attributes fixed at creation.
+
+A lead's status is a fact with an instant of its own like any other; one without a history is not used at all.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from features.asof import AsOfView
+from features.columns import number
+from features.periods import local_days
+from features.registry import OWN, Columns, Context, Feature, Float, Schema, feature_group
+
+CONVERTED = ("converted",)
+_MONDAY = 3  # day 0 of the epoch was a Thursday
+_SATURDAY = 5
+
+_FIXED = (
+    Feature(
+        "stage_rank",
+        "rank",
+        "its status is {value}",
+        missing="status not known",
+        words=("new", "worked", "marketing qualified", "sales qualified"),
+        targets=CONVERTED,
+        factor="status_and_age",
+    ),
+    Feature(
+        "days_open",
+        "days",
+        "it came in {value} days ago; leads like this usually {usual}",
+        missing="lead not known",
+        style=".1f",
+        targets=CONVERTED,
+        factor="status_and_age",
+    ),
+    Feature(
+        "days_in_status",
+        "days",
+        "its status has stood for {value} days; usually {usual}",
+        missing="lead not known",
+        style=".1f",
+        targets=CONVERTED,
+        factor="status_and_age",
+    ),
+    Feature(
+        "given_up_before",
+        "times",
+        "it was given up {value} times before; usually {usual}",
+        targets=CONVERTED,
+        factor="status_and_age",
+    ),
+    Feature(
+        "came_on_a_weekend",
+        "0 or 1",
+        "it came in on a weekend: {value}",
+        missing="lead not known",
+        words=("no", "yes"),
+        targets=CONVERTED,
+        factor="arrival",
+    ),
+)
+
+
+def _specs(schema: Schema) -> tuple[Feature, ...]:
+    return _FIXED + tuple(
+        Feature(
+            name,
+            "as declared",
+            f"{name.replace('_', ' ')} is {{value}}; leads like this usually {{usual}}",
+            missing="not recorded",
+            style=",.6g",
+            targets=CONVERTED,
+            factor="fit",
+        )
+        for name in schema.numbers
+    )
+
+
+@feature_group("lead", _specs, source=OWN)
+def lead(view: AsOfView, context: Context) -> Columns:
+    """Return the lead's own columns for every request; see the module docstring."""
+    history = view.of("history")
+    numbers = {name: np.asarray(view.fixed(name), dtype=np.float64) for name in context.schema.numbers}
+    return {
+        "stage_rank": number(history.last("stage")),
+        "days_open": view.days_since_created(),
+        "days_in_status": history.days_since(),
+        "given_up_before": history.count("closed"),
+        "came_on_a_weekend": _weekend(view),
+        **numbers,
+    }
+
+
+def _weekend(view: AsOfView) -> Float:
+    created = np.asarray(view.fixed("created_at"), dtype=np.int64)
+    known = view.exists()
+    weekday = (local_days(np.where(known, created, 0), view.calendar.zone) + _MONDAY) % 7
+    return np.where(known, (weekday >= _SATURDAY).astype(np.float64), np.nan)

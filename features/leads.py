@@ -1,0 +1,173 @@
+"""Leads in the shape of deals: a sales process of their own, which converting wins and disqualifying loses.
+
+So that everything that is true of deals (the one gatekeeper of time, the laws, one path for training and serving, the
+ladder of models, bundles, reasons) is true of leads without being written again. What is lost is nothing: a lead has a
+creation, a history of what became of it, and activities, and no amount, owner or close date.
+
+What became of the deal that a lead turned into is kept beside, see `Became`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from configs.mapping import LEAD_STAGES, lead_mapping
+from configs.mapping import Mapping as MappingFile
+from configs.vocab import LeadEvent
+from features.ingest import Ingest, IngestReport, Notice
+from features.settle import compact, deal_rows
+from features.stages import LOST, WON, StageMap
+from features.tables import NAT, Coded, ColumnData, CrmTables, Table
+from features.timeline import Bool, Int
+
+STAGES = StageMap(LEAD_STAGES.order, LEAD_STAGES.won, LEAD_STAGES.lost)
+
+
+@dataclass(frozen=True)
+class Became:
+    """What became of the deal that each lead turned into, as long as the record tells it; n leads, in their order.
+
+    converted_at, won_at, lost_at: int64[n], UTC microseconds, NAT where it did not happen (yet); of the deal's first
+    close. cents: int64[n], the amount on the winning row, NAT where it was not won or has none. linked: bool[n], the
+    conversion names a deal that the record has.
+    """
+
+    converted_at: Int
+    won_at: Int
+    lost_at: Int
+    cents: Int
+    linked: Bool
+
+    def take(self, rows: Int) -> Became:
+        """Return some of the leads."""
+        return Became(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+def as_leads(ingest: Ingest, mapping: MappingFile) -> Ingest:
+    """Return what was read with the leads in the place of the deals. mapping: the source's own.
+
+    Leads that opted out are left out, whenever they did: they are neither trained on nor scored. What a lead's history
+    says after its conversion is left out too: it is a deal by then. Both are counted.
+    """
+    tables, counted = ingest.tables, []
+    opted_out = tables.leads.ints("opted_out") == 1
+    leads = tables.leads.take(~opted_out)
+    counted.append(
+        _notice("opted_out", "leads", "leads that opted out: neither trained on nor scored", opted_out.sum())
+    )
+    history, late = _before_conversion(tables.lead_history)
+    counted.append(_notice("after_conversion", "lead_history", "rows after the lead's conversion, left out", late))
+    shaped = lead_tables(leads, history, tables.lead_activities, mapping)
+    became = became_of(leads, history, tables.deals, tables.deal_history, ingest.stages)
+    notices = (*ingest.report.notices, *(notice for notice in counted if notice.rows))
+    attributes = {name: attribute.kind for name, attribute in lead_mapping(mapping).attributes.items()}
+    return Ingest(shaped, IngestReport(ingest.report.tables, notices), STAGES, attributes, became)
+
+
+def lead_tables(leads: Table, history: Table, activities: Table, mapping: MappingFile) -> CrmTables:
+    """Return leads, what became of them and what was done about them as the tables of deals."""
+    fields = mapping.leads.fixed_fields
+    declared = {name: leads.columns[name] for name in mapping.leads.attributes if name in leads.columns}
+    deals: dict[str, ColumnData] = {
+        "deal_id": leads["lead_id"],
+        "created_at": leads["created_at"],
+        "known_at": leads["known_at"],
+        "name": leads["name"],
+        **{field.value: leads[field.value] for field in fields},
+        **declared,
+    }
+    acts: Mapping[str, ColumnData] = {
+        "deal_id": activities["lead_id"],
+        **{name: activities[name] for name in ("occurred_at", "known_at", "kind", "direction", "outcome", "minutes")},
+    }
+    known = Coded.codes_in(activities.coded("lead_id"), leads.coded("lead_id").strings())  # type: ignore[arg-type]
+    told = Table.of("activities", acts, activities.n).take(np.flatnonzero(known >= 0))
+    shaped = {
+        "deals": Table.of("deals", deals, leads.n),
+        "deal_history": _states(leads, history),
+        "activities": told,
+    }
+    return CrmTables.of({name: compact(table) for name, table in shaped.items()})
+
+
+def became_of(leads: Table, history: Table, deals: Table, deal_history: Table, stages: StageMap) -> Became:
+    """Return what became of the deals that leads turned into."""
+    n = leads.n
+    lead = _rows_of(leads, history)
+    event, at = history.coded("event"), history.ints("known_at")
+    converted = (event.codes == event.code_of(LeadEvent.CONVERTED.value)) & (event.codes >= 0) & (lead >= 0)
+    rows = np.flatnonzero(converted)
+    converted_at, deal = np.full(n, NAT), np.full(n, -1)
+    converted_at[lead[rows]] = at[rows]
+    deal[lead[rows]] = deal_rows(deals, history.coded("deal_id"))[rows]
+    close_at, outcome, cents = _closes(deals, deal_history, stages)
+    here = np.where(deal >= 0, deal, deals.n)  # the last row is of no deal
+    won, lost = outcome[here] == WON, outcome[here] == LOST
+    return Became(
+        converted_at,
+        np.where(won, close_at[here], NAT),
+        np.where(lost, close_at[here], NAT),
+        np.where(won, cents[here], NAT),
+        deal >= 0,
+    )
+
+
+def _closes(deals: Table, history: Table, stages: StageMap) -> tuple[Int, Int, Int]:
+    """Return (known_at, outcome, amount in cents) of each deal's first close, int64[n + 1]; the last is of no deal."""
+    close_at, outcome, cents = (np.full(deals.n + 1, NAT) for _ in range(3))
+    stage, deal = history.coded("stage"), deal_rows(deals, history.coded("deal_id"))
+    kind = np.append(stages.outcomes(stage.values), -1)[stage.codes]
+    known_at, seq = history.ints("known_at"), history.ints("seq")
+    closing = np.flatnonzero(np.isin(kind, (WON, LOST)) & (deal >= 0))
+    latest_first = closing[np.lexsort((seq[closing], known_at[closing]))][::-1]
+    place = deal[latest_first]  # of equal places the last one written stays: the first close
+    close_at[place], outcome[place] = known_at[latest_first], kind[latest_first]
+    cents[place] = history.ints("amount")[latest_first]
+    return close_at, outcome, cents
+
+
+def _states(leads: Table, history: Table) -> Table:
+    """Return a row for each lead's creation, and one for each event after it."""
+    lead = _rows_of(leads, history)
+    told = np.flatnonzero(lead >= 0)
+    event = history.coded("event")
+    ids = leads.coded("lead_id")
+    stage = np.concatenate([np.zeros(leads.n, dtype=np.int32), event.codes_in(STAGES.names)[told]])
+    return Table.of(
+        "deal_history",
+        {
+            "deal_id": Coded(np.concatenate([ids.codes, ids.codes[lead[told]]]), ids.values),
+            "known_at": np.concatenate([leads.ints("known_at"), history.ints("known_at")[told]]),
+            "seq": np.concatenate([np.full(leads.n, -1), history.ints("seq")[told]]),
+            "stage": Coded(stage.astype(np.int32), STAGES.names),
+        },
+    )
+
+
+def _before_conversion(history: Table) -> tuple[Table, int]:
+    """Return the history up to each lead's first conversion, and how many rows were after it."""
+    ids, event, at = history.coded("lead_id"), history.coded("event"), history.ints("known_at")
+    seq, rows = history.ints("seq"), np.arange(history.n)
+    order = np.lexsort((seq, at, ids.codes))
+    lead = ids.codes[order]
+    converted = event.codes[order] == (event.code_of(LeadEvent.CONVERTED.value) if len(event.values) else -2)
+    first = np.full(len(ids.values) + 1, history.n)
+    np.minimum.at(first, lead[converted], rows[converted])
+    kept = rows <= first[lead]
+    return history.take(np.sort(order[kept])), int((~kept).sum())
+
+
+def _rows_of(leads: Table, history: Table) -> Int:
+    """Return the row in leads of each row of another table, int64[n], -1 where it is not there."""
+    ids = leads.coded("lead_id")
+    place = np.full(len(ids.values) + 1, -1, dtype=np.int64)
+    place[ids.codes] = np.arange(leads.n)
+    place[-1] = -1
+    return place[history.coded("lead_id").codes_in(ids.values)]
+
+
+def _notice(code: str, table: str, message: str, rows: int) -> Notice:
+    return Notice(code, table, int(rows), message)
