@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,9 +20,9 @@ from configs.errors import ConfigError
 from configs.faults import schema_faults
 from configs.mapping import EventLogMapping, FilesMapping, Mapping, lead_mapping
 from configs.salesforce import SalesforceMapping
-from configs.schema import Config
+from configs.schema import LEAD_AGES, Config
 from configs.tuned import Member, Tuned
-from configs.vocab import SourceKind, Target
+from configs.vocab import LEAD_GROUPS, Grid, SourceKind, Target
 
 CANONICAL_MAPPING = Path(__file__).parent / "mappings" / "canonical.yaml"
 """The mapping of a simulated source that names none."""
@@ -54,12 +54,26 @@ def trace_config(path: Path, overrides: Sequence[str] = ()) -> Traced:
     """Read a config as ``load_config`` does, and keep where every value came from."""
     document = read_document(path, "config")
     override(document, overrides)
+    _settle_leads(document.data)
     config = _validate(Config, document)
     mapping, where = config.source.mapping, ("source", "mapping")
     if mapping is not None and not document.place(where).overridden:
         source = config.source.model_copy(update={"mapping": path.parent / mapping})
         config = config.model_copy(update={"source": source})
     return Traced(config, {path: str(place) for path, place in document.values.items()})
+
+
+def _settle_leads(said: Any) -> None:
+    """Fill in how leads are usually looked at, where a config about them leaves it open."""
+    if not isinstance(said, dict) or said.get("target") != Target.CONVERTED.value:
+        return
+    for section, key, value in (
+        ("snapshots", "ages", list(LEAD_AGES)),
+        ("features", "groups", [group.value for group in LEAD_GROUPS]),
+    ):
+        given = said.setdefault(section, {})
+        if isinstance(given, dict) and given.get("grid") != Grid.WEEKLY.value:
+            given.setdefault(key, value)
 
 
 def load_mapping(path: Path, kind: SourceKind | str) -> Mapping:

@@ -8,7 +8,7 @@ import ipaddress
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -392,22 +392,6 @@ class Config(Strict):
         default_factory=Flags, description="which deals are not what they look like; see docs/flags.md"
     )
     serving: Serving = Field(default_factory=Serving, description="the scoring service")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _defaults_of_leads(cls, said: Any) -> Any:
-        """Fill in what leads are usually looked at by, where the file leaves it open."""
-        if not isinstance(said, dict) or said.get("target") != Target.CONVERTED.value:
-            return said
-        told = dict(said)
-        for section, key, value in (
-            ("snapshots", "ages", list(LEAD_AGES)),
-            ("features", "groups", [group.value for group in LEAD_GROUPS]),
-        ):
-            given = told.get(section, {})
-            if isinstance(given, dict) and key not in given and given.get("grid") != Grid.WEEKLY.value:
-                told[section] = {**given, key: value}
-        return told
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
