@@ -26,6 +26,7 @@ from features.sources.company_activity import (
     NONE,
     OPENED,
     OUTBOUND,
+    OUTCOMES,
     PLANNED,
     SENT,
     VIEWED,
@@ -48,8 +49,8 @@ from features.sources.company_leads import (
 )
 from features.sources.company_people import People
 
-LEAD_KINDS = (*KINDS, "campaign")
-CAMPAIGN = len(KINDS)
+LEAD_KINDS, LEAD_OUTCOMES = (*KINDS, "campaign"), (*OUTCOMES, "responded")
+CAMPAIGN, RESPONDED = len(KINDS), len(OUTCOMES)
 OPT_OUT_AFTER = 600  # seconds from what we sent
 MIN_OFFICE, MAX_OFFICE = 9 * HOUR, 18 * HOUR
 
@@ -276,7 +277,7 @@ class LeadLives:
         self._log(lead, at, CAMPAIGN, OUTBOUND, SENT)
         answers = rng.random(len(lead)) < 1 - np.exp(-p.campaign_answer * self.interest[lead])
         delay = np.minimum(rng.exponential(8.0, int(answers.sum())), 100.0) * HOUR
-        self._log(lead[answers], at[answers] + 120 + delay.astype(np.int64), CAMPAIGN, INBOUND)
+        self._log(lead[answers], at[answers] + 120 + delay.astype(np.int64), CAMPAIGN, INBOUND, RESPONDED)
         self._opt_outs(lead[~answers], at[~answers])
 
     def _log(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from features.sources.company_activity import DIRECTIONS, NONE, OUTCOMES
+from features.sources.company_activity import DIRECTIONS, NONE
 from features.sources.company_calendar import DAY, Calendar, Ints
 from features.sources.company_export import ids, instants, rep_ids, words
 from features.sources.company_fields import first_owner_index
-from features.sources.company_lead_activity import LEAD_KINDS, drivers_at
+from features.sources.company_lead_activity import LEAD_KINDS, LEAD_OUTCOMES, drivers_at
 from features.sources.company_lead_deals import LeadWorld
 from features.sources.company_leads import CONVERTED, LEAD_SOURCES, NEVER, STATUSES
-from features.sources.company_people import INDUSTRIES, REGIONS, SIZES, People, person_names
+from features.sources.company_people import INDUSTRIES, REGIONS, SIZES, People, account_names
 
 AGES = {"1min": 60, "1d": DAY, "3d": 3 * DAY, "7d": 7 * DAY, "14d": 14 * DAY, "30d": 30 * DAY}  # seconds
 DECIMALS = 6
@@ -38,7 +38,7 @@ def lead_frames(rng: np.random.Generator, world: LeadWorld, n_deals: int) -> dic
             "region": words(facts.region, REGIONS),
             "visits_before": facts.visits,
             "opted_out": world.opted_out_at != NEVER,
-            "name": person_names(rng, n),
+            "name": account_names(rng, n),
         }
     )
     return {"leads": leads, "lead_history": _history(world, n_deals), "lead_activities": _activities(world)}
@@ -71,7 +71,7 @@ def _activities(world: LeadWorld) -> pd.DataFrame:
             "known_at": instants(acts.known_at),
             "kind": words(acts.kind, LEAD_KINDS),
             "direction": words(acts.direction, DIRECTIONS),
-            "outcome": words(acts.outcome, OUTCOMES),
+            "outcome": words(acts.outcome, LEAD_OUTCOMES),
             "minutes": np.where(acts.minutes == NONE, np.nan, acts.minutes),
         }
     )
