@@ -1,8 +1,8 @@
-"""The simulated company's leads as Salesforce keeps them: Lead, LeadHistory, Campaign, CampaignMember, and what was done.
+"""The simulated company's leads as Salesforce keeps them: Lead, LeadHistory, CampaignMember, and what was done.
 
-A mail to or from a lead is an EmailMessage whose Task names the lead: an EmailMessage itself relates to no person. What a
-lead did in a campaign is told by its CampaignMember. As a conversion hands all that was done about the lead to the contact
-that it becomes, so it is here: Tasks and Events name leads that did not convert alone.
+A mail to or from a lead is an EmailMessage whose Task names the lead: an EmailMessage itself relates to no person. What
+a lead did in a campaign is told by its CampaignMember. As a conversion hands all that was done about the lead to the
+contact that it becomes, so it is here: Tasks and Events name leads that did not convert alone.
 """
 
 from __future__ import annotations
@@ -51,9 +51,7 @@ def with_leads(frames: Frames, export: Frames, time_zone: str, until: pd.Timesta
         "Event": _after(frames["Event"], events, "00U"),
         "EmailMessage": _after(frames["EmailMessage"], mails, "02s"),
         "Contact": pd.concat([frames["Contact"], contacts], ignore_index=True),
-        "Lead": _leads(leads, history, time_zone).assign(
-            ConvertedContactId=leads["lead_id"].astype("str").map(handed)
-        ),
+        "Lead": _leads(leads, history, time_zone).assign(ConvertedContactId=leads["lead_id"].astype("str").map(handed)),
         "LeadHistory": _lead_history(history),
         "Campaign": campaigns,
         "CampaignMember": members,
@@ -73,7 +71,7 @@ def _of_person(rows: pd.DataFrame, handed: dict[str, str]) -> pd.DataFrame:
 
 
 def _contacts(ended: pd.Series) -> pd.DataFrame:
-    """The contact that each converted lead became, at the instant of the conversion; nobody has put it to an account."""
+    """The contact that each converted lead became, at the instant of the conversion; it is of no account."""
     born = ended.reset_index(drop=True)
     none = pd.Series(np.nan, born.index, "str")
     return pd.DataFrame(
@@ -157,7 +155,7 @@ def _lead_history(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def _campaigns(acts: pd.DataFrame, time_zone: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Campaigns, one for each day on which leads were put into one, and their members; an answer belongs to the last."""
+    """Campaigns, one for each day on which leads were put into one, and members; an answer belongs to the last."""
     day = acts["occurred_at"].dt.tz_convert(time_zone).dt.tz_localize(None).dt.normalize()
     sent = acts["direction"] == "outbound"
     put = acts[sent].assign(day=day[sent], at=acts["occurred_at"][sent], row=np.arange(int(sent.sum())))

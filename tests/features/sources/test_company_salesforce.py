@@ -43,7 +43,9 @@ Fact = tuple[str, ...]  # deal, kind, direction, outcome, known_at, occurred_at 
 
 @cache
 def company() -> Company:
-    return simulate(SETTINGS)
+    """The company without its leads."""
+    whole = simulate(SETTINGS)
+    return Company({name: frame for name, frame in whole.export.items() if "lead" not in name}, whole.truth)
 
 
 @cache
