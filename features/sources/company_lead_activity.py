@@ -256,7 +256,7 @@ class LeadLives:
         answered = rng.random(n) < sigmoid(p.call_answered + p.call_interest * np.log1p(self.interest[lead]))
         minutes = np.where(answered, rng.integers(3, 30, n), 1)
         self._log(lead, at, CALL, OUTBOUND, np.where(answered, CONNECTED, NO_ANSWER), minutes)
-        books = answered & (rng.random(n) < p.booking)
+        books = answered & (rng.random(n) < p.meeting_booked)
         lead, booked = lead[books], at[books] + HOUR
         day = np.searchsorted(self.midnights, booked, side="right") - 1 + self.cal.day0 + rng.integers(1, 8, len(lead))
         day = day + np.where(working(day), 0, 2)

@@ -65,7 +65,7 @@ class LeadParams:
     call_share: float = 0.45  # of our touches; the others are mails
     call_answered: float = -1.8  # logit, at no interest
     call_interest: float = 0.9  # logit, per log of 1 + interest
-    booking: float = 0.35  # chance that an answered call books a meeting
+    meeting_booked: float = 0.35  # chance that an answered call books a meeting
     meeting_held: float = 0.75  # share of booked meetings that are held
     campaign_days: int = 14  # days between campaigns
     campaign_share: float = 0.30  # of the leads that are there, put into a campaign
