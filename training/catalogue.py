@@ -149,7 +149,7 @@ def salesforce_table() -> str:
     for spec in OBJECTS.values():
         must = ", ".join(f"`{field.name}`" for field in spec.fields if field.required)
         ours = ", ".join(_by_mapping(field) for field in spec.fields if field.ours)
-        rows.append((f"`{spec.name}`", "yes" if spec.required else "no", spec.feeds, must, ours, spec.clock))
+        rows.append((f"`{spec.name}`", _needed(spec.required_for), spec.feeds, must, ours, spec.clock))
     head = ("object", "must exist", "becomes", "required columns", "by mapping (default)", "a row is known at")
     return _table(head, rows)
 
