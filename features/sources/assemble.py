@@ -249,20 +249,21 @@ def _refuse_far_future(tables: Mapping[str, _Rows], stages: StageMap) -> tuple[d
 def _refuse_far_leads(tables: Mapping[str, _Rows], strays: dict[str, frozenset[str]]) -> list[Notice]:
     """Leave out rows of leads known long after all else that is known of any lead or deal; put the leads in `strays`.
 
-    A lead's history is thin, so that what it says last may be old: each table is held against all the others.
+    A lead's history is thin, so that what it says last may be old: the table that reaches furthest is held against the
+    others, until none stands out.
     """
     names = [name for name in (*KNOWN_OF_LEADS, "deal_history") if name in tables]
-    last = {name: int(tables[name].table.ints("known_at").max(initial=NAT)) for name in names}
-    notices = []
-    for name in names[:-1]:
-        rows = tables[name]
-        others = max(last[other] for other in names if other != name)
-        if others != NAT:
-            far = _far(rows.table.ints("known_at"), others)
-            if name == "leads":
-                strays["leads"] = _ids(rows.table, far)
-            notices += _refused_far(rows, far, "all else that is known of leads")
-    return notices
+    notices: list[Notice] = []
+    while True:
+        last = {name: int(tables[name].table.ints("known_at").max(initial=NAT)) for name in names}
+        furthest = max(names, key=lambda name: last[name])
+        others = max((last[name] for name in names if name != furthest), default=NAT)
+        far = _far(tables[furthest].table.ints("known_at"), others)
+        if furthest == "deal_history" or others == NAT or not far.any():
+            return notices
+        if furthest == "leads":
+            strays["leads"] |= _ids(tables[furthest].table, far)
+        notices += _refused_far(tables[furthest], far, "all else that is known of leads")
 
 
 def _far(when: IntArray, last: int) -> Mask:
