@@ -60,6 +60,7 @@ HEADERS = {
     "Event": ("Id", "WhatId", "CreatedDate", "StartDateTime"),
     "EmailMessage": ("Id", "ActivityId", "RelatedToId", "CreatedDate"),
     "Period": ("Id", "StartDate"),
+    "Contact": ("Id",),
     "LeadHistory": ("Id", "LeadId", "CreatedDate", "Field", "OldValue", "NewValue"),
     "CampaignMember": ("Id", "LeadId", "CreatedDate"),
 }

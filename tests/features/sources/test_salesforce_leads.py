@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from configs.errors import DataError, MissingFileError, UnmappedError
@@ -257,3 +258,76 @@ def test_declared_attributes_of_leads(tmp_path: Path) -> None:
     words = {"leads": WORDS["leads"] | {"attributes": {"seats": {"kind": "number", "column": "Seats__c"}}}}
     ingest = read(tmp_path, {"Lead": [lead("L1", Seats__c="12")]}, target=Target.CONVERTED, **words)
     assert ingest.tables.leads.floats("seats").tolist() == [12.0]
+
+
+def exported(company: Made, until: int) -> Made:
+    """What Salesforce exports at the end of day `until`: later rows are not there, and converted leads are contacts."""
+
+    def known(row: dict[str, Any], column: str = "CreatedDate") -> bool:
+        return bool(row[column]) and row[column] < day(until + 1)[: len(row[column])]
+
+    gone = {row["Id"]: row["ConvertedContactId"] for row in company["Lead"] if known(row, "ConvertedDate")}
+    leads = [
+        row
+        if row["Id"] in gone
+        else {**row, "IsConverted": "false", "ConvertedDate": "", "ConvertedContactId": "", "Status": "Open"}
+        for row in company["Lead"]
+        if known(row)
+    ]
+    tasks = [
+        {
+            **row,
+            "WhoId": gone.get(row["WhoId"], row["WhoId"]),
+            "IsClosed": str(known(row, "CompletedDateTime")).lower(),
+            "CompletedDateTime": row["CompletedDateTime"] if known(row, "CompletedDateTime") else "",
+        }
+        for row in company["Task"]
+        if known(row)
+    ]
+    rest = {name: [row for row in company[name] if known(row)] for name in ("Contact", "LeadHistory")}
+    return {"Lead": leads, "Task": tasks, **rest}
+
+
+def day(number: int, clock: str = "00:00:00") -> str:
+    return t(f"{1 + number // 28:02d}-{1 + number % 28:02d}", clock)
+
+
+def a_company(seed: int) -> Made:
+    """Leads of which most convert, each at an hour that its contact tells, and their tasks."""
+    rng = np.random.default_rng(seed)
+    made: Made = {"Lead": [], "Contact": [], "LeadHistory": [], "Task": []}
+    for i in range(12):
+        born, ends = int(rng.integers(0, 20)), int(rng.integers(25, 80))
+        converts, contact, at = bool(rng.random() < 0.6), f"C{i}", day(ends, "12:00:00")
+        made["Lead"].append(
+            lead(f"L{i}", CreatedDate=day(born, "08:00:00"))
+            | ({"IsConverted": "true", "ConvertedDate": at[:10], "ConvertedContactId": contact} if converts else {})
+        )
+        made["LeadHistory"].append(
+            status(f"L{i}", day(born + 2, "09:00:00"), "Open - Not Contacted", "Working - Contacted")
+        )
+        if converts:
+            made["Contact"].append({"Id": contact, "CreatedDate": at})
+        for start in rng.integers(born + 1, 80, 6).tolist():
+            done = start + int(rng.integers(0, 30))
+            mine = not converts or start <= ends  # a task of later is the contact's from the beginning
+            made["Task"].append(
+                task(
+                    day(start, "09:00:00"), CompletedDateTime=day(done, "15:00:00"), WhoId=f"L{i}" if mine else contact
+                )
+            )
+    return made
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_later_export_tells_the_same_of_what_was_known_before(tmp_path: Path, seed: int) -> None:
+    company = a_company(seed)
+    whole = leads_of(tmp_path / "whole", **exported(company, 110))
+    assert whole.report.noticed("given_back") > 10
+    columns = ("lead_id", "known_at", "occurred_at", "kind", "direction", "outcome")
+    for until in (30, 50, 75):
+        earlier = leads_of(tmp_path / str(until), **exported(company, until))
+        end = day(until + 1)[5:10] + " 00:00:00"
+        for name, what in (("lead_activities", columns), ("lead_history", ("lead_id", "known_at", "event"))):
+            told = [row for row in rows(whole.tables[name], *what) if row[1] < end]
+            assert sorted(map(str, rows(earlier.tables[name], *what))) == sorted(map(str, told)), (name, until)
