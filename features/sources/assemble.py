@@ -217,7 +217,9 @@ def _incomplete(deals: Table, history: _Rows) -> list[Fault]:
         return []
     remedy = "check that deal_history is complete, or leave those deals out of deals"
     expected = f"a row in deal_history for at least {1 - MAX_SHARE:.0%} of deals"
-    return [Fault("incomplete_history", ", ".join(files), got, expected, remedy, "deal_history.deal_id")]
+    return [
+        Fault("incomplete_history", ", ".join(files) or "deal_history", got, expected, remedy, "deal_history.deal_id")
+    ]
 
 
 def _refuse_far_future(tables: Mapping[str, _Rows], stages: StageMap) -> tuple[dict[str, frozenset[str]], list[Notice]]:
