@@ -110,7 +110,7 @@ def test_what_must_be_there_depends_on_what_is_asked(tmp_path: Path) -> None:
 
 def test_deals_beside_leads_need_their_history(tmp_path: Path) -> None:
     deals = "deal_id,created_at\n" + "".join(f"D{i},2024-02-02T09:00:00Z\n" for i in range(25))
-    with pytest.raises(DataError, match="deal_history.deal_id: 25 of 25 deals"):
+    with pytest.raises(DataError, match=r"deal_history\.deal_id: 25 of 25 deals"):
         read(tmp_path, deals=deals)
 
 
