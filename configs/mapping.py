@@ -241,7 +241,9 @@ class Part(Strict):
         default_factory=dict, description="source column -> values; other rows belong elsewhere and are skipped"
     )
     date_format: dict[str, str] = Field(
-        default_factory=dict, description="source column -> strptime format, such as %m/%d/%Y; default ISO 8601"
+        default_factory=dict,
+        description="source column -> strptime format, such as %m/%d/%Y, or epoch_ms: milliseconds since 1970; default "
+        "ISO 8601",
     )
 
     @model_validator(mode="after")

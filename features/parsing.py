@@ -46,6 +46,8 @@ REMEDY: dict[Kind, str] = {
     "text": "correct the cell",
 }
 
+EPOCH_MS = "epoch_ms"  # a date format: milliseconds since 1970, UTC
+_MILLISECONDS = re.compile(r"[0-9]{1,14}")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _BOOLS = {"true": 1, "t": 1, "yes": 1, "y": 1, "1": 1, "1.0": 1, "false": 0, "f": 0, "no": 0, "n": 0, "0": 0, "0.0": 0}
 _EPOCH = datetime(1970, 1, 1)
@@ -151,6 +153,8 @@ def _each(texts: Sequence[str], read: Callable[[str], int | float | None], dtype
 def _stamp(text: str, date_format: str | None) -> tuple[int, int]:
     """One time text as (microseconds or day number, how it was written)."""
     try:
+        if date_format == EPOCH_MS:
+            return (int(text) * 1000, _EXACT) if _MILLISECONDS.fullmatch(text) else (NAT, _BAD)
         if date_format is not None:
             moment, bare = datetime.strptime(text, date_format), not _has_clock(date_format)
         elif len(text) <= 10:  # no ISO time of day fits in 10 characters

@@ -27,6 +27,7 @@ from training.extras import NO_HEADS, Heads, heads_of
 from training.fingerprint import fingerprint
 from training.gates import judge
 from training.groups import group_figures, without_groups
+from training.lead_readiness import lead_readiness
 from training.prepare import Prepared, prepare, relabelled
 from training.report import Report, group_table, page_possible, report_of, text_table, write
 from training.segments import segments_of
@@ -50,6 +51,8 @@ def ingest_of(config: Config) -> Ingest:
 def readiness(config: Config) -> dict[str, Any]:
     """Read the source as training would and say what it is fit for; raises the DataError that training would."""
     ingest = ingest_of(config)
+    if ingest.became is not None:
+        return {"report": ingest.report.to_json(), **lead_readiness(config, ingest, ingest.became)}
     tables = ingest.tables
     outcome = ingest.stages.outcomes(tables.deal_history.coded("stage").values)
     codes = tables.deal_history.coded("stage").codes

@@ -105,13 +105,18 @@ def unworked(record: Record, requests: Requests, found: Labels) -> Bool:
     Worked is a lead that somebody reached out to by hand, or whose status somebody moved on. Nobody knows what would
     have come of the others.
     """
+    idle: Bool = (found.y == 0) & (first_worked(record)[requests.deal] >= found.end)
+    return idle
+
+
+def first_worked(record: Record) -> Int:
+    """Return when somebody first worked each lead, int64[leads], NEVER where nobody did."""
     history, acts = record.timelines["history"], record.timelines["activities"]
     first = np.full(len(history.start) - 1, NEVER)
     moved = history.mask("closed") | (history.values("stage") > 0)
     for timeline, mask in ((history, moved), (acts, acts.mask("by_hand"))):
         np.minimum.at(first, timeline.entity[mask], timeline.known_at[mask])
-    idle: Bool = (found.y == 0) & (first[requests.deal] >= found.end)
-    return idle
+    return first
 
 
 def watched(requests: Requests, found: Outcomes, cut: int) -> Watched:
