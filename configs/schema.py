@@ -72,6 +72,7 @@ class Simulate(Strict):
     seed: int = Field(default=7, ge=0, le=MAX_SEED, description="seed of the generator")
     periods: int = Field(default=12, ge=10, le=14, description="closed quarters of history")
     wins_per_period: int = Field(default=300, ge=30, le=1000, description="mean number of deals won a quarter")
+    leads: bool = Field(default=True, description="whether it has leads, too")
 
 
 class FilesSource(Strict):

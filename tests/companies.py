@@ -15,7 +15,12 @@ from features.sources.base import open_source
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "configs" / "demo.yaml"
-SMALL = ("source.simulate.periods=10", "source.simulate.wins_per_period=30", "source.simulate.seed=4242")
+SMALL = (
+    "source.simulate.periods=10",
+    "source.simulate.wins_per_period=30",
+    "source.simulate.seed=4242",
+    "source.simulate.leads=false",
+)
 QUICK = (
     "model.seeds=2",
     "model.max_rounds=60",

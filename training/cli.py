@@ -125,8 +125,9 @@ def simulate(
             raise UsageError.at("--out", f"{out} is not empty", expected="a new or empty folder")
         from features.sources.company import CompanySettings, write
         from features.sources.company import simulate as simulated
+        from features.sources.company_leads import LeadParams
 
-        settings = CompanySettings(seed=seed, periods=periods, wins_per_period=wins)
+        settings = CompanySettings(seed=seed, periods=periods, wins_per_period=wins, leads=LeadParams())
         company, taken_by = simulated(settings), SHAPES[shape]
         if shape == "salesforce":
             from features.sources.company_salesforce import write_salesforce

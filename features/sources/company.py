@@ -69,7 +69,7 @@ class CompanySettings:
     deals: DealParams = field(default_factory=DealParams)
     records: RecordParams = field(default_factory=RecordParams)
     activity: ActivityParams = field(default_factory=ActivityParams)
-    leads: LeadParams = field(default_factory=LeadParams)
+    leads: LeadParams | None = None  # None: no leads, and no time spent on them
 
     def __post_init__(self) -> None:
         at_least = {"seed": 0, "periods": 1, "wins_per_period": 5, "burn_in_periods": 0, "shock_sd": 0}
@@ -125,6 +125,8 @@ def simulate(settings: CompanySettings) -> Company:
         streams[7], people, truth, history, join(caller.calls, CallRows), activities, contacts, quotas
     )
     hidden = truth_frames(cal, people, truth, season, shock, planted, caller)
+    if settings.leads is None:
+        return Company(export, hidden)
     leads = make_lead_world(streams[9], cal, people, settings.wins_per_period, truth.facts, settings.leads)
     n_deals = len(truth.outcome)
     return Company(

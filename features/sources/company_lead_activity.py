@@ -74,7 +74,7 @@ class LeadActs:
     @property
     def theirs(self) -> Bools:
         """Acts of the lead; an opened mail is none, because machines open mails too."""
-        return (self.direction == INBOUND) & (self.outcome != OPENED)
+        return np.asarray((self.direction == INBOUND) & (self.outcome != OPENED), np.bool_)
 
     @property
     def by_hand(self) -> Bools:
@@ -85,12 +85,12 @@ class LeadActs:
     @property
     def connected(self) -> Bools:
         """Calls of ours that were answered."""
-        return (self.direction == OUTBOUND) & (self.kind == CALL) & (self.outcome == CONNECTED)
+        return np.asarray((self.direction == OUTBOUND) & (self.kind == CALL) & (self.outcome == CONNECTED), np.bool_)
 
     @property
     def held(self) -> Bools:
         """Meetings that took place."""
-        return (self.kind == MEETING) & (self.outcome == HELD)
+        return np.asarray((self.kind == MEETING) & (self.outcome == HELD), np.bool_)
 
 
 def stacked(blocks: list[LeadActs]) -> LeadActs:
@@ -354,8 +354,8 @@ def drivers_at(facts: LeadFacts, acts: LeadActs, events: LeadEvents, as_of: Ints
 
     return Drivers(
         facts.fit,
-        np.bincount(theirs.lead, np.exp2(-ago / 3.0), n),
-        np.bincount(theirs.lead, np.exp2(-ago / 14.0), n),
+        np.bincount(theirs.lead, np.exp2(-ago / 3.0), n).astype(np.float64),
+        np.bincount(theirs.lead, np.exp2(-ago / 14.0), n).astype(np.float64),
         np.maximum(as_of - last, 0) / DAY,
         speed_of(np.where(first == NEVER, np.inf, (first - facts.created_at) / HOUR)),
         count(rows.connected),

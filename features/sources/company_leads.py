@@ -129,7 +129,7 @@ class Drivers:
 
 def speed_of(hours: Floats) -> Floats:
     """How fast the first touch was: 1 at once, 0 after 5 days or more; hours may be infinite."""
-    return np.clip(1.0 - np.log1p(hours) / np.log1p(120.0), 0.0, 1.0)
+    return np.asarray(np.clip(1.0 - np.log1p(hours) / np.log1p(120.0), 0.0, 1.0), np.float64)
 
 
 def working(day: Ints) -> Bools:

@@ -44,9 +44,14 @@ def generated(settings: Simulate, time_zone: str, state_dir: Path) -> Path:
     Raises StateError where it can't be written.
     """
     from features.sources.company import VERSION, CompanySettings, simulate, write  # heavy, and only needed here
+    from features.sources.company_leads import LeadParams
 
     full = CompanySettings(
-        seed=settings.seed, periods=settings.periods, wins_per_period=settings.wins_per_period, time_zone=time_zone
+        seed=settings.seed,
+        periods=settings.periods,
+        wins_per_period=settings.wins_per_period,
+        time_zone=time_zone,
+        leads=LeadParams() if settings.leads else None,
     )
     said = json.dumps(asdict(full) | {"version": VERSION}, sort_keys=True, default=str)
     target = state_dir / "simulated" / hashlib.sha256(said.encode()).hexdigest()[:16]

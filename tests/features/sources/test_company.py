@@ -24,7 +24,7 @@ from features.sources.company_reps import PeopleParams
 from features.tables import TABLES
 
 KEYS = {"deal_id", "rep_id", "account_id", "lead_id"}
-SMALL = CompanySettings(seed=3, periods=6, wins_per_period=60)
+SMALL = CompanySettings(seed=3, periods=6, wins_per_period=60, leads=LeadParams())
 END = pd.Timestamp("2024-07-01", tz="America/New_York")
 DOC = Path(__file__).parents[3] / "docs" / "simulated-company.md"
 
@@ -69,7 +69,7 @@ def wins_per_period(settings: CompanySettings) -> float:
 
 
 def test_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
-    settings = CompanySettings(seed=11, periods=2, wins_per_period=30, burn_in_periods=1)
+    settings = CompanySettings(seed=11, periods=2, wins_per_period=30, burn_in_periods=1, leads=LeadParams())
     first = read_bytes(simulate(settings), tmp_path / "a")
     assert first == read_bytes(simulate(settings), tmp_path / "b")
     assert set(first) >= {f"export/{name}.csv" for name in TABLES} | {

@@ -15,7 +15,7 @@ from features.sources.company_leads import DEAL_SOURCE, LEAD_SOURCES, Drivers, L
 from features.sources.company_salesforce import salesforce_frames
 
 ZONE = "America/New_York"
-SMALL = CompanySettings(seed=3, periods=3, wins_per_period=40, burn_in_periods=2)
+SMALL = CompanySettings(seed=3, periods=3, wins_per_period=40, burn_in_periods=2, leads=LeadParams())
 END = pd.Timestamp("2023-10-01", tz=ZONE)
 OF_LEADS = ("leads", "lead_history", "lead_activities")
 DRIVERS = ("fit", "fading_3d", "fading_14d", "idle_days", "speed", "connected", "held")
