@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import bentoml
@@ -27,9 +28,13 @@ from serving.watch import Watch
 
 PROBES = frozenset({"/healthz", "/livez", "/readyz"})  # BentoML's own; all else is the app's
 TIMEOUT_S = 300  # BentoML's own: it stops no work, and keeps a timer of every request for so long; size bounds requests
+TURN_S = 0.0005
+"""How long a thread may keep Python to itself while others wait. The ledger's writer needs it several times a commit:
+at Python's own 5 ms each, a busy event loop would hold up every answer that waits for the disk."""
 
 spare_imports()
 bound_connections()
+sys.setswitchinterval(TURN_S)
 config = load_config(Path(os.environ[CONFIG]), json.loads(os.environ.get(OVERRIDES, "[]")))
 app = create_app(config)
 api: Api = app.state.api
