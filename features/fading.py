@@ -64,6 +64,8 @@ def _add_up(values: Float, first: Int, size: Int) -> None:
     for begin, n in zip(first[long].tolist(), size[long].tolist(), strict=True):
         run = values[begin : begin + n]
         run.cumsum(out=run)
+    if long.all():  # so it is for one deal
+        return
     first, size = first[~long], size[~long]
     order = np.argsort(-size, kind="stable")
     first, size = first[order], size[order]

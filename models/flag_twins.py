@@ -92,6 +92,8 @@ def _twins(case: Case) -> Twins:
     """Return the open deals of each request's account that look like it."""
     limits, view = case.limits.likely_duplicate, case.view
     row, others = view.siblings(limits.days * DAY)
+    if not len(row):  # so it is for deals given inline, whose accounts are not known whole
+        return Twins(row, others, np.zeros(0), row, row)
     theirs, own = others.of("history").last("amount"), view.of("history").last("amount")[row]
     priced = (theirs > 0) & (own > 0)  # NAT is negative
     larger = np.where(priced, np.maximum(theirs, own), 1)

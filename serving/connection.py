@@ -1,4 +1,5 @@
-"""Limits on the head of a request, before any route sees it: how large it may be and how long it may take.
+"""Limits on the head of a request, before any route sees it: how large it may be and how long it may take; and who
+sees it first.
 
 The parser keeps a head in memory until it is whole and waits for it for ever, so an endless header would fill the
 memory and a slow one would hold its connection. Bodies are bounded where they are read (`serving.api`).
@@ -8,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import http
-from typing import Any
+from typing import Any, ClassVar
 
 from uvicorn.config import HTTP_PROTOCOLS
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MOST_BYTES = 65_536  # of request line and headers together
@@ -19,10 +21,18 @@ TOO_LARGE, TOO_SLOW = 431, 408
 
 
 class Bounded(HttpToolsProtocol):
-    """A connection whose heads are bounded. What it refuses it answers in plain text, as the parser's own 400."""
+    """A connection whose heads are bounded. What it refuses it answers in plain text, as the parser's own 400.
+
+    around: a middleware that sees requests before all others of the server's app, but for what a trusted proxy says.
+    """
+
+    around: ClassVar[type[Any] | None] = None
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
+        if self.around is not None:
+            own = self.around(self.config.loaded_app)
+            self.app = ProxyHeadersMiddleware(own, trusted_hosts=self.config.forwarded_allow_ips)
         self._idle_bytes = 0  # that came since a head, or a part of a body, was last whole
         self._moved = False
         self._late: asyncio.TimerHandle | None = None
@@ -99,6 +109,7 @@ class Bounded(HttpToolsProtocol):
         self.transport.close()
 
 
-def bound_connections() -> None:
+def bound_connections(around: type[Any] | None = None) -> None:
     """Have uvicorn, which BentoML starts with its default protocol, use these connections in this process."""
+    Bounded.around = around
     HTTP_PROTOCOLS["auto"] = f"{__name__}:{Bounded.__name__}"

@@ -101,7 +101,7 @@ class Frame:
         try:
             await self._app(scope, receive, framed)
         except ClientDisconnect:
-            if not status:  # nobody hears it; but BentoML holds a request, for an hour, until something is sent
+            if not status:  # nobody hears it; but a host may hold a request until something is sent
                 await Response(status_code=GONE)(scope, receive, send)
         except Exception as error:  # noqa: BLE001 -- the last line of defence: every error becomes an answer and a log line
             failure = error

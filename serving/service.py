@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import bentoml
@@ -26,10 +27,13 @@ from serving.jobs import JobRunner
 from serving.watch import Watch
 
 PROBES = frozenset({"/healthz", "/livez", "/readyz"})  # BentoML's own; all else is the app's
-TIMEOUT_S = 300  # BentoML's own: it stops no work, and keeps a timer of every request for so long; size bounds requests
+TIMEOUT_S = 300  # BentoML's own, of what it answers itself: the probes
+TURN_S = 0.0005
+"""How long a thread may keep Python to itself while others wait. The ledger's writer needs it several times a commit:
+at Python's own 5 ms each, a busy event loop would hold up every answer that waits for the disk."""
 
 spare_imports()
-bound_connections()
+sys.setswitchinterval(TURN_S)
 config = load_config(Path(os.environ[CONFIG]), json.loads(os.environ.get(OVERRIDES, "[]")))
 app = create_app(config)
 api: Api = app.state.api
@@ -41,7 +45,10 @@ async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class OwnRoutes:
-    """Middleware that leaves BentoML its probes alone. The mount has a pattern, which a line break slips past."""
+    """Middleware around BentoML's app that leaves it its probes alone: the rest of it would cost more than a refusal.
+
+    Without it a path with a line break would slip past the pattern of the mount.
+    """
 
     def __init__(self, inner: ASGIApp) -> None:
         self._inner = inner
@@ -50,6 +57,9 @@ class OwnRoutes:
         """Pass a request on."""
         ours = scope["type"] == "http" and scope["path"] not in PROBES
         await (app if ours else self._inner)(scope, receive, send)
+
+
+bound_connections(OwnRoutes)
 
 
 @bentoml.service(
@@ -89,6 +99,3 @@ class Forecastle:
     def __is_ready__(self) -> bool:
         """Drive BentoML's ``/readyz``."""
         return api.loaded is not None and not api.draining
-
-
-Forecastle.add_asgi_middleware(OwnRoutes)  # type: ignore[attr-defined]  # what the decorator returns has it

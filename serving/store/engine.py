@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,11 @@ from configs.errors import StoreError, UsageError
 from configs.schema import Config
 from serving.facts import serving_dir
 from serving.store.faults import FAULTS, store_fault
+from serving.store.turns import turn_at
 from serving.store.versions import bring_forward
 from serving.store.writer import MOST, Writer
 
-FILE = "store.db"
+FILE, TURN = "store.db", "store.turn"
 POSTGRES = "postgresql+psycopg"
 PATIENT_S = 600.0  # that one statement may take where a command runs it, for whom nobody else waits
 
@@ -58,7 +61,14 @@ def open_store(
     except Exception:
         engine.dispose()
         raise
-    return Store(engine, Writer(engine, most))
+    return Store(engine, Writer(engine, most, _turn(config)))
+
+
+def _turn(config: Config) -> Callable[[], AbstractContextManager[None]]:
+    """Return how a writer waits for the other processes; PostgreSQL lets them write beside each other."""
+    if config.serving.store.url_env is not None:
+        return nullcontext
+    return partial(turn_at, serving_dir(config.state_dir) / TURN)
 
 
 def _engine(config: Config, environment: Mapping[str, str], patience: float) -> Engine:

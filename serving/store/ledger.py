@@ -14,13 +14,14 @@ from serving.store.engine import Store
 from serving.store.tables import LEDGER
 
 ROOM = 10_000  # rows that may wait in best effort
+INSERT = LEDGER.insert()  # one for all: SQLAlchemy then knows it again
 
 
 def append(connection: Connection, entries: Sequence[Entry], asked: Asked, model: Model) -> None:
     """Append rows within the caller's transaction."""
     common = vars(asked) | vars(model)
     if entries:
-        connection.execute(LEDGER.insert(), [vars(entry) | common for entry in entries])
+        connection.execute(INSERT, [vars(entry) | common for entry in entries])
 
 
 class Ledger:

@@ -1,6 +1,7 @@
 """Group commit: one thread takes what waits to be written, commits it together, and only then lets the waiting go.
 
-A commit that is on disk costs a sync of the disk, whatever it holds. Jobs that arrive during one sync share the next.
+A commit that is on disk costs a sync of the disk, whatever it holds. Jobs that arrive during one sync share the next,
+and so do those that arrive while another process has its turn.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -35,11 +37,14 @@ class _Job(Generic[T]):
 
 
 class Writer:
-    """The only writer of a process. most: jobs of one transaction; 1 commits one by one."""
+    """The only writer of a process. most: jobs of one transaction; 1 commits one by one. turn: waited for before it."""
 
-    def __init__(self, engine: Engine, most: int = MOST) -> None:
+    def __init__(
+        self, engine: Engine, most: int = MOST, turn: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
         self._engine = engine.execution_options(writes=True)
         self._most = most
+        self._turn = turn
         self._waiting: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -73,16 +78,19 @@ class Writer:
             self._thread.join()
 
     def _run(self) -> None:
-        while True:
-            job = self._waiting.get()
-            jobs: list[_Job[Any]] = []
-            while job is not _STOP:
-                jobs.append(job)
-                if len(jobs) == self._most or self._waiting.empty():
-                    break
-                job = self._waiting.get()
-            if jobs:
-                self._commit(jobs)
+        while (job := self._waiting.get()) is not _STOP:
+            with self._turn():
+                jobs = [job, *self._at_hand(self._most - 1)]
+                self._commit([job for job in jobs if job is not _STOP])
+            if jobs[-1] is _STOP:
+                return
+
+    def _at_hand(self, most: int) -> Iterator[_Job[Any] | None]:
+        """Take what waits already, up to the order to stop."""
+        for _ in range(most):
+            if self._waiting.empty():
+                return
+            yield (job := self._waiting.get())
             if job is _STOP:
                 return
 

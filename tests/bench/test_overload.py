@@ -1,7 +1,8 @@
 """The real service with eight times the callers it has places for, and with a job beside them.
 
 FORECASTLE_OVERLOAD=short makes each part 10 s instead of 60. What was refused is asked again after `PAUSE_S`, sooner
-than the service says, so that turning away costs something too. Times are those of the callers, who share the cores.
+than the service says, so that turning away costs something too. Times are those of the callers, who share the cores:
+what each side takes of them is told beside the goodput.
 """
 
 from __future__ import annotations
@@ -36,16 +37,22 @@ REFUSED = {("503", "overloaded"), ("429", "rate_limited")}
 
 @dataclass
 class Heard:
-    """What callers were told. scored, refused: seconds of each; wrong: anything else, resets among it."""
+    """What callers were told. scored, refused: seconds of each; wrong: anything else, resets among it.
+
+    busy, worked: CPU seconds of the callers, and of the workers meanwhile.
+    """
 
     scored: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    busy: float = 0.0
+    worked: float = 0.0
 
     def add(self, other: Heard) -> None:
         self.scored += other.scored
         self.refused += other.refused
         self.wrong += other.wrong
+        self.busy += other.busy
 
     def take(self, status: int, headers: Any, body: bytes, seconds: float) -> bool:
         """Note an answer; whether it was a score."""
@@ -83,19 +90,22 @@ def caller(port: int, key: str, body: bytes, until: float) -> Heard:
 
 def callers(count: int, port: int, key: str, body: bytes, seconds: float) -> Heard:
     """Ask from so many threads of this process, which may have been started for it."""
-    heard, until = Heard(), time.time() + seconds
+    heard, until, busy = Heard(), time.time() + seconds, time.process_time()
     with ThreadPoolExecutor(count) as pool:
         for one in pool.map(lambda _: caller(port, key, body, until), range(count)):
             heard.add(one)
+    heard.busy = time.process_time() - busy
     return heard
 
 
 def asked_by(pool: ProcessPoolExecutor, server: Server, body: bytes, count: int, seconds: float) -> Heard:
     """Ask from so many callers at once."""
+    before = worked(server)
     each = [pool.submit(callers, count // PROCESSES, server.port, server.key, body, seconds) for _ in range(PROCESSES)]
     heard = Heard()
     for one in each:
         heard.add(one.result())
+    heard.worked = worked(server) - before
     return heard
 
 
@@ -109,6 +119,23 @@ def healthy(server: Server, seconds: float) -> list[float]:
         took.append(time.perf_counter() - start)
         time.sleep(LOOK_S)
     return took
+
+
+def worked(server: Server) -> float:
+    """CPU seconds of the workers so far."""
+    times = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13] for pid in living(server)]
+    return sum(int(ticks) for both in times for ticks in both) / os.sysconf("SC_CLK_TCK")
+
+
+def say_cores(few: Heard, many: Heard) -> None:
+    """Say who took the cores. A score costs both sides what it cost with few callers; the rest went to refusals."""
+    for name, heard in (("8 callers", few), ("64 callers", many)):
+        say(f"        {name}: workers took {heard.worked / SECONDS:.2f} cores, callers {heard.busy / SECONDS:.2f}")
+    more, refused = len(many.scored) / len(few.scored), max(len(many.refused), 1)
+    ours, theirs = ((then - more * now) / refused for then, now in ((many.worked, few.worked), (many.busy, few.busy)))
+    say(f"        a refusal took {1000 * ours:.2f} ms of the workers' CPU and {1000 * theirs:.2f} ms of the callers'")
+    yielded = more * few.worked / many.worked
+    say(f"        scores for each CPU second of the workers, 64 callers beside 8: {yielded:.2f}")
 
 
 def memory(server: Server) -> float:
@@ -158,6 +185,7 @@ def test_more_callers_than_places(server: Server, world: World, ids: list[str], 
     inside = [line["ms"] / 1000 for line in server.lines("request") if line.get("code") == "overloaded"]
     say(f"        64 callers: {len(many.refused):,} refused, p95 {ms(many.refused, 95):.1f} ms at the caller")
     say(f"        and {ms(inside, 95):.1f} ms from when the worker looked at them")
+    say_cores(few, many)
     goodput = len(many.scored) / len(few.scored)
     held("goodput of 64 callers beside that of 8", goodput, "at least 0.8", goodput >= 0.8)
     p50 = ms(many.refused, 50)

@@ -7,14 +7,17 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import uvicorn
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import HTTP_PROTOCOLS
 
 from configs.schema import Serving
 from serving import connection
-from serving.connection import MOST_BYTES, bound_connections
+from serving.connection import MOST_BYTES, Bounded, bound_connections
 from tests.raw import HEALTH, HOST, bomb, heard, post, refused_framing, sized, told
 from tests.running import free_port
 from tests.service.conftest import Serve, Served
@@ -38,6 +41,7 @@ class Listening:
 def listening(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listening]:
     monkeypatch.setattr(connection, "HEAD_S", HEAD_S)
     monkeypatch.setitem(HTTP_PROTOCOLS, "auto", HTTP_PROTOCOLS["auto"])
+    monkeypatch.setattr(Bounded, "around", None)
     bound_connections()
     served = serve(max_body_mb=0.2)
     config = uvicorn.Config(served.client.app, port=free_port(), log_config=None, lifespan="off")
@@ -49,6 +53,25 @@ def listening(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listeni
     yield Listening(config.port, served)
     server.should_exit = True
     thread.join()
+
+
+def test_a_middleware_may_stand_before_the_servers_app(listening: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hears who calls from a trusted proxy, as the app behind it does, and need not ask that app."""
+    seen: list[Any] = []
+
+    class Around:
+        def __init__(self, inner: ASGIApp) -> None:
+            self._inner = inner
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append(scope["client"][0])
+            own = scope["path"] == "/v1/health"
+            await (Response(status_code=204) if own else self._inner)(scope, receive, send)
+
+    monkeypatch.setattr(Bounded, "around", Around)
+    assert told(listening.port, HEALTH + b"X-Forwarded-For: 192.0.2.7\r\n\r\n").statuses == [204]
+    assert told(listening.port, HEALTH.replace(b"health", b"ready") + b"\r\n").statuses == [200]
+    assert seen == ["192.0.2.7", "127.0.0.1"]
 
 
 def test_framing_that_can_be_read_in_two_ways_is_400_and_ends_the_connection(listening: Listening) -> None:
