@@ -6,6 +6,7 @@ import pytest
 
 from tests.served import World, world_in
 from tests.trained import Trained, trained_in
+from tests.training.lead_company import Leads, leads_in
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.getbasetemp() / "served"
     folder.mkdir(exist_ok=True)
     return world_in(folder)
+
+
+@pytest.fixture(scope="session")
+def leads(tmp_path_factory: pytest.TempPathFactory) -> Leads:
+    """The small company of leads, prepared."""
+    return leads_in(tmp_path_factory.mktemp("leads"))
