@@ -149,9 +149,9 @@ def _leads_lines(told: Mapping[str, Any] | None) -> list[str]:
     return [
         "## Leads",
         "",
-        f"Opted out, in no row: {_count(told['opted_out'])} leads. Never worked, left out: "
-        f"{_count(told['unworked_rows'])} rows. Converted into a deal that is not in the record: "
-        f"{_count(told['unlinked_conversions'])} leads, which tell nothing of wins.",
+        f"Opted out, in no row: {_count(told['opted_out'], 'leads')}. Never worked, left out: "
+        f"{_count(told['unworked_rows'], 'rows')}. Converted into a deal that is not in the record, telling nothing of "
+        f"wins: {_count(told['unlinked_conversions'], 'leads')}.",
         "",
         f"What leads are worth: {worth}",
         "",
@@ -160,8 +160,8 @@ def _leads_lines(told: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def _count(value: int | None) -> str:
-    return "not counted" if value is None else f"{value:,}"
+def _count(value: int | None, what: str) -> str:
+    return "not counted" if value is None else f"{value:,} {what}"
 
 
 def _data(about: About, ingest: IngestReport) -> dict[str, Any]:

@@ -265,6 +265,8 @@ def _metrics(report: Report) -> dict[str, float]:
     """Return what MLflow shows as metrics: scores of every model, figures of the groups, and every gate's value."""
     told = {f"{row.name}.{key}": value for row in report.table for key, value in asdict(row.scores).items()}
     told |= metrics_of(report.groups)
+    for row in report.leads.ranks if report.leads is not None else ():
+        told |= {f"{row.name}.pr_auc": row.pr_auc.value, f"{row.name}.top_precision": row.precision.value}
     told |= {f"gate.{_key(v.gate)}": v.value for v in report.verdicts if v.value is not None and not v.segment}
     told |= {"gates.passed": float(passed(report.verdicts))}
     return {key: float(value) for key, value in told.items() if np.isfinite(value)}

@@ -16,7 +16,11 @@ from models.lead_files import DIRECT_TREES, LEADS, OPPORTUNITY_TREES
 from models.leads import DIRECT, PRODUCT, Choice, LeadHeads
 from models.store import MANIFEST, sha256
 from tests.training.lead_company import Leads
+from training.backtest import Tested as Walked
+from training.card import card_of, markdown
 from training.fit import fit_bundle
+from training.report import Report
+from training.train_command import cold_report
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +146,31 @@ def test_a_changed_byte_is_refused(folder: Path, name: str) -> None:
     path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
     with pytest.raises(BundleDamagedError):
         load(folder)
+
+
+def test_the_card_says_who_is_in_no_row_and_what_it_is_not_for(
+    bundle: Bundle, leads: Leads, walked_leads: tuple[Report, Walked]
+) -> None:
+    told = walked_leads[0].to_json()
+    card = card_of(leads.config, bundle, bundle.model.rung, told, leads.ingest.report, {"run.local": "run"}, [])
+    page = markdown(card)
+    assert "converts into an opportunity within 30 days" in page
+    assert "is won within 120 days" in page
+    assert "disqualifying leads without a person's decision" in page
+    assert f"Opted out, in no row: {leads.prepared.opted_out} leads" in page
+    assert f"{leads.prepared.unworked:,} rows" in page
+    assert "What leads are worth: direct: for this test." in page
+    assert card["leads"]["ships"] == DIRECT
+    for words in ("open deal", "of deals", "scores deals", "wins may"):
+        assert words not in page, words
+
+
+def test_a_card_without_a_test_still_counts_nothing_wrongly(bundle: Bundle, leads: Leads) -> None:
+    told = cold_report("leads", "no test fold").to_json()
+    card = card_of(
+        leads.config, replace(bundle, leads=None), "table", told, leads.ingest.report, {"run.local": "r"}, []
+    )
+    page = markdown(card)
+    assert "Opted out, in no row: not counted." in page
+    assert "too few deals were won to tell" in page
+    assert "fewer than 80 leads whose window is over" in page

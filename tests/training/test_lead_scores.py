@@ -15,7 +15,6 @@ from models.leads import DIRECT, PRODUCT
 from tests.training.lead_company import Leads
 from training.backtest import CLOSE, folds_of
 from training.backtest import Tested as Walked
-from training.commands import evaluate, title_of
 from training.cuts import ground_at, told_of
 from training.evaluate import Interval
 from training.extras import heads_of, published_heads
@@ -27,9 +26,8 @@ from training.report_text import markdown, sections_of
 
 
 @pytest.fixture(scope="module")
-def told(leads: Leads) -> tuple[Report, Walked]:
-    config = leads.config
-    return evaluate(leads.prepared, title_of(config, config.training.eligibility), heads=heads_of(config))
+def told(walked_leads: tuple[Report, Walked]) -> tuple[Report, Walked]:
+    return walked_leads
 
 
 @pytest.fixture(scope="module")
