@@ -32,6 +32,10 @@ ALWAYS = {
     "converted": ("stage_rank", "days_open"),
 }
 
+_OF_DEALS = "the groups deal and clock"
+GIVES = {"in_period": _OF_DEALS, "eventual": _OF_DEALS, "converted": "the group lead"}
+"""Which groups they are in."""
+
 Around = Callable[[str], AbstractContextManager[object]]
 
 
@@ -74,7 +78,7 @@ def plan_features(context: Context, groups: Sequence[str] = GROUP_MODULES, drop:
     if needed:
         raise ConfigError(
             f"features leaves out {needed[0]!r}, which the stage x time table needs: "
-            "keep the groups deal and clock, and take it out of features.drop"
+            f"keep {GIVES[context.schema.target]}, and take it out of features.drop"
         )
     return Plan(context, chosen, kept)
 

@@ -9,12 +9,14 @@ import numpy as np
 
 from features.asof import AsOfView
 from features.columns import number
-from features.periods import local_days
+from features.periods import local_days, local_hours
 from features.registry import OWN, Columns, Context, Feature, Float, Schema, feature_group
+from features.timeline import Bool, Int
 
 CONVERTED = ("converted",)
 _MONDAY = 3  # day 0 of the epoch was a Thursday
 _SATURDAY = 5
+_WORK = (8, 18)  # hours of a working day
 
 _FIXED = (
     Feature(
@@ -60,6 +62,23 @@ _FIXED = (
         targets=CONVERTED,
         factor="arrival",
     ),
+    Feature(
+        "came_in_working_hours",
+        "0 or 1",
+        "it came in on a working day between 8 and 18 o'clock: {value}",
+        missing="lead not known",
+        words=("no", "yes"),
+        targets=CONVERTED,
+        factor="arrival",
+    ),
+    Feature(
+        "came_at_hour",
+        "hour",
+        "it came in at {value} o'clock; leads like this usually at {usual}",
+        missing="lead not known",
+        targets=CONVERTED,
+        factor="arrival",
+    ),
 )
 
 
@@ -88,13 +107,19 @@ def lead(view: AsOfView, context: Context) -> Columns:
         "days_open": view.days_since_created(),
         "days_in_status": history.days_since(),
         "given_up_before": history.count("closed"),
-        "came_on_a_weekend": _weekend(view),
+        **_arrival(view),
         **numbers,
     }
 
 
-def _weekend(view: AsOfView) -> Float:
-    created = np.asarray(view.fixed("created_at"), dtype=np.int64)
-    known = view.exists()
-    weekday = (local_days(np.where(known, created, 0), view.calendar.zone) + _MONDAY) % 7
-    return np.where(known, (weekday >= _SATURDAY).astype(np.float64), np.nan)
+def _arrival(view: AsOfView) -> Columns:
+    """Return when the lead came in by the clock on the wall; missing where it is not known yet."""
+    known, zone = view.exists(), view.calendar.zone
+    created = np.where(known, np.asarray(view.fixed("created_at"), dtype=np.int64), 0)
+    weekend, hour = (local_days(created, zone) + _MONDAY) % 7 >= _SATURDAY, local_hours(created, zone)
+    working = ~weekend & (hour >= _WORK[0]) & (hour < _WORK[1])
+
+    def told(values: Bool | Int) -> Float:
+        return np.where(known, values.astype(np.float64), np.nan)
+
+    return {"came_on_a_weekend": told(weekend), "came_in_working_hours": told(working), "came_at_hour": told(hour)}

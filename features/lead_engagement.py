@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.asof import AsOfView
+from features.asof import AsOfView, Seen
 from features.columns import known_or
 from features.lead import CONVERTED
 from features.periods import DAY
@@ -16,8 +16,18 @@ from features.registry import OWN, Columns, Context, Feature, Float, feature_gro
 from features.tables import NAT
 
 
-def _theirs(name: str, unit: str, says: str, missing: str = "never", unknown: str = "", style: str = ".0f") -> Feature:
-    return Feature(name, unit, says, missing, unknown, style=style, targets=CONVERTED, factor="lead_engagement")
+def _theirs(
+    name: str,
+    unit: str,
+    says: str,
+    missing: str = "never",
+    unknown: str = "",
+    style: str = ".0f",
+    words: tuple[str, ...] = (),
+) -> Feature:
+    return Feature(
+        name, unit, says, missing, unknown, style=style, words=words, targets=CONVERTED, factor="lead_engagement"
+    )
 
 
 def _ours(name: str, unit: str, says: str, missing: str = "never", unknown: str = "", style: str = ".0f") -> Feature:
@@ -48,6 +58,14 @@ SPECS = (
         "it has not acted yet",
         "it has not acted so far",
         style=".1f",
+    ),
+    _theirs(
+        "spoke_first",
+        "0 or 1",
+        "the first thing it did was to write or call us itself, not to look or click: {value}",
+        "it has not acted yet",
+        "it has not acted so far",
+        words=("no", "yes"),
     ),
     _theirs("ways_to_reach_us", "kinds", "it came by {value} ways (web, mail, campaign, call, ...); usually {usual}"),
     _theirs("web_7d", "visits", "{value} visits to our site in 7 days; leads like this usually {usual}"),
@@ -98,6 +116,7 @@ def lead_engagement(view: AsOfView, context: Context) -> Columns:
         "acts_fading_3d": acts.decayed(3 * DAY, "inbound"),
         "acts_fading_14d": acts.decayed(14 * DAY, "inbound"),
         "days_since_act": acts.days_since("inbound"),
+        "spoke_first": _spoke_first(acts),
         "ways_to_reach_us": acts.distinct("kind", "inbound"),
         "web_7d": acts.count("web", within=7 * DAY),
         "web_total": acts.count("web"),
@@ -115,6 +134,14 @@ def lead_engagement(view: AsOfView, context: Context) -> Columns:
         "days_since_our_act": acts.days_since("by_hand"),
         "owed_days": np.where(acts.days_since("by_hand") <= waiting, 0.0, waiting),
     }
+
+
+def _spoke_first(acts: Seen) -> Float:
+    """Return 1 where the first act of the lead was a mail or a call of its own, NaN before any act."""
+    first = acts.first("known_at", "inbound")
+    itself = [acts.first("known_at", name) for name in ("email_in", "call_in")]
+    spoke = np.any([at == first for at in itself], axis=0).astype(np.float64)
+    return np.where(first == NAT, np.nan, spoke)
 
 
 def _first_touch(view: AsOfView) -> Float:

@@ -21,6 +21,7 @@ def _specs(schema: Schema) -> tuple[Feature, ...]:
             f"{name}_lift",
             "log-odds",
             f"leads with this {name.replace('_', ' ')} convert at {{value}} times the usual odds",
+            sign=1,
             style=".2f",
             exp=True,
             targets=CONVERTED,

@@ -23,6 +23,7 @@ from features.stages import LOST, WON, StageMap
 from features.tables import NAT, Coded, ColumnData, CrmTables, Table
 from features.timeline import Bool, Int
 
+OPTED_OUT = "opted_out"  # code of the notice that counts them
 STAGES = StageMap(LEAD_STAGES.order, LEAD_STAGES.won, LEAD_STAGES.lost)
 
 
@@ -55,12 +56,13 @@ def as_leads(ingest: Ingest, mapping: MappingFile) -> Ingest:
     tables, counted = ingest.tables, []
     opted_out = tables.leads.ints("opted_out") == 1
     leads = tables.leads.take(~opted_out)
-    counted.append(
-        _notice("opted_out", "leads", "leads that opted out: neither trained on nor scored", opted_out.sum())
-    )
-    history, late = _before_conversion(tables.lead_history)
+    counted.append(_notice(OPTED_OUT, "leads", "leads that opted out: neither trained on nor scored", opted_out.sum()))
+    told, acts = (_of(leads, table) for table in (tables.lead_history, tables.lead_activities))
+    for name, table in (("lead_history", told), ("lead_activities", acts)):
+        counted.append(_notice("no_lead", name, "rows of no lead that is left", getattr(tables, name).n - table.n))
+    history, late = _before_conversion(told)
     counted.append(_notice("after_conversion", "lead_history", "rows after the lead's conversion, left out", late))
-    shaped = lead_tables(leads, history, tables.lead_activities, mapping)
+    shaped = lead_tables(leads, history, acts, mapping)
     became = became_of(leads, history, tables.deals, tables.deal_history, ingest.stages)
     notices = (*ingest.report.notices, *(notice for notice in counted if notice.rows))
     attributes = {name: attribute.kind for name, attribute in lead_mapping(mapping).attributes.items()}
@@ -83,12 +85,10 @@ def lead_tables(leads: Table, history: Table, activities: Table, mapping: Mappin
         "deal_id": activities["lead_id"],
         **{name: activities[name] for name in ("occurred_at", "known_at", "kind", "direction", "outcome", "minutes")},
     }
-    known = Coded.codes_in(activities.coded("lead_id"), leads.coded("lead_id").strings())  # type: ignore[arg-type]
-    told = Table.of("activities", acts, activities.n).take(np.flatnonzero(known >= 0))
     shaped = {
         "deals": Table.of("deals", deals, leads.n),
         "deal_history": _states(leads, history),
-        "activities": told,
+        "activities": Table.of("activities", acts, activities.n),
     }
     return CrmTables.of({name: compact(table) for name, table in shaped.items()})
 
@@ -158,6 +158,11 @@ def _before_conversion(history: Table) -> tuple[Table, int]:
     np.minimum.at(first, lead[converted], rows[converted])
     kept = rows <= first[lead]
     return history.take(np.sort(order[kept])), int((~kept).sum())
+
+
+def _of(leads: Table, table: Table) -> Table:
+    """Return the rows that are of these leads."""
+    return table.take(np.flatnonzero(deal_rows(leads, table.coded("lead_id")) >= 0))
 
 
 def _notice(code: str, table: str, message: str, rows: int) -> Notice:

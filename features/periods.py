@@ -134,6 +134,12 @@ def local_days(instant: Int, zone: str) -> Int:
     return each(instant, lambda at: day_number(datetime.fromtimestamp(at // MICRO, name).date()))
 
 
+def local_hours(instant: Int, zone: str) -> Int:
+    """Return the local hour of the day (0 to 23) of each instant; one conversion per distinct instant."""
+    name = ZoneInfo(zone)
+    return each(instant, lambda at: datetime.fromtimestamp(at // MICRO, name).hour)
+
+
 def each(values: Int, make: Callable[[int], int]) -> Int:
     """Return what `make` gives of each value, int64[n]; it is asked once per distinct value."""
     listed = values.tolist()

@@ -23,7 +23,7 @@ from configs.errors import ForecastleError, error_classes
 from configs.flags import Flags
 from configs.load import MAPPINGS, mapping_of
 from configs.schema import Config
-from configs.vocab import SourceKind, Target
+from configs.vocab import LEAD_GROUPS, SourceKind, Target
 from features.build import GROUP_MODULES, load_groups, plan_features
 from features.registry import Context, Feature, Schema, group_features
 from features.schema import declared_schema
@@ -34,6 +34,8 @@ from models.flags import load_flags
 NAME = "NAME"  # stands for what a company declares: a dimension, an attribute, a key of a mapping
 ANY_COMPANY = Schema("in_period", dimensions=("type", NAME), numbers=(NAME,))
 """A schema with types of deals, one dimension more and one number attribute; the head `in_period` has every feature."""
+ANY_LEADS = Schema("converted", dimensions=("source", NAME), numbers=(NAME,))
+"""The same for leads."""
 
 _BLOCK = re.compile(r"<!-- generated:(?P<name>[a-z-]+) -->\n.*?<!-- /generated:(?P=name) -->", re.DOTALL)
 LIFT = "_lift"  # ends the name of a dimension's rate
@@ -44,7 +46,9 @@ _KINDS = {"int": "integer", "money": "amount", "float": "number", "bool": "true/
 def feature_table(schema: Schema) -> str:
     """Return a row per feature of every group, for a company's schema (`ANY_COMPANY` for documents)."""
     load_groups()
-    listed = group_features(GROUP_MODULES, Context(schema, _SHRINK))
+    leads = schema.target == Target.CONVERTED
+    groups = tuple(name for name in GROUP_MODULES if (name in LEAD_GROUPS) is leads)
+    listed = group_features(groups, Context(schema, _SHRINK))
     return _feature_rows([(group, feature) for group, features in listed.items() for feature in features])
 
 
@@ -312,6 +316,7 @@ def flag_easing() -> str:
 
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "features": lambda: feature_table(ANY_COMPANY),
+    "features-leads": lambda: feature_table(ANY_LEADS),
     "errors": error_table,
     "tables": record_table,
     "config": config_table,

@@ -308,3 +308,10 @@ def test_any_text_gives_a_config_or_config_error(
         found = config_or_faults(path, sets)
         assert found
         assert isinstance(found, Config) or all(fault.where and fault.got for fault in found)
+
+
+@pytest.mark.parametrize("override", ["training.horizon_days=90", "training.eligibility=resolved"])
+def test_leads_have_a_window_of_their_own(good: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match=r"leads\.within_days"):
+        load_config(good, ["target=converted", override])
+    assert load_config(good, ["target=converted"]).training.horizon_days is None

@@ -10,20 +10,23 @@ import numpy as np
 import pytest
 
 from configs.load import mapping_of
+from configs.schema import Config
+from configs.vocab import LEAD_GROUPS
 from features.asof import Requests
 from features.build import GROUP_MODULES, load_groups
 from features.record import Record, build_record
-from features.registry import GROUPS, Columns, Context, Feature, Schema
+from features.registry import GROUPS, Columns, Context, Feature, Schema, group_features
 from features.schema import schema_of
 from features.sources.base import open_source
 from features.stages import StageMap
 from features.tables import TABLES, Coded, CrmTables, Table
 from tests.companies import demo_config
+from tests.lead_world import lead_config, write_leads
 from training.prepare import calendar_of
 from training.snapshots import weekly
 
 load_groups()
-TARGETS = ("in_period", "eventual")
+TARGETS = ("in_period", "eventual", "converted")
 SHRINK = 20.0
 REQUESTS = 400
 
@@ -48,10 +51,27 @@ class Company:
 
 
 @pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
-    config = demo_config(tmp_path_factory.mktemp("state"))
+def deals(tmp_path_factory: pytest.TempPathFactory) -> Company:
+    return company_of(demo_config(tmp_path_factory.mktemp("state")))
+
+
+@pytest.fixture(scope="module")
+def leads(tmp_path_factory: pytest.TempPathFactory) -> Company:
+    folder = tmp_path_factory.mktemp("leads")
+    write_leads(folder, 400)
+    return company_of(lead_config(folder))
+
+
+@pytest.fixture
+def company(group: str, request: pytest.FixtureRequest) -> Company:
+    """Of deals, or of leads in their shape for the groups of leads."""
+    found: Company = request.getfixturevalue("leads" if group in LEAD_GROUPS else "deals")
+    return found
+
+
+def company_of(config: Config) -> Company:
     ingest = open_source(config).read()
-    schema = schema_of(ingest.tables, mapping_of(config), "in_period")
+    schema = schema_of(ingest.tables, mapping_of(config), config.target)
 
     def make(tables: CrmTables) -> Record:
         return build_record(tables, ingest.stages, calendar_of(config), schema)
@@ -101,7 +121,9 @@ def test_every_module_registers_its_group() -> None:
 
 @pytest.mark.parametrize("schema", schemas(), ids=lambda s: f"{s.target}-{len(s.dimensions)}")
 def test_names_are_unique_across_groups(schema: Schema) -> None:
-    names = [feature.name for group in GROUPS.values() for feature in group.specs(schema)]
+    listed = group_features(GROUP_MODULES, Context(schema, SHRINK))
+    names = [feature.name for features in listed.values() for feature in features]
+    assert names
     assert len(set(names)) == len(names)
 
 
@@ -172,7 +194,7 @@ def _anonymised(table: Table) -> Table:
     return table.replace(renamed)
 
 
-def test_the_renaming_renames(company: Company) -> None:
-    before, after = company.tables.reps.coded("rep_id"), anonymised(company.tables).reps.coded("rep_id")
+def test_the_renaming_renames(deals: Company) -> None:
+    before, after = deals.tables.reps.coded("rep_id"), anonymised(deals.tables).reps.coded("rep_id")
     assert not set(before.values) & set(after.values)
     assert [anew(str(text)) for text in before.strings()] == after.strings()

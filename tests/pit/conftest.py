@@ -1,4 +1,4 @@
-"""The four sources, each as tables that the laws can bend."""
+"""The four sources and leads in the shape of deals, each as tables that the laws can bend."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from features.sources.company import CompanySettings, simulate
 from features.sources.company_salesforce import write_salesforce
 from features.tables import CrmTables
 from tests.companies import DEMO, QUICK, ROOT, SMALL, third_party
+from tests.lead_world import lead_config, write_leads
 from training.prepare import calendar_of, end_of, plan_of, prepare
 
 
@@ -63,13 +64,16 @@ def world_of(config: Config, rows: int = 300) -> World:
     )
 
 
-@pytest.fixture(scope="session", params=["simulated", "files", "event_log", "salesforce"])
+@pytest.fixture(scope="session", params=["simulated", "files", "event_log", "salesforce", "leads"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
     state = tmp_path_factory.mktemp("state")
     if request.param == "event_log":
         return world_of(event_log(third_party("bpic2012") / "events.parquet"))
     if request.param == "salesforce":
         return world_of(salesforce(state))
+    if request.param == "leads":
+        write_leads(state, 500)
+        return world_of(lead_config(state))
     simulated = load_config(DEMO, [*SMALL, *QUICK, f"state_dir={state}"])
     if request.param == "simulated":
         return world_of(simulated)
