@@ -136,6 +136,7 @@ class SalesforceObject(StrEnum):
     TASK = "Task"
     EVENT = "Event"
     EMAIL_MESSAGE = "EmailMessage"
+    EMAIL_MESSAGE_RELATION = "EmailMessageRelation"
     OPPORTUNITY_CONTACT_ROLE = "OpportunityContactRole"
     CONTACT = "Contact"
     ACCOUNT = "Account"
@@ -143,6 +144,8 @@ class SalesforceObject(StrEnum):
     FORECASTING_QUOTA = "ForecastingQuota"
     PERIOD = "Period"
     LEAD = "Lead"
+    LEAD_HISTORY = "LeadHistory"
+    CAMPAIGN_MEMBER = "CampaignMember"
     FORECAST_CALL = "ForecastCall"
 
 

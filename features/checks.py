@@ -67,7 +67,8 @@ def check_tables(tables: CrmTables, stages: StageMap, keep_unknown_stages: bool 
     for table in (table for table in tables.by_name().values() if table.n):
         findings += [*_missing(table, keep_unknown_stages), *_duplicates(table), *_ranges(table), *_words(table)]
     findings += _stages(tables.deal_history, stages)
-    findings += [*_activities(tables.activities), *_history(tables, stages), *_references(tables)]
+    findings += [*_activities(tables.activities), *_activities(tables.lead_activities), *_history(tables, stages)]
+    findings += [*_references(tables), *_of_leads(tables)]
     return tuple(finding for finding in findings if len(finding.rows))
 
 
@@ -204,10 +205,25 @@ def _creation(deals: Table, history: Table, deal: IntArray, stages: StageMap) ->
     yield Finding("closed_before_created", history.name, "known_at", _rows(before & closing), got, expected, remedy)
     early = _rows(before & ~closing)
     yield Finding("history_before_created", history.name, "known_at", early, got, expected, "", fatal=False)
-    row_known = deals.ints("known_at")
-    born = _rows((row_known != NAT) & (deals.ints("created_at") != NAT) & (row_known < deals.ints("created_at")))
-    when = _value(deals, "known_at")
-    yield Finding("known_before_created", deals.name, "known_at", born, when, "known_at after it", "", fatal=False)
+    yield _born_early(deals)
+
+
+def _born_early(table: Table) -> Finding:
+    """Deals or leads known before they were created."""
+    known_at, created_at = table.ints("known_at"), table.ints("created_at")
+    rows = _rows((known_at != NAT) & (created_at != NAT) & (known_at < created_at))
+    when = _value(table, "known_at")
+    return Finding("known_before_created", table.name, "known_at", rows, when, "known_at after it", "", fatal=False)
+
+
+def _of_leads(tables: CrmTables) -> Iterator[Finding]:
+    """Leads, and conversions that name a deal which is not listed, where a list is given at all."""
+    yield _born_early(tables.leads)
+    deal, listed = tables.lead_history.coded("deal_id"), tables.deals.coded("deal_id").values
+    if listed:
+        strange = _rows((deal.codes >= 0) & (deal.codes_in(listed) < 0))
+        name = _value(tables.lead_history, "deal_id")
+        yield Finding("unlisted_deal", "lead_history", "deal_id", strange, name, "listed", "", fatal=False)
 
 
 def _openings(deals: Table, history: Table, deal: IntArray, stages: StageMap) -> Iterator[Finding]:

@@ -96,7 +96,7 @@ def lead_tables(leads: Table, history: Table, activities: Table, mapping: Mappin
 def became_of(leads: Table, history: Table, deals: Table, deal_history: Table, stages: StageMap) -> Became:
     """Return what became of the deals that leads turned into."""
     n = leads.n
-    lead = _rows_of(leads, history)
+    lead = deal_rows(leads, history.coded("lead_id"))
     event, at = history.coded("event"), history.ints("known_at")
     converted = (event.codes == event.code_of(LeadEvent.CONVERTED.value)) & (event.codes >= 0) & (lead >= 0)
     rows = np.flatnonzero(converted)
@@ -131,7 +131,7 @@ def _closes(deals: Table, history: Table, stages: StageMap) -> tuple[Int, Int, I
 
 def _states(leads: Table, history: Table) -> Table:
     """Return a row for each lead's creation, and one for each event after it."""
-    lead = _rows_of(leads, history)
+    lead = deal_rows(leads, history.coded("lead_id"))
     told = np.flatnonzero(lead >= 0)
     event = history.coded("event")
     ids = leads.coded("lead_id")
@@ -158,15 +158,6 @@ def _before_conversion(history: Table) -> tuple[Table, int]:
     np.minimum.at(first, lead[converted], rows[converted])
     kept = rows <= first[lead]
     return history.take(np.sort(order[kept])), int((~kept).sum())
-
-
-def _rows_of(leads: Table, history: Table) -> Int:
-    """Return the row in leads of each row of another table, int64[n], -1 where it is not there."""
-    ids = leads.coded("lead_id")
-    place = np.full(len(ids.values) + 1, -1, dtype=np.int64)
-    place[ids.codes] = np.arange(leads.n)
-    place[-1] = -1
-    return place[history.coded("lead_id").codes_in(ids.values)]
 
 
 def _notice(code: str, table: str, message: str, rows: int) -> Notice:

@@ -54,6 +54,7 @@ DEFAULTS = {
     ("leads", "known_at"): "created_at",
     ("lead_activities", "known_at"): "occurred_at",
 }
+ID_OF = {"deals": "deal_id", "leads": "lead_id"}  # what others name a row of it by
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2100, 1, 1)  # half-open: times outside can't be meant
 _CALENDAR = (day_number(FIRST_DAY) * DAY, day_number(LAST_DAY) * DAY)
 _SOUND = np.zeros(1, dtype=bool)
@@ -147,8 +148,8 @@ def known_stages(history: Table, stages: StageMap) -> tuple[Table, IntArray]:
 
 
 def deal_rows(deals: Table, named: Coded) -> IntArray:
-    """int64[n]: the row in deals of each deal_id, the last where it is there twice; -1 where missing or not there."""
-    ids = deals.coded("deal_id")
+    """int64[n]: the row in deals (or leads) of each id, the last where it is there twice; -1 where it is not there."""
+    ids = deals.coded(ID_OF[deals.name])
     row_of_code = np.full(len(ids.values) + 1, -1, dtype=np.int64)
     row_of_code[ids.codes] = np.arange(deals.n)
     row_of_code[-1] = -1  # where an id is missing
@@ -156,12 +157,12 @@ def deal_rows(deals: Table, named: Coded) -> IntArray:
 
 
 def created_same_day(deals: Table, history: Table, zone: ZoneInfo) -> tuple[Table, IntArray]:
-    """Put creations given as a bare date no later than the deal's first history row of that day.
+    """Put creations given as a bare date no later than the first history row of that day; of deals or of leads.
 
     A bare date is known at the end of its day, but a row of history proves that the deal was there before. Returns
     deals with created_at and known_at so bounded, and the rows that changed. Both tables must be settled.
     """
-    deal, at = deal_rows(deals, history.coded("deal_id")), history.ints("known_at")
+    deal, at = deal_rows(deals, history.coded(ID_OF[deals.name])), history.ints("known_at")
     created_at = _bounded(deals.ints("created_at"), deal, at, zone)
     known_at = deals.ints("known_at")
     floor = np.minimum(created_at, known_at)  # an exact created_at still holds
@@ -170,6 +171,22 @@ def created_same_day(deals: Table, history: Table, zone: ZoneInfo) -> tuple[Tabl
     if not moved.any():
         return deals, np.zeros(0, dtype=np.int64)
     return deals.replace({"created_at": created_at, "known_at": known_at}), np.flatnonzero(moved).astype(np.int64)
+
+
+def known_with_lead(leads: Table, history: Table) -> tuple[Table, IntArray]:
+    """Make no row of a lead's history known before the lead is; returns the history and the rows that were.
+
+    They keep their order, and come before whatever else is known at that instant. Both tables must be settled.
+    """
+    known_at, seq = history.ints("known_at"), history.ints("seq")
+    floor = np.append(leads.ints("known_at"), NAT)[deal_rows(leads, history.coded("lead_id"))]
+    early = np.flatnonzero((known_at < floor) & (known_at != NAT))
+    if not len(early):
+        return history, early.astype(np.int64)
+    turn = np.unique(np.stack([known_at[early], seq[early]], axis=1), axis=0, return_inverse=True)[1].ravel()
+    seq = seq + turn.max() + 1
+    seq[early] = turn
+    return history.replace({"known_at": np.maximum(known_at, floor), "seq": seq}), early.astype(np.int64)
 
 
 def _bounded(ends: IntArray, deal: IntArray, at: IntArray, zone: ZoneInfo) -> IntArray:

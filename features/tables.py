@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.vocab import PLANNED as PLANNED  # the activity outcome that announces something still to come
+from configs.vocab import Target
 
 NAT: int = int(np.iinfo(np.int64).min)
 
@@ -50,12 +51,15 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One declared table. ``key`` columns identify a row (empty: rows may repeat); ``required``: it must exist."""
+    """One declared table. ``key`` columns identify a row (empty: rows may repeat).
+
+    required_for: the targets whose source must have it.
+    """
 
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
-    required: bool = False
+    required_for: tuple[Target, ...] = ()
 
     def column(self, name: str) -> Column:
         """The declared column. Raises KeyError, naming the table, where there is none."""
@@ -75,6 +79,8 @@ def _must(name: str, kind: Kind) -> Column:
     return Column(name, kind, required=True, nullable=False)
 
 
+OF_DEALS = tuple(target for target in Target if target is not Target.CONVERTED)
+OF_LEADS = (Target.CONVERTED,)
 _SPECS = (
     TableSpec(
         "deals",
@@ -88,7 +94,7 @@ _SPECS = (
             Column("name", "text"),  # for display, never a feature
         ),
         key=("deal_id",),
-        required=True,
+        required_for=OF_DEALS,
     ),
     TableSpec(
         "deal_history",
@@ -111,7 +117,7 @@ _SPECS = (
             Column("assumed", "text"),  # names of columns whose value no history tells, comma-separated
         ),
         key=("deal_id", "known_at", "seq"),
-        required=True,
+        required_for=OF_DEALS,
     ),
     TableSpec(
         "activities",
@@ -197,6 +203,7 @@ _SPECS = (
             Column("name", "text"),  # for display, never a feature
         ),
         key=("lead_id",),
+        required_for=OF_LEADS,
     ),
     TableSpec(
         "lead_history",
@@ -224,6 +231,11 @@ _SPECS = (
     ),
 )
 TABLES: dict[str, TableSpec] = {spec.name: spec for spec in _SPECS}
+
+
+def required_tables(target: Target) -> tuple[str, ...]:
+    """Return the tables that a source must have where this is asked of it."""
+    return tuple(name for name, spec in TABLES.items() if target in spec.required_for)
 
 
 @dataclass(frozen=True)

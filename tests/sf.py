@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from configs.salesforce import SalesforceMapping
+from configs.vocab import Target
 from features.ingest import Ingest
 from features.sources.salesforce.source import Salesforce
 from features.tables import NAT, TABLES, Coded, Table
@@ -59,6 +60,8 @@ HEADERS = {
     "Event": ("Id", "WhatId", "CreatedDate", "StartDateTime"),
     "EmailMessage": ("Id", "ActivityId", "RelatedToId", "CreatedDate"),
     "Period": ("Id", "StartDate"),
+    "LeadHistory": ("Id", "LeadId", "CreatedDate", "Field", "OldValue", "NewValue"),
+    "CampaignMember": ("Id", "LeadId", "CreatedDate"),
 }
 
 
@@ -81,11 +84,17 @@ def write(folder: Path, made: Objects) -> Path:
     return folder
 
 
-def read(folder: Path, made: Objects | None = None, zone: str = "UTC", **mapping: Any) -> Ingest:
+def read(
+    folder: Path,
+    made: Objects | None = None,
+    zone: str = "UTC",
+    target: Target = Target.IN_PERIOD,
+    **mapping: Any,
+) -> Ingest:
     """Write an export, where one is given, and read it with the tiny mapping and what it is given besides."""
     if made is not None:
         write(folder, made)
-    return Salesforce(folder, SalesforceMapping.model_validate(MAPPING | mapping), ZoneInfo(zone)).read()
+    return Salesforce(folder, SalesforceMapping.model_validate(MAPPING | mapping), ZoneInfo(zone), target).read()
 
 
 def rows(table: Table, *columns: str) -> list[tuple[Any, ...]]:

@@ -23,7 +23,7 @@ from configs.errors import ForecastleError, error_classes
 from configs.flags import Flags
 from configs.load import MAPPINGS, mapping_of
 from configs.schema import Config
-from configs.vocab import SourceKind
+from configs.vocab import SourceKind, Target
 from features.build import GROUP_MODULES, load_groups, plan_features
 from features.registry import Context, Feature, Schema, group_features
 from features.schema import declared_schema
@@ -118,8 +118,15 @@ def record_table() -> str:
         must = [column for column in spec.columns if column.required]
         may = [column for column in spec.columns if not column.required]
         key = ", ".join(spec.key) or "none"
-        rows.append((f"`{spec.name}`", "yes" if spec.required else "no", _columns(must), _columns(may), key))
+        rows.append((f"`{spec.name}`", _needed(spec.required_for), _columns(must), _columns(may), key))
     return _table(("table", "must exist", "required columns", "optional columns", "one row for each"), rows)
+
+
+def _needed(targets: Sequence[Target]) -> str:
+    """Return which targets need a table or an object, in words."""
+    if not targets:
+        return "no"
+    return "for leads" if Target.CONVERTED in targets else "for deals"
 
 
 def _columns(columns: Sequence[Column]) -> str:
@@ -142,7 +149,7 @@ def salesforce_table() -> str:
     for spec in OBJECTS.values():
         must = ", ".join(f"`{field.name}`" for field in spec.fields if field.required)
         ours = ", ".join(_by_mapping(field) for field in spec.fields if field.ours)
-        rows.append((f"`{spec.name}`", "yes" if spec.required else "no", spec.feeds, must, ours, spec.clock))
+        rows.append((f"`{spec.name}`", _needed(spec.required_for), spec.feeds, must, ours, spec.clock))
     head = ("object", "must exist", "becomes", "required columns", "by mapping (default)", "a row is known at")
     return _table(head, rows)
 

@@ -96,12 +96,15 @@ def calendar_of(config: Config) -> Calendar:
     return fiscal_calendar(period.kind, period.fiscal_year_start, config.time_zone, period.table, period.holidays)
 
 
-def end_of(tables: CrmTables, zone: str) -> int:
+def end_of(tables: CrmTables, zone: str, target: Target = Target.IN_PERIOD) -> int:
     """Return the end of the record: the local midnight after the last change of a deal (UTC microseconds).
 
-    Deals and their history decide, since it is their outcomes that a record can tell up to its end.
+    Deals and their history decide, since it is their outcomes that a record can tell up to its end. Of leads what was
+    done about them counts too: most have no history but their creation, so that a record whose last leads came early
+    would end long before the CRM fell silent, and those that never converted would never be told.
     """
-    last = max(int(table.ints("known_at").max(initial=NAT)) for table in (tables.deals, tables.deal_history))
+    told = (tables.deals, tables.deal_history, *((tables.activities,) if target is Target.CONVERTED else ()))
+    last = max(int(table.ints("known_at").max(initial=NAT)) for table in told)
     if last == NAT:
         raise TooLittleDataError("the record holds no facts: expected deals with a history; check the source")
     day = EPOCH + timedelta(days=int(local_days(np.array([last]), zone)[0]) + 1)
@@ -122,7 +125,7 @@ def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepare
     Raises UsageError for an `until` more than a week beyond the end of the record: nobody has written down what came
     of the deals since then, and to count them as not won would be made up.
     """
-    end = end_of(ingest.tables, config.time_zone)
+    end = end_of(ingest.tables, config.time_zone, config.target)
     if until is not None and until > end + GRACE:
         raise UsageError.at(
             "--as-of",

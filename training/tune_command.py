@@ -89,7 +89,7 @@ def tuning_cut(config: Config, ingest: Ingest, as_of: int | None) -> int:
     Raises TooLittleDataError where a head without periods has nothing to test.
     """
     if config.target == Target.IN_PERIOD:
-        end = end_of(ingest.tables, config.time_zone) if as_of is None else as_of
+        end = end_of(ingest.tables, config.time_zone, config.target) if as_of is None else as_of
         return first_test(calendar_of(config), end, config.backtest.test_periods)
     prepared = prepare(config, ingest, as_of)
     folds = folds_of(prepared)

@@ -15,6 +15,7 @@ from features.checks import Finding, check_tables, closing_rows, faults_of
 from features.ingest import EXAMPLES, Ingest, IngestReport, Notice, Refusal, TableReport
 from features.periods import DAY, day_number
 from features.settle import (
+    ID_OF,
     LAST_DAY,
     Dictionary,
     compact,
@@ -22,6 +23,7 @@ from features.settle import (
     deal_rows,
     dictionary_of,
     known_stages,
+    known_with_lead,
     quotas_known,
     settle,
 )
@@ -36,8 +38,10 @@ NOTICES = {
     "no_history": "deals without any history; they are kept and scored from the shrunken rung",
     "no_open_row": "deals whose history begins with their close; they give no rows to train on",
     "history_before_created": "history rows known before their deal was created",
-    "created_same_day": "deals created on a bare date that holds history too; created at the first row of that day",
-    "known_before_created": "deals known before they were created",
+    "created_same_day": "created on a bare date that holds history too; created at the first row of that day",
+    "history_before_lead": "rows known before their lead was; they count from then on",
+    "unlisted_deal": "conversions into a deal that is not in deals; what became of it stays unknown",
+    "known_before_created": "known before they were created",
     "known_before_it_happened": "activities with an outcome known before they happened; they count as planned",
     "negative_amount": "negative amounts",
     "probability_range": "probabilities outside 0-1; divide percentages by 100",
@@ -48,6 +52,13 @@ NOTICES = {
 }
 UNATTRIBUTED = "unattributed: its deal is not in deals"
 LEFT_OUT = "its deal is left out"
+NO_LEAD = "unattributed: its lead is not in leads"
+LEAD_LEFT_OUT = "its lead is left out"
+BELONG = {
+    "deals": (("deal_history", "activities", "contacts"), LEFT_OUT, UNATTRIBUTED),
+    "leads": (("lead_history", "lead_activities"), LEAD_LEFT_OUT, NO_LEAD),
+}
+"""What belongs to which, and why rows of it are left out: what they belong to is left out, or nobody knows it."""
 FAR_FUTURE = "far in the future"
 FAR = 366 * DAY  # a fact this long after the last change of any deal is a slip of the pen
 KNOWN_BY = {
@@ -55,9 +66,8 @@ KNOWN_BY = {
     "activities": "known_at",
     "contacts": "known_at",
     "calls": "submitted_at",
-    "leads": "known_at",
-    "lead_history": "known_at",
 }
+KNOWN_OF_LEADS = ("leads", "lead_history", "lead_activities")
 MAX_SHARE, FEW = 0.2, 20  # so large a share of deals without history, unless they are fewer: the export lacks some
 
 
@@ -107,13 +117,17 @@ def assemble(
     """
     stages, dictionary = StageMap.of(mapping), dictionary_of(mapping)
     keep_unknown = mapping.stages.unknown is UnknownStage.KEEP
-    tables = {name: _Rows(rows, dictionary) for name, rows in stacked.items()}
+    # A source of leads alone has none of the tables of deals.
+    given = {name: Stacked(Table.empty(name), str, (), 0) for name in ("deals", "deal_history")} | dict(stacked)
+    tables = {name: _Rows(rows, dictionary) for name, rows in given.items()}
     faults = [fault for rows in stacked.values() for fault in rows.faults()]
     gone = _drop_unreadable(tables)
     faults += _incomplete(tables["deals"].table, tables["deal_history"])
     own = _forget_unknown_stages(tables, stages) if keep_unknown else []
     strays, far = _refuse_far_future(tables, stages)
-    _refuse_orphans(tables, gone | strays)
+    far += _refuse_far_leads(tables, strays)
+    faults += _strange_leads(tables, gone["leads"] | strays["leads"])
+    _refuse_orphans(tables, {name: gone[name] | strays[name] for name in BELONG})
     own += [*far, *_settle_creation(tables, zone)]
     if "quotas" in tables:
         tables["quotas"].table = quotas_known(tables["quotas"].table, zone)
@@ -123,7 +137,7 @@ def assemble(
     if faults:
         raise refusal_of(faults)
     found = [_notice(finding, tables[finding.table]) for finding in findings]
-    reports = [rows.report() for rows in tables.values()]
+    reports = [tables[name].report() for name in stacked]
     first = (events,) if isinstance(events, TableReport) else events
     report = IngestReport((*first, *reports), (*notices, *own, *found, *_file_notices(stacked.values())))
     return Ingest(
@@ -144,26 +158,28 @@ def refusal_of(faults: Sequence[Fault]) -> DataError:
     return kind(faults=faults)
 
 
-def _drop_unreadable(tables: Mapping[str, _Rows]) -> frozenset[str]:
-    """Take out rows that already have a fault, so that one bad cell is one fault; return the deals that went with them.
+def _drop_unreadable(tables: Mapping[str, _Rows]) -> dict[str, frozenset[str]]:
+    """Take out rows that already have a fault, so that one bad cell is one fault.
 
-    The read is refused in the end; the other checks still run on what is left, to report everything at once.
+    Returns the deals and the leads that went with them, by table. The read is refused in the end; the other checks
+    still run on what is left, to report everything at once.
     """
-    gone: set[str] = set()
+    gone: dict[str, frozenset[str]] = dict.fromkeys(BELONG, frozenset())
     for name, rows in tables.items():
         bad = np.zeros(rows.table.n, dtype=bool)
         for finding in rows.stacked.findings:
             bad[finding.rows] = True
-        if name == "deals":
-            ids = rows.table.coded("deal_id")
-            gone |= {
-                ids.values[code] for code in np.unique(ids.codes[bad]).tolist() if code >= 0
-            } | rows.stacked.left_out
+        lost = _ids(rows.table, bad) | rows.stacked.left_out if name in BELONG else frozenset()
         rows.drop(bad)
-    if "deals" in tables:
-        ids = tables["deals"].table.coded("deal_id")
-        gone -= {ids.values[code] for code in np.unique(ids.codes).tolist() if code >= 0}
-    return frozenset(gone)
+        if name in BELONG:
+            gone[name] = lost - _ids(rows.table, np.ones(rows.table.n, dtype=bool))
+    return gone
+
+
+def _ids(table: Table, rows: Mask) -> frozenset[str]:
+    """The deals or leads on some rows of their own table."""
+    ids = table.coded(ID_OF[table.name])
+    return frozenset(ids.values[code] for code in np.unique(ids.codes[rows]).tolist() if code >= 0)
 
 
 def _forget_unknown_stages(tables: Mapping[str, _Rows], stages: StageMap) -> list[Notice]:
@@ -204,65 +220,121 @@ def _incomplete(deals: Table, history: _Rows) -> list[Fault]:
     return [Fault("incomplete_history", ", ".join(files), got, expected, remedy, "deal_history.deal_id")]
 
 
-def _refuse_far_future(tables: Mapping[str, _Rows], stages: StageMap) -> tuple[frozenset[str], list[Notice]]:
-    """Leave out rows known long after the last row of history; return the deals among them, and notices.
+def _refuse_far_future(tables: Mapping[str, _Rows], stages: StageMap) -> tuple[dict[str, frozenset[str]], list[Notice]]:
+    """Leave out rows known long after the last row of history; return the deals among them by table, and notices.
 
     One slip in a year would else move the end of the record. Times that no calendar holds stay, to be refused, and so
     do deals that are closed, whose creation after their close is a fault.
     """
     history = tables["deal_history"].table
     known_at = history.ints("known_at")
+    strays: dict[str, frozenset[str]] = dict.fromkeys(BELONG, frozenset())
     if not (known_at != NAT).any():
-        return frozenset(), []
-    last, end = int(known_at.max()), day_number(LAST_DAY) * DAY
-    strays: frozenset[str] = frozenset()
+        return strays, []
+    last = int(known_at.max())
     notices = []
     for name, column in KNOWN_BY.items():
         if name not in tables:
             continue
         rows = tables[name]
-        when = rows.table.ints(column)
-        far = (when > last + FAR) & (when < end)
+        far = _far(rows.table.ints(column), last)
         if name == "deals":
             closed = deal_rows(rows.table, history.coded("deal_id"))[closing_rows(history, stages)]
             far[closed[closed >= 0]] = False
-            ids = rows.table.coded("deal_id")
-            strays = frozenset(text for row in np.flatnonzero(far).tolist() if (text := ids.decode(row)) is not None)
-        if far.any():
-            places = tuple(rows.place(int(row)) for row in np.flatnonzero(far)[:EXAMPLES])
-            message = "rows known more than 366 days after the last row of deal_history; left out: correct their times"
-            notices.append(Notice("far_future", name, int(np.count_nonzero(far)), message, places))
-            rows.refuse(far, FAR_FUTURE)
+            strays["deals"] = _ids(rows.table, far)
+        notices += _refused_far(rows, far, "the last row of deal_history")
     return strays, notices
 
 
-def _settle_creation(tables: Mapping[str, _Rows], zone: ZoneInfo) -> list[Notice]:
-    """Bound creations given as a bare date by the deal's own history, and count them."""
-    rows = tables["deals"]
-    rows.table, moved = created_same_day(rows.table, tables["deal_history"].table, zone)
-    if not len(moved):
+def _refuse_far_leads(tables: Mapping[str, _Rows], strays: dict[str, frozenset[str]]) -> list[Notice]:
+    """Leave out rows of leads known long after all else that is known of any lead or deal; put the leads in `strays`.
+
+    A lead's history is thin, so that what it says last may be old: each table is held against all the others.
+    """
+    names = [name for name in (*KNOWN_OF_LEADS, "deal_history") if name in tables]
+    last = {name: int(tables[name].table.ints("known_at").max(initial=NAT)) for name in names}
+    notices = []
+    for name in names[:-1]:
+        rows = tables[name]
+        others = max(last[other] for other in names if other != name)
+        if others != NAT:
+            far = _far(rows.table.ints("known_at"), others)
+            if name == "leads":
+                strays["leads"] = _ids(rows.table, far)
+            notices += _refused_far(rows, far, "all else that is known of leads")
+    return notices
+
+
+def _far(when: IntArray, last: int) -> Mask:
+    mask: Mask = (when > last + FAR) & (when < day_number(LAST_DAY) * DAY)
+    return mask
+
+
+def _refused_far(rows: _Rows, far: Mask, last: str) -> list[Notice]:
+    if not far.any():
         return []
-    places = tuple(rows.place(int(row)) for row in moved[:EXAMPLES])
-    return [Notice("created_same_day", "deals", len(moved), NOTICES["created_same_day"], places)]
+    places = tuple(rows.place(int(row)) for row in np.flatnonzero(far)[:EXAMPLES])
+    message = f"rows known more than 366 days after {last}; left out: correct their times"
+    rows.refuse(far, FAR_FUTURE)
+    return [Notice("far_future", rows.table.name, int(np.count_nonzero(far)), message, places)]
 
 
-def _refuse_orphans(tables: Mapping[str, _Rows], gone: frozenset[str]) -> None:
-    """Leave out what belongs to deals that are left out, and activities and contacts of deals that nobody knows."""
-    if "deals" not in tables:
-        return
-    deals = tables["deals"].table.coded("deal_id").values
-    for name in ("deal_history", "activities", "contacts"):
-        if name in tables:
+def _settle_creation(tables: Mapping[str, _Rows], zone: ZoneInfo) -> list[Notice]:
+    """Bound creations given as a bare date by their own history, history by its lead; count both."""
+    notices = []
+    for name, (belong, _, _) in BELONG.items():
+        if name in tables and belong[0] in tables:
+            rows, history = tables[name], tables[belong[0]]
+            rows.table, moved = created_same_day(rows.table, history.table, zone)
+            notices += _counted("created_same_day", rows, moved)
+            if name == "leads":
+                history.table, early = known_with_lead(rows.table, history.table)
+                notices += _counted("history_before_lead", history, early)
+    return notices
+
+
+def _counted(code: str, rows: _Rows, which: IntArray) -> list[Notice]:
+    places = tuple(rows.place(int(row)) for row in which[:EXAMPLES])
+    return [Notice(code, rows.table.name, len(which), NOTICES[code], places)] if len(which) else []
+
+
+def _strange_leads(tables: Mapping[str, _Rows], gone: frozenset[str]) -> list[Fault]:
+    """Why so much history of leads that nobody knows tells of leads that are not whole; none where it is little."""
+    if "leads" not in tables or "lead_history" not in tables:
+        return []
+    rows = tables["lead_history"]
+    strange = _unknown(rows.table, "lead_id", tables["leads"].table) & ~_one_of(rows.table, "lead_id", gone)
+    many = int(np.count_nonzero(strange))
+    if many < FEW or many <= MAX_SHARE * rows.table.n:
+        return []
+    got = f"{many:,} of {rows.table.n:,} rows of history are of leads that are not in leads"
+    where, remedy = rows.place(int(np.flatnonzero(strange)[0])), "export leads whole, at the same time as their history"
+    return [Fault("unknown_lead", where, got, "a lead_id of leads", remedy, "lead_history.lead_id")]
+
+
+def _refuse_orphans(tables: Mapping[str, _Rows], gone: Mapping[str, frozenset[str]]) -> None:
+    """Leave out what belongs to deals and leads that are left out, and what belongs to ones that nobody knows.
+
+    History of a deal that nobody knows stays, to be refused as a fault.
+    """
+    for owner, (belong, left_out, unattributed) in BELONG.items():
+        for name in (name for name in belong if name in tables):
             rows = tables[name]
-            rows.refuse(_one_of(rows.table, gone), LEFT_OUT)
+            rows.refuse(_one_of(rows.table, ID_OF[owner], gone[owner]), left_out)
             if name != "deal_history":
-                ids = rows.table.coded("deal_id")
-                rows.refuse((ids.codes_in(deals) < 0) & (ids.codes >= 0), UNATTRIBUTED)
+                listed = tables[owner].table if owner in tables else Table.empty(owner)
+                rows.refuse(_unknown(rows.table, ID_OF[owner], listed), unattributed)
 
 
-def _one_of(table: Table, deals: frozenset[str]) -> Mask:
-    ids = table.coded("deal_id")
-    mask: Mask = np.append([value in deals for value in ids.values], False).astype(bool)[ids.codes]
+def _unknown(table: Table, column: str, listed: Table) -> Mask:
+    ids = table.coded(column)
+    mask: Mask = (ids.codes_in(listed.coded(column).values) < 0) & (ids.codes >= 0)
+    return mask
+
+
+def _one_of(table: Table, column: str, ids: frozenset[str]) -> Mask:
+    coded = table.coded(column)
+    mask: Mask = np.append([value in ids for value in coded.values], False).astype(bool)[coded.codes]
     return mask
 
 

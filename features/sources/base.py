@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from configs.errors import UsageError
+from configs.errors import TooLittleDataError, UsageError
 from configs.load import source_mapping_of
 from configs.mapping import Mapping
 from configs.schema import Config
@@ -62,5 +62,8 @@ class LeadSource:
     mapping: Mapping
 
     def read(self) -> Ingest:
-        """Read everything; see `CrmSource.read` and `features.leads.as_leads`."""
-        return as_leads(self.source.read(), self.mapping)
+        """Read everything; see `features.leads.as_leads`. Raises TooLittleDataError where there are no leads."""
+        ingest = self.source.read()
+        if not ingest.tables.leads.n:
+            raise TooLittleDataError("the source holds no leads, which target: converted asks for; check the source")
+        return as_leads(ingest, self.mapping)

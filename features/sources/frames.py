@@ -22,7 +22,7 @@ from configs.mapping import Part
 from features.checks import Finding, faults_of
 from features.ingest import EXAMPLES, Refusal
 from features.parsing import EXPECTED, REMEDY, localise
-from features.settle import read_coded, translated
+from features.settle import ID_OF, read_coded, translated
 from features.sources.reading import Frame
 from features.sources.stamps import quick_times
 from features.tables import CODED_KINDS, NAT, CodeArray, Coded, Column, ColumnData, IntArray, Table, missing_column
@@ -34,7 +34,8 @@ Mask = NDArray[np.bool_]
 class Stacked:
     """One table's rows out of all its files, encoded but not yet settled.
 
-    place(i): where row i stands. findings: cells that could not be read. left_out: deals that the mapping leaves out.
+    place(i): where row i stands. findings: cells that could not be read.
+    left_out: deals or leads that the mapping leaves out.
     """
 
     table: Table
@@ -230,7 +231,9 @@ def read_part(
         data[name], bad, got = read_cells(column, array, zone, date_format, values, where)
         if bad.any():
             findings.append(_unreadable(table, column, np.flatnonzero(bad), got, date_format))
-    left_out = _left_out(frame, plan, ~keep) if table == "deals" and part.require else frozenset()
+    left_out = (
+        _left_out(frame, plan.sources.get(ID_OF[table]), ~keep) if table in ID_OF and part.require else frozenset()
+    )
     return Stacked(
         Table.of(table, data, len(rows)),
         lambda row: frame.place(int(rows[row])),
@@ -277,9 +280,8 @@ def _refusal(reason: str, rows: Mask, frame: Frame) -> list[Refusal]:
     return [Refusal(reason, len(where), places)] if len(where) else []
 
 
-def _left_out(frame: Frame, plan: _Plan, rows: Mask) -> frozenset[str]:
-    """Ids of the deals on rows that were left out."""
-    source = plan.sources.get("deal_id")
+def _left_out(frame: Frame, source: str | None, rows: Mask) -> frozenset[str]:
+    """Ids of the deals or leads on rows that were left out. source: the column that holds them."""
     if source is None:
         return frozenset()
     coded = text_cells(frame.columns[source], frame.label)

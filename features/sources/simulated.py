@@ -35,7 +35,7 @@ def open_simulated(config: Config, mapping: MappingFile, zone: ZoneInfo) -> File
     if folder is None:
         folder = generated(config.source.simulate, config.time_zone, config.state_dir) / EXPORT
     _refuse_truth(folder)
-    return folder_source(folder, mapping, zone)
+    return folder_source(folder, mapping, zone, config.target)
 
 
 def generated(settings: Simulate, time_zone: str, state_dir: Path) -> Path:

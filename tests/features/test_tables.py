@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.errors import ConfigError
+from configs.vocab import Target
 from features.checks import check_tables, show_time
 from features.parsing import cents, fold_name, parse, parse_times
 from features.settle import Dictionary, compact, settle, translated
 from features.stages import LOST, OPEN, UNKNOWN, WON, StageMap
-from features.tables import NAT, TABLES, Coded, CrmTables, Table, is_missing, missing_column
+from features.tables import NAT, TABLES, Coded, CrmTables, Table, is_missing, missing_column, required_tables
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 STAGES = StageMap(("Qualify", "Propose"), ("Won",), ("Lost",))
@@ -48,11 +49,13 @@ def test_declared_tables_are_consistent() -> None:
         "calls",
         "leads",
         "lead_history",
+        "lead_activities",
     ]
     for spec in TABLES.values():
         assert set(spec.key) <= set(spec.names)
         assert len(set(spec.names)) == len(spec.names)
-    assert [name for name, spec in TABLES.items() if spec.required] == ["deals", "deal_history"]
+    assert required_tables(Target.IN_PERIOD) == required_tables(Target.EVENTUAL) == ("deals", "deal_history")
+    assert required_tables(Target.CONVERTED) == ("leads",)
     with pytest.raises(KeyError, match="declares no column 'colour'"):
         TABLES["deals"].column("colour")
 

@@ -53,7 +53,14 @@ def world_of(config: Config, rows: int = 300) -> World:
     prepared = prepare(config, ingest)
     some = np.random.default_rng(1).choice(len(prepared.examples), size=rows, replace=False)
     deals = tuple(str(prepared.record.deal_ids.decode(int(d))) for d in prepared.examples.deal[some])
-    return World(config, ingest, schema, deals, prepared.examples.as_of[some], end_of(ingest.tables, config.time_zone))
+    return World(
+        config,
+        ingest,
+        schema,
+        deals,
+        prepared.examples.as_of[some],
+        end_of(ingest.tables, config.time_zone, config.target),
+    )
 
 
 @pytest.fixture(scope="session", params=["simulated", "files", "event_log", "salesforce"])

@@ -1,12 +1,12 @@
-"""From Task, Event and EmailMessage to `activities`: each record as the facts that it tells, each with its own clock.
+"""From Task, Event and EmailMessage to activities of deals and leads: each record as the facts that it tells.
 
-A Task is planned when it is entered and done when it is completed; an Event is upcoming, then held or cancelled; a mail
-is known when it is logged, its first opening when that happens.
+Each has its own clock. A Task is planned when it is entered and done when it is completed; an Event is upcoming, then
+held or cancelled; a mail is known when it is logged, its first opening when that happens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +22,11 @@ from features.periods import DAY
 from features.settle import DIRECTION_WORDS, KIND_WORDS
 from features.sources.frames import Stacked
 from features.sources.salesforce.attribution import REASONS, Attribution, Named
+from features.sources.salesforce.campaigns import campaign_facts, people_of_mails, untold_answers
 from features.sources.salesforce.columns import joined
+from features.sources.salesforce.facts import Facts, same
 from features.sources.salesforce.ids import shortened
+from features.sources.salesforce.leads import Leads, NamedLeads
 from features.sources.salesforce.reading import Export, Rows
 from features.tables import NAT, Coded, ColumnData, FloatArray, IntArray, Table
 
@@ -37,111 +40,129 @@ PATTERN = "the pattern of a series; its occurrences count"
 BACKWARDS = "ends before it begins"
 UNFINISHED = "ends after the export, and was never upcoming"
 DRAFT = "a draft"
+OF_MEMBERS = ("LeadId", "ContactId")  # who is in a campaign
+OF_DEALS = "activities"
+OF_LEADS = "lead_activities"
 MINUTE = 60_000_000
 LONGEST = 1e7  # minutes, some 19 years: no Event is longer
-OUTCOMES = (PLANNED, "held", "cancelled", "opened")
 DONE_WORDS = ("completed",)
 DRAFTS = ("5", "draft")
 
 
-@dataclass(frozen=True)
-class Facts:
-    """Facts of one object. rows: the row of each; kind, direction: codes in the settled words."""
-
-    rows: IntArray
-    known_at: IntArray
-    occurred_at: IntArray
-    kind: IntArray
-    direction: IntArray
-    outcome: Coded
-    minutes: FloatArray
-
-
 def activity_table(
-    export: Export, mapping: SalesforceMapping, attribution: Attribution, until: int
-) -> tuple[Stacked, list[Notice]]:
-    """All activities that belong to a deal. until: the last instant that the export tells of.
+    export: Export, mapping: SalesforceMapping, attribution: Attribution, leads: Leads, until: int
+) -> tuple[dict[str, Stacked], list[Notice]]:
+    """All activities that belong to a deal or to a lead, as `activities` and `lead_activities`.
 
-    The columns of the three objects are let go one after the other: they may be most of what was read.
+    until: the last instant that the export tells of. The columns of the objects are let go one after the other: they
+    may be most of what was read.
     """
-    told: tuple[tuple[Rows, Callable[[], list[Facts]], tuple[str, str, str | None]], ...] = (
-        (export["Task"], lambda: task_facts(export, mapping), ("WhatId", "WhoId", "AccountId")),
-        (export["Event"], lambda: event_facts(export["Event"], until), ("WhatId", "WhoId", "AccountId")),
-        (export["EmailMessage"], lambda: mail_facts(export["EmailMessage"]), ("RelatedToId", "contact_id", None)),
+    beside = people_of_mails(export, leads)
+    told: tuple[tuple[str, Callable[[Rows], list[Facts]], tuple[str, ...]], ...] = (
+        ("Task", lambda _: task_facts(export, mapping), ("WhatId", "WhoId", "AccountId")),
+        ("Event", lambda rows: event_facts(rows, until), ("WhatId", "WhoId", "AccountId")),
+        ("EmailMessage", mail_facts, ("RelatedToId", "contact_id")),
+        ("CampaignMember", campaign_facts, ()),
     )
-    blocks: list[_Block] = []
-    notices = []
-    for rows, facts, named in told:
+    blocks: dict[str, list[_Block]] = {"activities": [], "lead_activities": []}
+    notices = untold_answers(export["CampaignMember"])
+    for name, facts, columns in told:
+        rows = export[name]
         if rows.n:
-            found, lost = _of_object(rows, facts(), attribution.named(rows, *named), attribution)
-            blocks += found
+            made = facts(rows)  # before anything is asked of a row: it refuses what is no activity
+            people = [rows.coded(column) for column in (*columns[:2], *OF_MEMBERS)]
+            named = leads.named([*people, *(beside if name == "EmailMessage" else ())])
+            whose = attribution.named(rows, *columns) if columns else attribution.nobody(rows)
+            notices += _of_object(rows, made, _Whose(attribution, whose, leads, named), blocks)
             rows.columns, rows.raw = {}, {}
-            if lost:
-                message = "facts without a deal, of records whose other facts have one (planned, and later done)"
-                notices.append(Notice("unattributed_facts", rows.name, lost, message))
-    return _stacked(blocks), notices
+    return {name: _stacked(name, listed) for name, listed in blocks.items()}, notices
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Facts of one object that have a deal. origin: the row of each; columns: of the table."""
+    """Facts of one object that belong to somebody. origin: the row of each; columns: of the table."""
 
     rows: Rows
     origin: NDArray[np.int32]
     columns: dict[str, ColumnData]
 
 
-def _of_object(rows: Rows, listed: Sequence[Facts], named: Named, attribution: Attribution) -> tuple[list[_Block], int]:
-    """The facts that have a deal, and the number of those without whose record is kept for its other facts."""
-    found = [attribution.at(named, facts.rows, facts.known_at) for facts in listed]
+@dataclass(frozen=True)
+class _Whose:
+    """Whose the facts of an object are: a deal's, a lead's, or both: what went with a lead into its deal."""
+
+    attribution: Attribution
+    named: Named
+    leads: Leads
+    named_leads: NamedLeads
+
+    def at(self, facts: Facts) -> tuple[IntArray, IntArray, IntArray, Mask]:
+        """Deal and lead of each fact, -1 where none; why it has no deal; whether a contact gave it back to its lead."""
+        deal, reason = self.attribution.at(self.named, facts.rows, facts.known_at)
+        lead, given = self.leads.at(self.named_leads, facts.rows, facts.known_at)
+        return deal, lead, reason, given
+
+
+def _of_object(rows: Rows, listed: Sequence[Facts], whose: _Whose, blocks: Mapping[str, list[_Block]]) -> list[Notice]:
+    """Add the facts that belong to somebody to the blocks; refuse records without any, and say what is lost."""
+    found = [whose.at(facts) for facts in listed]
     kept = np.zeros(rows.n, dtype=bool)
-    for facts, (deal, _) in zip(listed, found, strict=True):
-        kept[facts.rows[deal >= 0]] = True
-    lost = 0
-    for facts, (deal, reason) in zip(listed, found, strict=True):
-        lost += int(np.count_nonzero(kept[facts.rows[deal < 0]]))
+    for facts, (deal, lead, _, _) in zip(listed, found, strict=True):
+        kept[facts.rows[(deal >= 0) | (lead >= 0)]] = True
+    lost = given = 0
+    for facts, (deal, lead, reason, back) in zip(listed, found, strict=True):
+        lost += int(np.count_nonzero(kept[facts.rows[(deal < 0) & (lead < 0)]]))
+        given += int(np.count_nonzero(back))
         for code, words in enumerate(REASONS):
             mask = np.zeros(rows.n, dtype=bool)
-            mask[facts.rows[reason == code]] = True
+            mask[facts.rows[(reason == code) & (lead < 0)]] = True
             rows.refuse(mask & ~kept, words)
-    ids = attribution.deals.ids
-    return [_block(rows, facts, deal, ids, named.contact) for facts, (deal, _) in zip(listed, found, strict=True)], lost
+        contact = whose.named.contact
+        blocks[OF_DEALS].append(_block(rows, facts, {"deal_id": whose.attribution.deals.ids}, deal, contact))
+        blocks[OF_LEADS].append(_block(rows, facts, {"lead_id": whose.leads.ids}, lead, None))
+    listed_notices = (
+        (
+            "unattributed_facts",
+            lost,
+            "facts of nobody, of records whose other facts have a deal or lead (planned, and later done)",
+        ),
+        ("given_back", given, "facts of a contact from before a lead became it: they count for the lead"),
+    )
+    return [Notice(code, rows.name, count, message) for code, count, message in listed_notices if count]
 
 
-def _block(rows: Rows, facts: Facts, deal: IntArray, ids: Coded, contact: Coded) -> _Block:
-    has = np.flatnonzero(deal >= 0)
+def _block(rows: Rows, facts: Facts, owner: Mapping[str, Coded], code: IntArray, contact: Coded | None) -> _Block:
+    """The facts that have an owner. owner: the column that names it and the ids; code: of each fact, -1 for none."""
+    has = np.flatnonzero(code >= 0)
     origin = facts.rows[has]
     columns: dict[str, ColumnData] = {
-        "deal_id": ids.take(deal[has]),
+        **{name: ids.take(code[has]) for name, ids in owner.items()},
         "occurred_at": facts.occurred_at[has],
         "known_at": facts.known_at[has],
         "kind": Coded(facts.kind[has].astype(np.int32), KIND_WORDS),
         "direction": Coded(facts.direction[has].astype(np.int32), DIRECTION_WORDS),
         "outcome": facts.outcome.take(has),
         "minutes": facts.minutes[has],
-        "contact_id": contact.take(origin),
+        **({"contact_id": contact.take(origin)} if contact is not None else {}),
     }
     return _Block(rows, origin.astype(np.int32), columns)
 
 
-def _stacked(blocks: Sequence[_Block]) -> Stacked:
+def _stacked(name: str, blocks: Sequence[_Block]) -> Stacked:
     """The facts of all objects, one after the other."""
+    blocks = [block for block in blocks if len(block.origin)]
     sizes = [len(block.origin) for block in blocks]
     n, ends = sum(sizes), np.cumsum(sizes)
     if not n:
-        return Stacked(Table.empty("activities"), str, (), 0)
-    columns = {name: joined([block.columns.pop(name) for block in blocks]) for name in list(blocks[0].columns)}
+        return Stacked(Table.empty(name), str, (), 0)
+    columns = {label: joined([block.columns.pop(label) for block in blocks]) for label in list(blocks[0].columns)}
 
     def place(row: int) -> str:
         i = int(np.searchsorted(ends, row, side="right"))
         return blocks[i].rows.place(int(blocks[i].origin[row - int(ends[i]) + sizes[i]]))
 
     files = tuple(dict.fromkeys(block.rows.label for block in blocks))
-    return Stacked(Table.of("activities", columns, n), place, files, n)
-
-
-def _same(word: str, n: int) -> Coded:
-    return Coded(np.full(n, OUTCOMES.index(word), dtype=np.int32), OUTCOMES)
+    return Stacked(Table.of(name, columns, n), place, files, n)
 
 
 def task_facts(export: Export, mapping: SalesforceMapping) -> list[Facts]:
@@ -177,7 +198,7 @@ def task_facts(export: Export, mapping: SalesforceMapping) -> list[Facts]:
                 DIRECTION_WORDS.index(Direction.OUTBOUND),
                 direction[planned],
             ),
-            _same(PLANNED, len(planned)),
+            same(PLANNED, len(planned)),
             np.full(len(planned), np.nan),
         ),
         Facts(
@@ -294,7 +315,7 @@ def _meetings(rows: IntArray, known_at: IntArray, start: IntArray, outcome: str,
     n = len(rows)
     kind = np.full(n, KIND_WORDS.index(ActivityKind.MEETING))
     mutual = np.full(n, DIRECTION_WORDS.index(Direction.MUTUAL))
-    return Facts(rows, known_at[rows], start[rows], kind, mutual, _same(outcome, n), minutes[rows])
+    return Facts(rows, known_at[rows], start[rows], kind, mutual, same(outcome, n), minutes[rows])
 
 
 def mail_facts(rows: Rows) -> list[Facts]:
@@ -326,7 +347,7 @@ def mail_facts(rows: Rows) -> list[Facts]:
         when,
         np.full(len(read), KIND_WORDS.index(ActivityKind.CONTENT)),
         np.full(len(read), DIRECTION_WORDS.index(Direction.INBOUND)),
-        _same("opened", len(read)),
+        same("opened", len(read)),
         np.full(len(read), np.nan),
     )
     return [first, opening]

@@ -18,10 +18,11 @@ from features.tables import Coded, IntArray
 Mask = NDArray[np.bool_]
 NOTHING = "names no opportunity and no account"
 FOREIGN = "about a record that is no opportunity or account of the export"
-OF_LEAD = "belongs to a lead"
+OF_LEAD = "belongs to a lead that is not in leads"
+OF_CONTACT = "of nobody who is a lead, or was one then"
 NONE_OPEN = "its account has no open deal at that time"
 SEVERAL_OPEN = "its account has several open deals at that time"
-REASONS = (NOTHING, FOREIGN, OF_LEAD, NONE_OPEN, SEVERAL_OPEN)
+REASONS = (NOTHING, FOREIGN, OF_LEAD, NONE_OPEN, SEVERAL_OPEN, OF_CONTACT)
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Attribution:
         self.accounts = tuple(sorted({*accounts.values, *deals.export["Account"].coded("Id").values}))
         self.open = _OpenDeals(deals, accounts.codes_in(self.accounts).astype(np.int64), history)
 
-    def named(self, rows: Rows, what: str, who: str | None, account: str | None) -> Named:
+    def named(self, rows: Rows, what: str, who: str | None = None, account: str | None = None) -> Named:
         """What each row names, by its columns."""
         about, person = rows.coded(what), rows.coded(who) if who else Coded.missing(rows.n)
         deal = self.deals.codes(about)
@@ -77,6 +78,11 @@ class Attribution:
         reason[lost & (about.codes >= 0)] = REASONS.index(FOREIGN)
         reason[(deal < 0) & of_lead] = REASONS.index(OF_LEAD)
         return Named(deal, where, reason, contact)
+
+    def nobody(self, rows: Rows) -> Named:
+        """What rows name that can't be about a deal."""
+        none = np.full(rows.n, -1, dtype=np.int64)
+        return Named(none, none, np.full(rows.n, REASONS.index(OF_CONTACT)), Coded.missing(rows.n))
 
     def _account(self, ids: Coded) -> IntArray:
         return renamed(ids, self.deals.accounts).codes_in(self.accounts).astype(np.int64)

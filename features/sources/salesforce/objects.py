@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from features.tables import Kind
+from configs.vocab import Target
+from features.tables import OF_DEALS, OF_LEADS, Kind
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,16 @@ class Field:
 
 @dataclass(frozen=True)
 class ObjectSpec:
-    """One object. ``feeds``: what we make of it; ``clock``: when a row of it is known."""
+    """One object. ``feeds``: what we make of it; ``clock``: when a row of it is known.
+
+    required_for: the targets whose export must have it.
+    """
 
     name: str
     feeds: str
     clock: str
     fields: tuple[Field, ...]
-    required: bool = False
+    required_for: tuple[Target, ...] = ()
     deleted: bool = False  # the export should hold deleted rows (queryAll)
 
     def field(self, name: str) -> Field:
@@ -101,7 +105,7 @@ _SPECS = (
             _may("SystemModstamp", "time"),
             _ours("merged_into", "id"),
         ),
-        required=True,
+        required_for=OF_DEALS,
         deleted=True,
     ),
     ObjectSpec(
@@ -123,7 +127,7 @@ _SPECS = (
             _may("PrevCloseDate", "date"),
             _may("IsDeleted", "bool"),
         ),
-        required=True,
+        required_for=OF_DEALS,
         deleted=True,
     ),
     ObjectSpec(
@@ -144,7 +148,7 @@ _SPECS = (
     ),
     ObjectSpec(
         "Task",
-        "activities",
+        "activities, lead_activities",
         "planned: CreatedDate; done: later of CreatedDate and CompletedDateTime (LastModifiedDate where that is empty)",
         (
             _ROW_ID,
@@ -168,7 +172,7 @@ _SPECS = (
     ),
     ObjectSpec(
         "Event",
-        "activities",
+        "activities, lead_activities",
         "upcoming: CreatedDate; held: the latest of EndDateTime, CreatedDate and LastModifiedDate; "
         "a deleted one: cancelled at LastModifiedDate, or held if that is more than a day after its end",
         (
@@ -189,7 +193,7 @@ _SPECS = (
     ),
     ObjectSpec(
         "EmailMessage",
-        "activities",
+        "activities, lead_activities",
         "CreatedDate; its first opening: FirstOpenedDate",
         (
             _ROW_ID,
@@ -204,6 +208,12 @@ _SPECS = (
             _ours("contact_id", "id"),
         ),
         deleted=True,
+    ),
+    ObjectSpec(
+        "EmailMessageRelation",
+        "lead_activities: which lead a mail is about",
+        "",
+        (_ROW_ID, Field("EmailMessageId", "id", required=True, raw=True), _there("RelationId", "id")),
     ),
     ObjectSpec(
         "OpportunityContactRole",
@@ -226,6 +236,7 @@ _SPECS = (
         (
             _must("Id", "id"),
             _may("AccountId", "id"),
+            _may("CreatedDate", "time"),
             _may("MasterRecordId", "id"),
             _ours("seniority", "text"),
         ),
@@ -278,10 +289,11 @@ _SPECS = (
     ObjectSpec(
         "Lead",
         "leads, lead_history",
-        "CreatedDate; conversion: the end of ConvertedDate; opt-outs as they stand now",
+        "CreatedDate; conversion: LeadHistory, else the end of ConvertedDate; opt-outs as they stand now",
         (
             _must("Id", "id"),
             _must("CreatedDate", "time"),
+            _may("Company", "text"),
             _may("LeadSource", "text"),
             _may("Industry", "text"),
             _ours("size", "text", "NumberOfEmployees"),
@@ -289,8 +301,40 @@ _SPECS = (
             _may("IsConverted", "bool"),
             _may("ConvertedDate", "time"),
             _may("ConvertedOpportunityId", "id"),
+            _may("ConvertedContactId", "id"),
             _may("HasOptedOutOfEmail", "bool"),
+            _may("DoNotCall", "bool"),
             _may("MasterRecordId", "id"),
+            _may("IsDeleted", "bool"),
+        ),
+        required_for=OF_LEADS,
+        deleted=True,
+    ),
+    ObjectSpec(
+        "LeadHistory",
+        "lead_history",
+        "CreatedDate",
+        (
+            _ROW_ID,
+            _must("LeadId", "id"),
+            _must("CreatedDate", "time"),
+            _must("Field", "text"),
+            _there("OldValue", "text"),
+            _there("NewValue", "text"),
+        ),
+        deleted=True,
+    ),
+    ObjectSpec(
+        "CampaignMember",
+        "lead_activities",
+        "sent: CreatedDate; answered: the end of FirstRespondedDate",
+        (
+            _ROW_ID,
+            _there("LeadId", "id"),
+            _may("ContactId", "id"),
+            _must("CreatedDate", "time"),
+            _may("HasResponded", "bool"),
+            _may("FirstRespondedDate", "time"),
             _may("IsDeleted", "bool"),
         ),
         deleted=True,

@@ -1,4 +1,4 @@
-"""From the smaller objects to `contacts`, `accounts`, `reps`, `quotas`, `calls`, `leads` and `lead_history`."""
+"""From the smaller objects to `contacts`, `accounts`, `reps`, `quotas` and `calls`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from configs.salesforce import SalesforceMapping
-from configs.vocab import LeadEvent
 from features.sources.frames import Stacked
 from features.sources.salesforce.columns import at, renamed
+from features.sources.salesforce.leads import MERGED
 from features.sources.salesforce.money import CODE, in_base
 from features.sources.salesforce.reading import Export, Rows
 from features.tables import NAT, Coded, ColumnData, IntArray, Table
 
-MERGED = "merged into another record"
 NO_PERIOD = "names no period that the export knows"
 AGAIN = "the same person on the same deal, added in the same second"
 
@@ -110,36 +109,6 @@ def call_table(export: Export) -> Stacked:
         "amount": rows.ints("Amount"),
     }
     return _table("calls", rows, columns, np.flatnonzero(rows.live))
-
-
-def lead_tables(export: Export) -> dict[str, Stacked]:
-    """Leads, and what became of those that were converted."""
-    rows = export["Lead"]
-    rows.refuse(rows.coded("MasterRecordId").codes >= 0, MERGED)
-    rows.refuse(rows.true("IsDeleted"), "deleted")
-    created = rows.ints("CreatedDate")
-    columns: dict[str, ColumnData] = {
-        "lead_id": rows.coded("Id"),
-        "created_at": created,
-        "source": rows.coded("LeadSource"),
-        "industry": rows.coded("Industry"),
-        "size": rows.coded("size"),
-        "region": rows.coded("region"),
-        "opted_out": rows.ints("HasOptedOutOfEmail"),
-    }
-    when = rows.ints("ConvertedDate")
-    converted = np.flatnonzero(rows.live & (when != NAT) & (rows.ints("IsConverted") != 0))
-    event = Coded(np.zeros(rows.n, dtype=np.int32), (LeadEvent.CONVERTED.value,))
-    became: dict[str, ColumnData] = {
-        "lead_id": rows.coded("Id"),
-        "known_at": np.maximum(when, created),
-        "event": event,
-        "deal_id": rows.coded("ConvertedOpportunityId"),
-    }
-    return {
-        "leads": _table("leads", rows, columns, np.flatnonzero(rows.live)),
-        "lead_history": _table("lead_history", rows, became, converted),
-    }
 
 
 def account_of_contacts(export: Export) -> dict[str, str]:

@@ -14,8 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from configs.errors import DataError, Fault, MissingFileError, SchemaError, UnreadableFileError
+from configs.mapping import Attribute
 from configs.salesforce import SalesforceMapping
-from configs.vocab import SalesforceObject
+from configs.vocab import SalesforceObject, Target
 from features.checks import Finding, faults_of
 from features.ingest import EXAMPLES, Notice, Refusal, TableReport
 from features.parsing import EXPECTED, REMEDY
@@ -26,7 +27,7 @@ from features.sources.salesforce.objects import OBJECTS, Field, ObjectSpec
 from features.tables import Coded, Column, ColumnData, FloatArray, IntArray, is_missing, missing_column
 
 Mask = NDArray[np.bool_]
-ATTRIBUTE = "attribute "  # what a declared attribute is called among the fields of Opportunity
+ATTRIBUTE = "attribute "  # what a declared attribute is called among the fields of Opportunity or Lead
 REPEATED = "a repeated row"
 
 
@@ -120,6 +121,7 @@ class _Reader:
     folder: Path
     mapping: SalesforceMapping
     zone: ZoneInfo
+    target: Target
     faults: list[Fault] = field(default_factory=list)
     kinds: set[type[DataError]] = field(default_factory=set)
     notices: list[Notice] = field(default_factory=list)
@@ -130,13 +132,16 @@ class _Reader:
         self.kinds.add(type(error))
 
 
-def read_export(folder: Path, mapping: SalesforceMapping, zone: ZoneInfo) -> Export:
-    """Read every object's file. Raises a DataError with every fault of names, forms and cells at once."""
+def read_export(folder: Path, mapping: SalesforceMapping, zone: ZoneInfo, target: Target) -> Export:
+    """Read every object's file; the target tells which must be there.
+
+    Raises a DataError with every fault of names, forms and cells at once.
+    """
     if not folder.is_dir():
         raise MissingFileError.at(
             "source.path", f"no folder {folder}", expected="the folder of the exports", remedy="check source.path"
         )
-    reader = _Reader(folder, mapping, zone)
+    reader = _Reader(folder, mapping, zone, target)
     files = _files(reader)
     rows = {}
     for name, file in files.items():
@@ -171,7 +176,7 @@ def _files(reader: _Reader) -> dict[str, str]:
             reader.fault(SchemaError.at(name, got, expected="one file for an object", remedy="remove all but one"))
         elif found:
             files[name] = found[0]
-        elif spec.required:
+        elif reader.target in spec.required_for:
             reader.fault(_lacking(name, reader.folder))
     absent = [name for name in OBJECTS if name not in files]
     if absent and not reader.faults:
@@ -241,7 +246,9 @@ def _columns(reader: _Reader, spec: ObjectSpec, frame: Frame) -> dict[Field, str
     """Column of the file for every field that it has. Raises SchemaError for columns that lack or come twice."""
     told = reader.mapping.objects.get(SalesforceObject(spec.name))
     named = dict(told.columns) if told is not None else {}
-    fields = [*spec.fields, *(_attributes(reader.mapping) if spec.name == "Opportunity" else ())]
+    mapping = reader.mapping
+    attributes = {"Opportunity": mapping.attributes, "Lead": mapping.leads.attributes}.get(spec.name, {})
+    fields = [*spec.fields, *_attributes(attributes)]
     by_fold: dict[str, list[str]] = {}
     for column in frame.columns:
         by_fold.setdefault(folded(column), []).append(column)
@@ -265,8 +272,8 @@ def _columns(reader: _Reader, spec: ObjectSpec, frame: Frame) -> dict[Field, str
     return sources
 
 
-def _attributes(mapping: SalesforceMapping) -> Iterator[Field]:
-    for name, attribute in mapping.attributes.items():
+def _attributes(listed: Mapping[str, Attribute]) -> Iterator[Field]:
+    for name, attribute in listed.items():
         kind = ATTRIBUTE_KINDS[attribute.kind]
         yield Field(ATTRIBUTE + name, kind, required=True, names=(attribute.column or name,))
 

@@ -374,7 +374,7 @@ def test_all_canonical_tables_are_read(tmp_path: Path) -> None:
         calls="rep_id,submitted_at,period_start,category,amount\nR7,2024-01-05T08:00:00Z,2024-01-01,Commit,900\n",
     )
     got = read(folder)
-    assert [table.n for table in got.tables.by_name().values()] == [3, 4, 2, 1, 1, 1, 1, 1, 0, 0]
+    assert [table.n for table in got.tables.by_name().values()] == [3, 4, 2, 1, 1, 1, 1, 1, 0, 0, 0]
     assert got.tables.calls.coded("category").strings() == ["commit"]
     assert got.tables.quotas.ints("amount").tolist() == [100_000]
     assert {n.code: n.rows for n in got.report.notices if n.rows} == {"unlisted_owner_id": 1, "unlisted_rep_id": 1}

@@ -260,6 +260,7 @@ def test_activities_on_accounts_go_to_the_only_open_deal_at_that_instant(tmp_pat
         call(WhatId="", WhoId="C1", CreatedDate=t("03-02"), **done),  # the contact's account
         call(WhatId="", WhoId="C3", CreatedDate=t("03-01"), **done),
         call(WhatId="", WhoId="L1", CreatedDate=t("03-01"), **done),
+        call(WhatId="", WhoId="00Q500000000AbC", CreatedDate=t("03-01"), **done),
         call(WhatId="", CreatedDate=t("03-01"), **done),
     ]
     leads = [{"Id": "L1", "CreatedDate": t("01-01")}]
@@ -270,6 +271,7 @@ def test_activities_on_accounts_go_to_the_only_open_deal_at_that_instant(tmp_pat
         ("D1", "03-02 09:00:00", "C1"),
     ]
     assert refused(ingest, "Task") == {NOTHING: 2, FOREIGN: 2, OF_LEAD: 1, NONE_OPEN: 1, SEVERAL_OPEN: 3}
+    assert rows(ingest.tables.lead_activities, "lead_id", "known_at") == [("L1", "03-01 09:00:00")]
 
 
 def test_planned_on_the_only_open_deal_and_done_when_there_are_two(tmp_path: Path) -> None:
