@@ -16,7 +16,7 @@ from features.asof import AsOfView, Requests
 from features.changes import history_of
 from features.closes import closes_of
 from features.periods import Calendar
-from features.reference import SEGMENT, Events, Reference, Vocabulary, events, no_events, reference_of
+from features.reference import MILLION, SEGMENT, Events, Reference, Vocabulary, events, no_events, reference_of
 from features.registry import Schema
 from features.siblings import Siblings
 from features.silence import silences_of
@@ -126,9 +126,10 @@ def intake_of(history: Timeline, codes: Mapping[str, Int], schema: Schema) -> Ev
         return no_events("intake")
     born, won = history.start[:-1], np.flatnonzero(history.mask("won"))
     row = np.concatenate([born, won])
-    lead = history.entity[row]
+    lead, known_at = history.entity[row], history.known_at[row]
     told = {name: codes[name][lead] for name in schema.dimensions}
-    return events({"known_at": history.known_at[row], "won": history.values("won")[row], **told})
+    waited = (known_at - history.known_at[history.start[lead]]) // MILLION
+    return events({"known_at": known_at, "won": history.values("won")[row], "waited_s": waited, **told})
 
 
 def vocabulary_of(tables: CrmTables, schema: Schema) -> Vocabulary:

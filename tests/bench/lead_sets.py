@@ -85,7 +85,9 @@ def xeducation(folder: Path, out: Path, columns: Sequence[str]) -> LeadSet:
     }
     said = {"stages": {"order": ["Open"], "won": ["Won"], "lost": ["Lost"]}, "leads": {"attributes": kinds}}
     (out / "mapping.yaml").write_text(yaml.safe_dump(said, sort_keys=False))
-    (out / "leads.yaml").write_text(XEDUCATION_CONFIG.format(path=out, cut=came[round(OLDER * len(came)) - 1].isoformat()))
+    (out / "leads.yaml").write_text(
+        XEDUCATION_CONFIG.format(path=out, cut=came[round(OLDER * len(came)) - 1].isoformat())
+    )
     config = load_config(out / "leads.yaml", [f"state_dir={out / 'state'}"])
     return LeadSet(config, kept.set_index(pd.Index(ids)))
 
