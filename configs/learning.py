@@ -72,11 +72,16 @@ class Training(Strict):
 class Backtest(Strict):
     """How the model is judged on what came later."""
 
-    test_periods: int = Field(default=4, ge=1, le=40, description="last closed periods that are tested, one fold each")
+    test_periods: int = Field(
+        default=4,
+        ge=1,
+        le=40,
+        description="last closed periods that are tested, one fold each; of leads, cuts by when they came in",
+    )
     test_from: AwareDatetime | None = Field(
         default=None,
-        description="target eventual only: one fixed cut instead; train on what was known before it, test on deals "
-        "created after it; a timestamp with its offset, such as 2012-01-31T17:58:00Z",
+        description="targets eventual and converted only: one fixed cut instead; train on what was known before it, "
+        "test on deals or leads created after it; a timestamp with its offset, such as 2012-01-31T17:58:00Z",
     )
     embargo_days: int = Field(
         default=0,

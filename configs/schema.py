@@ -19,6 +19,7 @@ from configs.oauth import OAuth
 from configs.vocab import (
     DEAL_GROUPS,
     LEAD_GROUPS,
+    Eligibility,
     FeatureGroup,
     Grid,
     LedgerMode,
@@ -407,6 +408,9 @@ class Config(Strict):
         if self.target is Target.IN_PERIOD:
             _refuse_eventual_only("backtest.test_from", self.backtest.test_from, "backtest.test_periods")
             _refuse_eventual_only("training.horizon_days", self.training.horizon_days, "the period's end")
+        if self.target is Target.CONVERTED:
+            _refuse_of_deals("training.horizon_days", self.training.horizon_days is not None)
+            _refuse_of_deals("training.eligibility", self.training.eligibility is not Eligibility.HORIZON)
         return self
 
 
@@ -418,6 +422,18 @@ def _refuse_eventual_only(field: str, value: object, instead: str) -> None:
             got="given with target in_period",
             expected="only with target eventual",
             remedy=f"remove it (in_period goes by {instead}), or set target: eventual",
+            field=field,
+        )
+
+
+def _refuse_of_deals(field: str, given: bool) -> None:
+    """Refuse ``field`` when it is given although leads have a window of their own."""
+    if given:
+        refuse(
+            "contradiction",
+            got="given with target converted",
+            expected="only with target eventual",
+            remedy="remove it: leads go by leads.within_days, and a row trains when its window is over",
             field=field,
         )
 

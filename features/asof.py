@@ -382,7 +382,7 @@ def before(known_at: Int, as_of: int) -> int:
     return int(np.searchsorted(known_at, as_of, side="left"))
 
 
-def known(known_at: Int, as_of: int) -> Bool:
+def known(known_at: Int, as_of: int | Int) -> Bool:
     """Return bool[n]: which of these instants lie strictly before an as-of."""
     return known_at < as_of
 

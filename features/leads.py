@@ -23,6 +23,7 @@ from features.stages import LOST, WON, StageMap
 from features.tables import NAT, Coded, ColumnData, CrmTables, Table
 from features.timeline import Bool, Int
 
+OPTED_OUT = "opted_out"  # code of the notice that counts them
 STAGES = StageMap(LEAD_STAGES.order, LEAD_STAGES.won, LEAD_STAGES.lost)
 
 
@@ -55,9 +56,7 @@ def as_leads(ingest: Ingest, mapping: MappingFile) -> Ingest:
     tables, counted = ingest.tables, []
     opted_out = tables.leads.ints("opted_out") == 1
     leads = tables.leads.take(~opted_out)
-    counted.append(
-        _notice("opted_out", "leads", "leads that opted out: neither trained on nor scored", opted_out.sum())
-    )
+    counted.append(_notice(OPTED_OUT, "leads", "leads that opted out: neither trained on nor scored", opted_out.sum()))
     history, late = _before_conversion(tables.lead_history)
     counted.append(_notice("after_conversion", "lead_history", "rows after the lead's conversion, left out", late))
     shaped = lead_tables(leads, history, tables.lead_activities, mapping)

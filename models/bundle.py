@@ -6,6 +6,7 @@
 ``close.json``          offset, stage x time table and calibration, floats written exactly
 ``timing.json``         the timing head, with ``timing_won.txt`` and ``timing_lost.txt`` (each may be absent)
 ``amount.json``         the amount head, with ``amount_trees.txt`` (each may be absent)
+``leads.json``          what leads are worth, with ``lead_opportunity_trees.txt`` and ``lead_direct_trees.txt``
 ``bookings.json``       how far periods come out beside what was expected (may be absent)
 ``flags.json``          how right each flag was on past periods (may be absent)
 ``reference.npz``       closed deals known before ``trained_as_of`` (`models.reference_io`)
@@ -40,10 +41,8 @@ from models.amount import AMOUNT, AMOUNT_TREES, AmountModel
 from models.bookings import BOOKINGS, BookingsModel, bookings_files, read_bookings
 from models.bundle_files import (
     CALENDAR,
-    CLOSE,
     GOLDEN,
     PROFILE,
-    TREES,
     Golden,
     calendar_json,
     golden_json,
@@ -56,7 +55,10 @@ from models.bundle_files import (
     same_answers,
 )
 from models.close import CloseModel
+from models.close_files import CLOSE, TREES
 from models.heads import Heads
+from models.lead_files import DIRECT_TREES, LEADS, OPPORTUNITY_TREES
+from models.leads import LeadHeads
 from models.profile import Profile
 from models.reference_io import REFERENCE, VOCABULARY, plain_json, read_reference, reference_files
 from models.store import FORMAT, MANIFEST, read_verified, sha256
@@ -75,6 +77,9 @@ OPTIONAL = {
     TIMING_LOST: TIMING,
     AMOUNT: "",
     AMOUNT_TREES: AMOUNT,
+    LEADS: "",
+    OPPORTUNITY_TREES: LEADS,
+    DIRECT_TREES: LEADS,
     BOOKINGS: AMOUNT,
     TRACK_RECORD: "",
 }
@@ -85,7 +90,7 @@ OPTIONAL = {
 class About:
     """What a bundle is. Instants are int64 UTC microseconds; fingerprints and hashes are SHA-256 in hex.
 
-    horizon_days: that p_won, p_lost and p_open hold at.
+    horizon_days: that p_won, p_lost and p_open hold at; of leads, the days within which they convert.
     """
 
     name: str
@@ -114,6 +119,7 @@ class Bundle:
     timing, amount: None where the data had too little for that head, it was switched off, or the bundle is of format 1.
     bookings: None without an amount head, and in a bundle of an earlier version. track_record: of the flags, None in a
     bundle of an earlier version.
+    leads: None for deals, and where the data had too little.
     golden: the rows that every load probes. told: what the CRM told of them, None in a bundle of format 1.
     """
 
@@ -130,6 +136,7 @@ class Bundle:
     bookings: BookingsModel | None = None
     track_record: TrackRecord | None = None
     sha: str = ""
+    leads: LeadHeads | None = None
 
     @property
     def version(self) -> str:
@@ -139,7 +146,7 @@ class Bundle:
     @property
     def heads(self) -> Heads:
         """The heads, to be asked together."""
-        return Heads(self.model, self.timing, self.amount, self.about.horizon_days)
+        return Heads(self.model, self.timing, self.amount, self.about.horizon_days, self.leads)
 
 
 def save(bundle: Bundle, folder: Path) -> str:
@@ -213,7 +220,7 @@ def _plan(about: About, folder: Path) -> Plan:
 
 def _assembled(about: About, plan: Plan, files: Mapping[str, bytes], sha: str) -> Bundle:
     """Read the files of a bundle; raises what their parsers raise."""
-    for name in (TREES, TIMING_WON, TIMING_LOST, AMOUNT_TREES):
+    for name in (TREES, TIMING_WON, TIMING_LOST, AMOUNT_TREES, OPPORTUNITY_TREES, DIRECT_TREES):
         if name in files:
             check_trees(files[name].decode())
     heads = read_heads(files, plan.names, about.horizon_days)
@@ -233,6 +240,7 @@ def _assembled(about: About, plan: Plan, files: Mapping[str, bytes], sha: str) -
         read_bookings(files) if BOOKINGS in files else None,
         read_track_record(files) if TRACK_RECORD in files else None,
         sha,
+        heads.leads,
     )
 
 

@@ -14,21 +14,15 @@ from features.periods import Calendar
 from features.tables import Coded
 from features.told import Told
 from models.amount import AMOUNT, amount_files, read_amount
-from models.calibrate import Affine
-from models.close import CloseModel
+from models.close_files import CLOSE, TREES, close_json, read_close
 from models.exact import from_hex, to_hex
 from models.heads import Heads, Prediction
-from models.ladder import RIDGE_RUNG, RUNGS, TREES_RUNG, Doubt
-from models.linear import Linear
+from models.lead_files import LEADS, leads_files, read_leads
 from models.profile import Profile
 from models.reference_io import plain_json
-from models.tables import RateCurve, RateTable
 from models.timing import TIMING, read_timing, timing_files
-from models.trees import Trees
 
-CLOSE, TREES, CALENDAR, PROFILE, GOLDEN = "close.json", "trees.txt", "calendar.json", "profile.json", "golden.json"
-_ARRAYS = ("weights", "missing_weights", "low", "high", "mean", "scale")
-_NUMBERS = ("intercept", "table_weight", "table_mean")
+CALENDAR, PROFILE, GOLDEN = "calendar.json", "profile.json", "golden.json"
 
 
 @dataclass(frozen=True)
@@ -41,13 +35,15 @@ class Golden:
 
 def heads_files(heads: Heads) -> dict[str, bytes]:
     """Return the files of every head; those of a head that is absent, and trees where none helped, are absent too."""
-    files = {CLOSE: plain_json(_close_json(heads.close))}
+    files = {CLOSE: plain_json(close_json(heads.close))}
     if heads.close.trees is not None:
         files[TREES] = heads.close.trees.text.encode()
     if heads.timing is not None:
         files |= timing_files(heads.timing)
     if heads.amount is not None:
         files |= amount_files(heads.amount)
+    if heads.leads is not None:
+        files |= leads_files(heads.leads)
     return files
 
 
@@ -57,7 +53,9 @@ def read_heads(files: Mapping[str, bytes], names: tuple[str, ...], horizon_days:
     amount = read_amount(files, names) if AMOUNT in files else None
     if timing is not None and not 0 < horizon_days <= timing.longest:
         raise ValueError(f"{TIMING} answers up to {timing.longest:g} days, the bundle asks for {horizon_days}")
-    return Heads(_close_model(json.loads(files[CLOSE]), names, files.get(TREES)), timing, amount, horizon_days)
+    leads = read_leads(files, names) if LEADS in files else None
+    close = read_close(json.loads(files[CLOSE]), names, files.get(TREES))
+    return Heads(close, timing, amount, horizon_days, leads)
 
 
 def calendar_json(calendar: Calendar) -> bytes:
@@ -119,7 +117,11 @@ def _answers(said: Prediction) -> dict[str, Any]:
     """What the heads say, exactly: missing values are texts too, so equal answers are equal JSON."""
     outlook = {} if said.outlook is None else {name: to_hex(value) for name, value in vars(said.outlook).items()}
     told = {"p": to_hex(said.p), "outlook": outlook}
-    return told if said.amount is None else told | {"amount": to_hex(said.amount)}
+    if said.amount is not None:
+        told["amount"] = to_hex(said.amount)
+    if said.leads is not None:
+        told["leads"] = {name: to_hex(value) for name, value in vars(said.leads).items()}
+    return told
 
 
 def _told_json(told: Told) -> dict[str, Any]:
@@ -138,53 +140,3 @@ def _told(document: Mapping[str, Any]) -> Told:
         from_hex(document["period_days"]),
         {name: Coded.of(words) for name, words in document["segments"].items()},
     )
-
-
-def _close_json(model: CloseModel) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "table": _table_json(model.table),
-        "calibration": [to_hex(model.calibration.intercept), to_hex(model.calibration.slope)],
-        "rung": model.rung,
-    }
-    if model.doubt is not None:
-        told["doubt"] = [to_hex(model.doubt.low), to_hex(model.doubt.high), model.doubt.basis]
-    if isinstance(model.offset, Linear):
-        told["linear"] = {name: to_hex(getattr(model.offset, name)) for name in (*_ARRAYS, *_NUMBERS)}
-    return told
-
-
-def _table_json(table: RateTable | RateCurve) -> dict[str, Any]:
-    told: dict[str, Any] = {"rates": to_hex(table.rates), "overall": to_hex(table.overall)}
-    if isinstance(table, RateCurve):
-        return told | {"knots": to_hex(table.knots)}
-    return told | {"column": table.column, "edges": [to_hex(edge) for edge in table.edges]}
-
-
-def _table(told: Mapping[str, Any]) -> RateTable | RateCurve:
-    rates, overall = from_hex(told["rates"]), from_hex(told["overall"])
-    if "knots" not in told:
-        return RateTable(told["column"], tuple(from_hex(edge) for edge in told["edges"]), rates, overall)
-    knots = from_hex(told["knots"])
-    if len(knots) < 2 or not (np.diff(knots) > 0).all() or rates.ndim != 2 or rates.shape[1] != len(knots):
-        raise ValueError(f"{CLOSE} holds no curve of rates")
-    return RateCurve(knots, rates, overall)
-
-
-def _close_model(told: dict[str, Any], names: tuple[str, ...], trees: bytes | None) -> CloseModel:
-    table = _table(told["table"])
-    offset: Linear | RateTable | RateCurve = table
-    if "linear" in told:
-        read = {name: from_hex(told["linear"][name]) for name in (*_ARRAYS, *_NUMBERS)}
-        if any(len(read[name]) != len(names) for name in _ARRAYS):
-            raise ValueError(f"{CLOSE}: the ridge is of other features than the bundle's")
-        offset = Linear(names=names, table=table, **read)
-    intercept, slope = (from_hex(value) for value in told["calibration"])
-    grown = Trees(names, trees.decode()) if trees is not None else None
-    doubt = None
-    if "doubt" in told:
-        low, high, basis = told["doubt"]
-        doubt = Doubt(from_hex(low), from_hex(high), str(basis))
-    rung = told.get("rung", TREES_RUNG if grown else RIDGE_RUNG)  # format 1 did not say
-    if rung not in RUNGS:
-        raise ValueError(f"{CLOSE} names the rung {rung!r}, expected one of {', '.join(RUNGS)}")
-    return CloseModel(names, offset, grown, Affine(intercept, slope), rung, doubt)

@@ -8,7 +8,8 @@ fewer than 80, or 10 won or 10 lost    ``table``   stage x time left, shrunken t
 400 and more                           ``trees``   trees on the offset, as many as inner folds can tell
 =====================================  ==========  ====================================================================
 
-A deal counts once it was closed before the cut and has a row whose label was told by then.
+A deal counts once it was closed before the cut and has a row whose label was told by then. A lead counts once it has
+such a row: as converted, or as not converted though its window is over, since most are never closed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from configs.subject import DEALS, Subject
 
 TABLE_RUNG, RIDGE_RUNG, TREES_RUNG = RUNGS = ("table", "ridge", "trees")
 RIDGE_FROM, TREES_FROM = 80, 400
@@ -37,14 +40,15 @@ class Doubt:
     high: float
     basis: str
 
-    def text(self) -> str:
+    def text(self, words: Subject = DEALS) -> str:
         """Say it in a sentence."""
         why = (
-            "from the number of wins it was fitted on"
+            f"from the number of {words.wins} it was fitted on"
             if self.basis == "wins"
             else "from how the inner periods came out"
         )
-        return f"wins may come out at {self.low:.2f} to {self.high:.2f} times what the scores add up to (80 %, {why})"
+        factors = f"{self.low:.2f} to {self.high:.2f} times"
+        return f"{words.wins} may come out at {factors} what the scores add up to (80 %, {why})"
 
 
 def rung_of(won: int, lost: int) -> str:
@@ -74,13 +78,13 @@ def doubt_of(won: int, actual: Sequence[float], expected: Sequence[float]) -> Do
     return told if told.high / told.low > few.high / few.low else few
 
 
-def rung_text(rung: str, doubt: Doubt | None) -> str:
+def rung_text(rung: str, doubt: Doubt | None, words: Subject = DEALS) -> str:
     """Say in a sentence or two which rung a model stands on and how wide the doubt is."""
     said = {
-        TABLE_RUNG: f"cold start: fewer than {RIDGE_FROM} closed deals (or {FEWEST_OF_EACH} won and {FEWEST_OF_EACH} "
-        "lost), or no period to test on, so the model is a table of stage and time left that leans on a prior; no "
-        "reason says more than that",
-        RIDGE_RUNG: f"fewer than {TREES_FROM} closed deals: the model is the ridge logistic alone",
-        TREES_RUNG: f"at least {TREES_FROM} closed deals: ridge logistic and trees, as far as later periods trust them",
+        TABLE_RUNG: f"cold start: fewer than {RIDGE_FROM} {words.told} (or {FEWEST_OF_EACH} {words.won} and "
+        f"{FEWEST_OF_EACH} {words.lost}), or no period to test on, so the model is a table of stage and time left that "
+        "leans on a prior; no reason says more than that",
+        RIDGE_RUNG: f"fewer than {TREES_FROM} {words.told}: the model is the ridge logistic alone",
+        TREES_RUNG: f"at least {TREES_FROM} {words.told}: ridge logistic and trees, as far as later periods trust them",
     }[rung]
-    return f"{said}. {doubt.text()}" if doubt is not None else said
+    return f"{said}. {doubt.text(words)}" if doubt is not None else said

@@ -154,12 +154,14 @@ def prior(frame: Frame, table: RateTable) -> Float:
 
     With s the stage's place (0 first, 1 last) and u the share of the period that is left: log-odds ``-2 + 1.25 s +
     (1 - s) log u``. A fresh deal in the first stage wins by the end of the period one time in eight, one in the last
-    stage one time in three whatever the time. Of an `eventual` head ``-1.5 + 2 s``: one in five, and three in five.
+    stage one time in three whatever the time. Of an `eventual` head ``-1.5 + 2 s``: one in five, and three in five. Of
+    leads ``-2.5 + 2 s``: one in thirteen, and three in eight.
     """
     rows, buckets = table.rates.shape
     place = np.append(np.arange(rows - 1) / max(rows - 2, 1), PRIOR_UNKNOWN)[:, None]
     if frame.target != "in_period":
-        return sigmoid(np.repeat(-1.5 + 2.0 * place, buckets, axis=1))
+        first = -2.5 if frame.target == "converted" else -1.5
+        return sigmoid(np.repeat(first + 2.0 * place, buckets, axis=1))
     left = np.minimum(DAYS_PER_BUCKET * (np.arange(buckets) + 0.5) / frame.period_days, 1.0)
     return sigmoid(-2.0 + 1.25 * place + (1.0 - place) * np.log(left))
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from models.bundle import Bundle, save
-from models.bundle_files import TREES
 from models.calibrate import Affine
+from models.close_files import TREES
 from models.reference_io import plain_json
 from models.store import MANIFEST, Store, sha256
 

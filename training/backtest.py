@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from configs.errors import ConfigError, TooLittleDataError
 from configs.load import config_hash, mapping_of
 from configs.schema import Config
+from configs.subject import Subject
 from configs.vocab import Target
 from features.build import FeatureMatrix
 from models.amount import AmountModel
@@ -29,7 +30,7 @@ from training.evaluate import DealBootstrap, Interval, Scores, row_loss, scores
 from training.fit import make_bundle
 from training.prepare import Prepared
 from training.rep_id import NAMES, ONE_SEED, RepIds, predict_references, rep_ids
-from training.splits import Fold, before_embargo, cut_fold, period_folds
+from training.splits import Fold, before_embargo, created_folds, cut_fold, period_folds
 from training.walk import Piece, Walk, key_of, revived
 
 CLOSE = "close"
@@ -95,17 +96,18 @@ def untestable(prepared: Prepared) -> str:
     """Return why no fold of the config can tell anything, "" where one can."""
     folds = folds_of(prepared)
     if not folds:
+        many = Subject.of(prepared.config.target).many
         expected = (
             "at least one complete period after the first told rows"
             if prepared.config.target == Target.IN_PERIOD
-            else "rows told before the cut, and deals begun after it whose outcome is told"
+            else f"rows told before the cut, and {many} begun after it whose outcome is told"
         )
         return f"no test fold: expected {expected}"
     rows = np.any([fold.test for fold in folds], axis=0)
     won = int(prepared.told_y[rows].sum())
     if won in (0, rows.sum()):
-        what = "none is of a deal that was won" if not won else "all are of deals that were won"
-        return f"nothing to tell apart: of {int(rows.sum()):,} test rows {what} in time"
+        words = Subject.of(prepared.config.target)
+        return f"nothing to tell apart: of {int(rows.sum()):,} test rows {'all' if won else 'none'} {words.won} in time"
     return ""
 
 
@@ -113,6 +115,9 @@ def _purged(prepared: Prepared) -> list[Fold]:
     config, rows = prepared.config, prepared.examples
     if config.target == Target.IN_PERIOD:
         return period_folds(prepared.calendar, rows.as_of, rows.label_end, prepared.until, config.backtest.test_periods)
+    if config.target == Target.CONVERTED and config.backtest.test_from is None:
+        told = prepared.told_end <= prepared.until
+        return created_folds(rows.label_end, prepared.created, config.backtest.test_periods, told)
     cut = _test_from(config, prepared)
     return [
         cut_fold(

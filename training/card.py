@@ -10,18 +10,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from configs.schema import Config
+from configs.subject import LEADS, Subject
+from configs.vocab import Target, Unworked
 from features.ingest import IngestReport
 from models.bundle import About, Bundle
 from training.gates import COLD, Verdict
 
 FORMAT = 1
 RUNGS = {
-    "trees": "ridge logistic regression with small boosted trees on top: more than 400 closed deals",
-    "ridge": "ridge logistic regression: too few closed deals for trees",
-    "table": "a shrunken table of rates by stage and time left: fewer than 80 closed deals, or no period to test on",
+    "trees": "ridge logistic regression with small boosted trees on top: more than 400 {told}",
+    "ridge": "ridge logistic regression: too few {told} for trees",
+    "table": "a shrunken table of rates by stage and time left: fewer than 80 {told}, or no period to test on",
 }
-IN_PERIOD = "the probability that an open deal is won by the end of the fiscal period that holds the as-of instant"
-EVENTUAL = "the probability that an open deal is won in the end"
 NOT_FOR = (
     "judging, ranking, paying or dismissing people: it scores deals, and what it says of a deal is no measure of who "
     "works on it",
@@ -35,6 +35,25 @@ LIMITS = (
     "outside them.",
     "What the CRM never recorded, or recorded late, is not known to it.",
     "Small segments are not tested one by one; the table of segments names those that are.",
+)
+FOR_DEALS = "prioritising open deals and adding them up into a forecast"
+FOR_LEADS = "deciding which leads to work first"
+WORKED = " if it is worked (leads that nobody worked are in no row)"
+NOT_FOR_LEADS = (
+    "disqualifying leads without a person's decision: a low score says that leads like it seldom converted, and nobody "
+    "knows what would come of those that are never worked",
+    "reaching people who opted out: they are neither trained on nor scored",
+    *(each.replace("deals", "leads") for each in NOT_FOR[1:]),
+)
+LIMITS_LEADS = (
+    "It learnt from leads that were worked. If work has followed a score so far, low scores were seldom tried: keep a "
+    "share of the work for leads drawn at random (leads.explore_share), or it can't learn where it is wrong.",
+    *(each.replace("Deals of one period", "Leads of one season").replace("deals", "leads") for each in LIMITS),
+)
+FAIRNESS_LEADS = (
+    "It looks at declared facts fixed at creation, at what the lead did and at what was done about it; never at names, "
+    "mail addresses or phone numbers, nor at status, owner or conversion fields without a history. Scores must not be "
+    "used on persons."
 )
 FAIRNESS = (
     "It looks at deals, accounts and what was done; at sellers only through the rates and habits of their past deals; "
@@ -53,19 +72,26 @@ def card_of(
     segments: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return the card as plain JSON. report: `Report.to_json()`; segments: figures of parts."""
-    about = bundle.about
-    return {
+    about, words = bundle.about, Subject.of(bundle.about.target)
+    leads = report.get("leads") is not None or words is LEADS
+    told = {"leads": _leads_card(bundle, report)} if leads else {}
+    return told | {
         "format": FORMAT,
         "model": {"name": about.name, "version": bundle.version, "bundle_sha256": bundle.sha, "run": tags["run.local"]},
         "intended_use": {
-            "predicts": IN_PERIOD if about.target == "in_period" else EVENTUAL,
-            "for": config.card.intended_use or "prioritising open deals and adding them up into a forecast",
-            "not_for": list(NOT_FOR),
-            "fairness": FAIRNESS,
+            "predicts": _predicts(config, about),
+            "for": config.card.intended_use or (FOR_LEADS if leads else FOR_DEALS),
+            "not_for": list(NOT_FOR_LEADS if leads else NOT_FOR),
+            "fairness": FAIRNESS_LEADS if leads else FAIRNESS,
             "contact": config.card.contact,
         },
         "data": _data(about, ingest),
-        "rung": {"name": rung, "is": RUNGS.get(rung, rung), "doubt": _doubt(report), "level": _level(bundle)},
+        "rung": {
+            "name": rung,
+            "is": RUNGS.get(rung, rung).format(told=words.told),
+            "doubt": _doubt(report, words),
+            "level": _level(bundle),
+        },
         "metrics": [_metrics(row) for row in report["table"]],
         "parts": report["slices"],
         "segments": [dict(segment) for segment in segments],
@@ -79,9 +105,63 @@ def card_of(
             "features": about.plan_fingerprint,
             **{key: tags[key] for key in ("code.version", "git.sha", "git.dirty", "lock.sha256") if key in tags},
         },
-        "limits": list(LIMITS),
+        "limits": list(LIMITS_LEADS if leads else LIMITS),
+        "words": {"many": words.many, "won": words.won},
         "notes": list(report["notes"]),
     }
+
+
+def _predicts(config: Config, about: About) -> str:
+    """Say what the probability is of."""
+    if about.target == Target.CONVERTED:
+        return (
+            f"the probability that an open lead converts into an opportunity within {about.horizon_days} days of the "
+            f"as-of instant{WORKED if config.leads.unworked is Unworked.EXCLUDE else ''}, and what it is then worth: "
+            f"P(its deal is won within {config.leads.won_within_days} days) x E[amount | won]"
+        )
+    if about.target == Target.IN_PERIOD:
+        return "the probability that an open deal is won by the end of the fiscal period that holds the as-of instant"
+    return "the probability that an open deal is won in the end"
+
+
+def _leads_card(bundle: Bundle, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the card says of leads alone: who is in no row, which way tells their worth, grades."""
+    told = report.get("leads") or {}
+    heads = bundle.leads
+    return {
+        "opted_out": told.get("opted_out"),
+        "unworked_rows": told.get("unworked"),
+        "unlinked_conversions": told.get("unlinked"),
+        "ships": None if heads is None else heads.ships,
+        "why": None if heads is None else heads.why,
+        "grades": told.get("grades", []),
+    }
+
+
+def _leads_lines(told: Mapping[str, Any] | None) -> list[str]:
+    if told is None:
+        return []
+    worth = f"{told['ships']}: {told['why']}." if told["ships"] else "too few deals were won to tell."
+    grades = (
+        (g["grade"], f"{g['rows']:,}", _pct(g["share"]), _pct(g["said"]), _pct(g["rate"]["value"]))
+        for g in told["grades"]
+    )
+    return [
+        "## Leads",
+        "",
+        f"Opted out, in no row: {_count(told['opted_out'])} leads. Never worked, left out: "
+        f"{_count(told['unworked_rows'])} rows. Converted into a deal that is not in the record: "
+        f"{_count(told['unlinked_conversions'])} leads, which tell nothing of wins.",
+        "",
+        f"What leads are worth: {worth}",
+        "",
+        *_table(("grade", "rows", "share", "said", "converted"), grades),
+        "",
+    ]
+
+
+def _count(value: int | None) -> str:
+    return "not counted" if value is None else f"{value:,}"
 
 
 def _data(about: About, ingest: IngestReport) -> dict[str, Any]:
@@ -103,10 +183,10 @@ def _data(about: About, ingest: IngestReport) -> dict[str, Any]:
 def _level(bundle: Bundle) -> str:
     """Say how far wins may lie from what the scores add up to, "" where that was not told."""
     doubt = bundle.model.doubt
-    return doubt.text() if doubt is not None else ""
+    return doubt.text(Subject.of(bundle.about.target)) if doubt is not None else ""
 
 
-def _doubt(report: Mapping[str, Any]) -> str:
+def _doubt(report: Mapping[str, Any], words: Subject) -> str:
     """Say in words how sure the comparison is."""
     if any(verdict["gate"] == COLD for verdict in report["verdicts"]):
         return f"{COLD}: nobody can say how right it is; take its order seriously, its figures with great care"
@@ -116,7 +196,9 @@ def _doubt(report: Mapping[str, Any]) -> str:
     deals = report["table"][0]["scores"]["deals"]
     widest = max(sure, key=lambda row: row["gain"]["high"] - row["gain"]["low"])
     half = (widest["gain"]["high"] - widest["gain"]["low"]) / 2
-    return f"from {deals:,} tested deals; gains over baselines are known to within {half:.4f} nats a row or better"
+    return (
+        f"from {deals:,} tested {words.many}; gains over baselines are known to within {half:.4f} nats a row or better"
+    )
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,7 +226,7 @@ def _factors(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def markdown(card: Mapping[str, Any]) -> str:
     """Return the card as a Markdown page."""
-    use, data, rung = card["intended_use"], card["data"], card["rung"]
+    use, data, rung, words = card["intended_use"], card["data"], card["rung"], card["words"]
     lines = [
         f"# Model card: {card['model']['version']}",
         "",
@@ -158,7 +240,7 @@ def markdown(card: Mapping[str, Any]) -> str:
         "",
         "## Data",
         "",
-        f"{data['rows']:,} rows of {data['deals']:,} deals, as-ofs from {data['from']} to {data['until']} "
+        f"{data['rows']:,} rows of {data['deals']:,} {words['many']}, as-ofs from {data['from']} to {data['until']} "
         f"({data['time_zone']}); nothing known at or after the latter was seen.",
         "",
         *_excluded(data["excluded"]),
@@ -170,22 +252,32 @@ def markdown(card: Mapping[str, Any]) -> str:
         "",
         "## How right it was",
         "",
-        "Each row was fitted before the period it was tested on. Gains: log loss that this model gains, [95 %] over "
-        "whole deals.",
+        "Each row was fitted before what it was tested on. Gains: log loss that this model gains, [95 %] over "
+        f"whole {words['many']}.",
         "",
         *_table(
-            ("model", "rows", "deals", "log loss", "Brier", "AUC", "ECE", "sum p / sum y", "gain of close [95 %]"),
+            (
+                "model",
+                "rows",
+                words["many"],
+                "log loss",
+                "Brier",
+                "AUC",
+                "ECE",
+                "sum p / sum y",
+                "gain of close [95 %]",
+            ),
             (_metric_cells(row) for row in card["metrics"]),
         ),
         "",
         "### Parts of the test",
         "",
-        *_table(("part", "rows", "won", "log loss", "AUC"), (_part_cells(part) for part in card["parts"])),
+        *_table(("part", "rows", words["won"], "log loss", "AUC"), (_part_cells(part) for part in card["parts"])),
         "",
         "### Segments",
         "",
         *_table(
-            ("segment", "deals", "rows", "won", "log loss", "sum p / sum y"),
+            ("segment", words["many"], "rows", words["won"], "log loss", "sum p / sum y"),
             (
                 (s["name"], f"{s['deals']:,}", f"{s['rows']:,}", _pct(s["won_rate"]), _n(s["log_loss"]), _n(s["level"]))
                 for s in card["segments"]
@@ -196,6 +288,7 @@ def markdown(card: Mapping[str, Any]) -> str:
         "",
         *_table(("rows", "said", "came"), ((f"{r:,}", _n(s), _n(c)) for r, s, c in _bins(card["calibration"]["bins"]))),
         "",
+        *_leads_lines(card.get("leads")),
         "## Gates",
         "",
         "```",

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from configs.subject import DEALS
 from models.base import Float
 from training.evaluate import Interval
 from training.noise_floor import NoiseFloor
@@ -70,7 +71,7 @@ def inline(svg: str, name: str, label: str) -> str:
     return body.replace("<svg ", f'<svg role="img" aria-label="{escape(label, quote=True)}" ', 1).strip()
 
 
-def reliability_chart(bins: Sequence[Bin], name: str) -> str:
+def reliability_chart(bins: Sequence[Bin], name: str, won: str = DEALS.won) -> str:
     """Said against came, with intervals; on the diagonal what was said is what came."""
     said = np.array([each.said for each in bins])
     came = np.array([each.came.value for each in bins])
@@ -80,7 +81,7 @@ def reliability_chart(bins: Sequence[Bin], name: str) -> str:
         top = min(1.0, 1.08 * float(max(said.max(), (came + off[1]).max())))
         axes.plot([0, top], [0, top], color=FAINT, linewidth=1.5, zorder=1)
         axes.errorbar(said, came, off, fmt="o-", color=OURS, ecolor=OURS, elinewidth=1.2, capsize=3, linewidth=1)
-        axes.set(xlabel="said: mean probability", ylabel="came: share won", xlim=(0, top), ylim=(0, top))
+        axes.set(xlabel="said: mean probability", ylabel=f"came: share {won}", xlim=(0, top), ylim=(0, top))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
 

@@ -130,6 +130,8 @@ def title_of(config: Config, eligibility: Eligibility) -> str:
     """Return the title of a backtest."""
     if config.target == Target.IN_PERIOD:
         return f"{config.name}: last {config.backtest.test_periods} complete periods, one fit before each"
+    if config.target == Target.CONVERTED:
+        return f"{config.name}: leads that convert within {config.leads.within_days} days, tested on later leads"
     days = config.training.horizon_days or config.horizon_days
     told = (
         "deals resolved before the cut"

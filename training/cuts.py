@@ -23,7 +23,8 @@ from training.splits import before_embargo, inner_created_folds, inner_period_fo
 class Ground:
     """What a fit at a cut stands on. mask: bool[n] of the prepared examples; rows: those; inner: folds inside rows.
 
-    won, lost: deals among the rows that had closed so before the cut. rung: what they carry, see `models.ladder`.
+    won, lost: deals among the rows that had closed so before the cut; of leads see `told_of`.
+    rung: what they carry, see `models.ladder`.
     """
 
     cut: int
@@ -72,7 +73,8 @@ def ground_at(prepared: Prepared, cut: int, embargo_days: int = 0) -> Ground:
     """
     mask = trainable(prepared, cut) & before_embargo(prepared.examples.as_of, cut, embargo_days)
     rows = prepared.examples.take(mask)
-    won, lost = closed_before(prepared.record, rows.deal, cut)
+    leads = prepared.config.target == Target.CONVERTED
+    won, lost = told_of(rows) if leads else closed_before(prepared.record, rows.deal, cut)
     rung = rung_of(won, lost) if 0 < rows.y.sum() < len(rows) else TABLE_RUNG
     if prepared.config.target == Target.IN_PERIOD:
         inner = inner_period_folds(prepared.calendar, rows, cut)
@@ -87,6 +89,15 @@ def fit_on(prepared: Prepared, ground: Ground, shared: Shared | None = None) -> 
     """Fit the close model; returns it and what was chosen."""
     # A cut names the rows told by it, so walks through the same rows need each cut's fits once.
     return fit_close(ground.rows, prepared.frame, ground.settings, ground.inner, ground.cut, shared, ground.rung)
+
+
+def told_of(rows: Examples) -> tuple[int, int]:
+    """Return how many leads converted within the window of a row of theirs, and how many within none.
+
+    Most leads that come to nothing are never closed; that their windows are over is what tells of them.
+    """
+    converted = len(np.unique(rows.deal[rows.y > 0]))
+    return converted, len(np.unique(rows.deal)) - converted
 
 
 def closed_before(record: Record, deal: Int, cut: int) -> tuple[int, int]:

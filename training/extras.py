@@ -34,9 +34,13 @@ NO_HEADS: Heads = MappingProxyType({})
 
 
 def published_heads(config: Config) -> Heads:
-    """Return the heads that `train` walks too: what they foretold is published with the model (`Report.bookings`)."""
+    """Return the heads that `train` walks too: what they foretold is published with the model (`Report.bookings`,
+    `Report.leads`).
+    """
     from training import bookings_section
 
+    if config.target == Target.CONVERTED:
+        return heads_of(config)
     if config.target != Target.IN_PERIOD:
         return NO_HEADS
     return {bookings_section.NAME: Head(bookings_section.forecast_looks, lambda *_: (), own_rows=True)}
@@ -46,6 +50,10 @@ def heads_of(config: Config) -> Heads:
     """Return the heads that a config's backtest walks along with the close model."""
     from training import amount_section, bookings_section, flag_section, timing_section
 
+    if config.target == Target.CONVERTED:  # all others are about deals
+        from training import lead_scores
+
+        return {lead_scores.NAME: Head(lead_scores.fit_and_value, lambda *_: ())}
     heads: dict[str, Head] = {}
     if config.timing.enabled:
         heads[timing_section.NAME] = Head(timing_section.fit_and_foretell, timing_section.sections)

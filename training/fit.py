@@ -17,6 +17,7 @@ from models.bookings import BookingsModel
 from models.bundle import GOLDEN_ROWS, About, Bundle
 from models.close import CloseModel, FitNotes, Shared
 from models.ladder import TABLE_RUNG
+from models.leads import Choice
 from models.profile import profile_of
 from models.timing import TimingModel
 from training.amount_fit import try_amount
@@ -24,6 +25,7 @@ from training.bookings_fit import fit_bookings
 from training.cuts import fit_on, ground_at
 from training.fingerprint import fingerprint as fingerprint
 from training.flag_record import SLIPPING, past_of, track_record
+from training.lead_value_fit import fit_leads
 from training.prepare import Prepared
 from training.timing_fit import try_timing
 
@@ -34,16 +36,22 @@ def fit_bundle(
     shared: Shared | None = None,
     tell: Callable[[str], None] = lambda _: None,
     untested: bool = False,
+    choice: Choice | None = None,
 ) -> tuple[Bundle, FitNotes]:
     """Fit every head at the end of what was prepared and pack the bundle; its sha is known once it is saved.
 
     tell: gets a line for each head that there is not, with the reason. untested: no period of the record can be tested,
-    so that the close head is the shrunken table, however many deals have closed.
+    so that the close head is the shrunken table, however many deals have closed. choice: of leads, which way ships.
     """
     ground = ground_at(prepared, prepared.until)
     if untested:
         ground = replace(ground, rung=TABLE_RUNG)
     model, notes = fit_on(prepared, ground, shared)
+    if prepared.became is not None:
+        leads, why = fit_leads(prepared, prepared.until, choice or Choice())
+        if why:
+            tell(f"what leads are worth is told in part or not at all: {why}")
+        return replace(make_bundle(prepared, model, ground.rows, data_fingerprint), leads=leads), notes
     timing, why = try_timing(prepared, prepared.until)
     if timing is None:
         tell(f"no close dates, p_won, p_lost, p_open: {why}")
@@ -84,7 +92,7 @@ def make_bundle(
         shrink=config.features.shrink,
         schema=prepared.plan.context.schema,
         stages=record.stages,
-        horizon_days=config.horizon_days,
+        horizon_days=config.horizon_days if prepared.became is None else config.leads.within_days,
         left_out=prepared.left_out,
     )
     profile = profile_of(rows.matrix, rows.y, len(record.stages.order))

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.vocab import Eligibility, Target
-from features.asof import Requests, look
+from features.asof import Requests, known, look
+from features.leads import Became
 from features.periods import DAY
 from features.record import Record
 from features.tables import NAT
@@ -112,6 +113,40 @@ def unworked(record: Record, requests: Requests, found: Labels) -> Bool:
         np.minimum.at(first, timeline.entity[mask], timeline.known_at[mask])
     idle: Bool = (found.y == 0) & (first[requests.deal] >= found.end)
     return idle
+
+
+@dataclass(frozen=True)
+class WonLabels:
+    """What came of the deals that leads turned into, n requests.
+
+    y: float64[n], 1 where the deal was won within the window. end: int64[n], when the window ends, NEVER where nobody
+    can tell: the lead turned into a deal that the record does not have. linked: bool[n], it turned into one that is
+    there before the window's end.
+    """
+
+    y: Float
+    end: Int
+    linked: Bool
+
+
+def won_of(became: Became, requests: Requests, days: int) -> WonLabels:
+    """Won within `days` of the as-of; told when the window is over. A lead that did not convert is a true 0."""
+    of = became.take(requests.deal)
+    end = requests.as_of + days * DAY
+    converted = (of.converted_at != NAT) & (of.converted_at < end)
+    won = ~known(of.won_at, requests.as_of) & (of.won_at < end)  # NAT is before any as-of
+    return WonLabels(won.astype(np.float64), np.where(converted & ~of.linked, NEVER, end), converted & of.linked)
+
+
+def lead_amounts(became: Became, deal: Int, cut: int) -> Int:
+    """Return the amount in cents of the deal that each lead (codes int64[n]) won before `cut`, NAT where none was."""
+    of = became.take(deal)
+    return np.where((of.won_at != NAT) & (of.won_at < cut), of.cents, NAT)
+
+
+def unlinked(became: Became, cut: int) -> int:
+    """Return how many leads converted before `cut` into a deal that the record does not have."""
+    return int(((became.converted_at != NAT) & (became.converted_at < cut) & ~became.linked).sum())
 
 
 def watched(requests: Requests, found: Outcomes, cut: int) -> Watched:

@@ -21,7 +21,7 @@ from features.asof import Requests, known
 from features.build import FeatureMatrix, build_features, plan_features
 from features.ingest import Ingest
 from features.known import known_before
-from features.leads import Became
+from features.leads import OPTED_OUT, Became
 from features.periods import DAY, EPOCH, MICRO, Calendar, fiscal_calendar, instant_text, local_days, local_midnight
 from features.record import Record, build_record
 from features.registry import Context, Plan, Schema
@@ -47,6 +47,7 @@ class Prepared:
     baselines (`models.baselines.FACTS`). seconds: what each feature group took.
     left_out: declared facts that know the outcome, by the leak audit; the plan has no feature of them.
     unworked: rows of leads that were left out because nobody worked them, see `training.labels.unworked`.
+    opted_out: leads of the source that are in no row because they opted out.
     became: of leads, what became of the deals they turned into, by code of the lead; not cut at `until`.
     """
 
@@ -64,6 +65,7 @@ class Prepared:
     left_out: tuple[str, ...] = ()
     unworked: int = 0
     became: Became | None = None
+    opted_out: int = 0
 
     @property
     def calendar(self) -> Calendar:
@@ -175,6 +177,7 @@ def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepare
         left_out,
         int(idle.sum()),
         _became(ingest, cut),
+        sum(notice.rows for notice in ingest.report.notices if notice.code == OPTED_OUT),
     )
 
 

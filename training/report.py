@@ -12,11 +12,14 @@ import numpy as np
 import pandas as pd
 
 from configs.load import config_hash, mapping_of
+from configs.subject import Subject
 from configs.vocab import Target
 from features.periods import instant_text
 from models.baselines import BASELINES, lacking
 from training.backtest import REFERENCES, Tested, compare, skill
 from training.gates import Verdict
+from training.lead_scores import lead_figures
+from training.lead_section import lead_notes
 from training.prepare import Prepared
 from training.rep_id import ONE_SEED
 from training.report_data import Report as Report
@@ -62,7 +65,9 @@ def report_of(
         factors=weights_of(look) if look is not None else [],
         sections=list(sections),
         about=about(prepared),
+        leads=lead_figures(prepared, tested),
         look=look,
+        words=Subject.of(config.target),
     )
 
 
@@ -85,10 +90,10 @@ def about(prepared: Prepared) -> dict[str, str]:
 
 def _notes(prepared: Prepared, tested: Tested) -> list[str]:
     config = prepared.config
-    embargo = config.backtest.embargo_days
+    embargo, words = config.backtest.embargo_days, Subject.of(config.target)
     notes = [
-        f"{len(tested.folds)} fold(s); {len(tested.y):,} test rows of {len(np.unique(tested.deal)):,} deals; "
-        f"intervals from {config.backtest.bootstrap} draws of whole deals",
+        f"{len(tested.folds)} fold(s); {len(tested.y):,} test rows of {len(np.unique(tested.deal)):,} {words.many}; "
+        f"intervals from {config.backtest.bootstrap} draws of whole {words.many}",
         "purged: every label window of a training row ends by its cut; "
         + (
             f"embargo: rows of the last {embargo} days before a cut do not train"
@@ -98,10 +103,12 @@ def _notes(prepared: Prepared, tested: Tested) -> list[str]:
     ]
     for fold, chosen in zip(tested.folds, tested.notes, strict=True):
         notes.append(
-            f"{fold.name}: trained on {int(fold.train.sum()):,} rows told before the cut; {chosen_text(chosen)}"
+            f"{fold.name}: trained on {int(fold.train.sum()):,} rows told before the cut; {chosen_text(chosen, words)}"
         )
     for name, fact in lacking(prepared.facts, BASELINES).items():
         notes.append(f"{name} is not in the table: no row of the record has a {fact}")
+    if prepared.became is not None:
+        notes += lead_notes(prepared)
     if any(name in REFERENCES for name in tested.p):
         notes.append(
             f"references are never shipped and no gate asks about them; {ONE_SEED} is the close model's first seed "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from configs.subject import DEALS, Subject
 from features.asof import Requests
 from features.build import FeatureMatrix
 from features.periods import instant_text
@@ -27,6 +28,7 @@ from training.sections import Section
 
 if TYPE_CHECKING:  # it is made from a section, whose module reads this one
     from training.bookings_told import BookingsTold
+    from training.lead_scores import LeadFigures
 
 LEVEL = 0.05  # of the family of all comparisons with baselines
 BETTER, EVEN, WORSE = "better", "not told apart", "worse"
@@ -81,7 +83,7 @@ class Standing:
 @dataclass(frozen=True)
 class Headline:
     """The first screen. skill: share of log loss below the strong baseline. said, came: wins of the deals open at the
-    start of each period (each deal's first row, for a head without periods).
+    start of each period (each deal's or lead's first row, for a head without periods).
     """
 
     sentence: str
@@ -126,8 +128,8 @@ class Report:
     """One backtest, told. notes: what the figures rest on, in sentences. groups: what each feature group brings.
 
     slices: by period, or by age. parts: along every other line. sections: of other heads. bookings: of the company,
-    None where they did not walk along. about: config, fingerprints. look: for the picture of the factors, no part of
-    the JSON.
+    None where they did not walk along. about: config, fingerprints. leads: what only leads have, None for deals. look,
+    words: for the picture of the factors, and what the rows are called; no part of the JSON.
     """
 
     title: str
@@ -147,11 +149,13 @@ class Report:
     sections: list[Section] = field(default_factory=list)
     bookings: BookingsTold | None = None
     about: dict[str, str] = field(default_factory=dict)
+    leads: LeadFigures | None = None
     look: Look | None = field(default=None, repr=False, compare=False)
+    words: Subject = field(default=DEALS, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; NaN becomes None."""
-        return {each.name: plain(getattr(self, each.name)) for each in fields(self) if each.name != "look"}
+        return {each.name: plain(getattr(self, each.name)) for each in fields(self) if each.compare}
 
 
 def plain(value: Any) -> Any:
@@ -250,8 +254,9 @@ def headline(prepared: Prepared, tested: Tested, stands: list[Standing], draws: 
         EVEN: "The model can't be told apart from the stage-and-time table",
         WORSE: "The model is worse than the stage-and-time table",
     }[verdict]
+    wins = Subject.of(prepared.config.target).wins
     side = "below" if skill.value >= 0 else "above"
-    sentence = f"{words}: its log loss is {abs(skill.value):.1%} {side} it; it said {said:,.0f} wins, {came:,} came."
+    sentence = f"{words}: its log loss is {abs(skill.value):.1%} {side} it; it said {said:,.0f} {wins}, {came:,} came."
     zone = prepared.config.time_zone
     begun, over = (instant_text(int(at), zone)[:10] for at in (tested.as_of.min(), tested.as_of.max()))
     deals = len(np.unique(tested.deal))

@@ -78,7 +78,7 @@ def _chart(section: Section, report: Report, name: str) -> str:
         gains = [(row.name, row.gain) for row in report.table if row.gain is not None and not row.reference]
         return charts.gains_chart(gains, name) if gains else ""
     if section.key == "reliability":
-        return charts.reliability_chart(report.bins, name)
+        return charts.reliability_chart(report.bins, name, report.words.won)
     if section.key == "floor" and report.floor is not None and len(report.floor.weeks) > 1:
         return charts.floor_chart(report.floor, name)
     parts = [*report.parts, Parts("", "", report.slices)]

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from configs.subject import Subject
 from features.periods import DAY
 from models.base import Bool, Int
 from training.backtest import Tested
@@ -72,10 +73,14 @@ def _lines(prepared: Prepared, tested: Tested) -> Iterator[Line]:
         names = tuple(f"week {k}" for k in range(1, int(week.max()) + 1))
         yield Line("week", "By week of the period", names, week - 1)
         yield _days_left(facts[:, place("days_left")])
+    if prepared.became is not None:  # leads are tested by when they came in, and none is on both sides of a cut
+        names = tuple(f"came in from {fold.name}" for fold in tested.folds)
+        yield Line("cut", "By cut", names, tested.fold, "Each cut's rows are of leads that came in after it.")
     yield _stages(prepared, facts[:, place("stage_rank")])
     for dimension in prepared.plan.context.schema.dimensions:
         yield _segments(prepared, tested, dimension)
-    yield _seen(prepared, tested)
+    if prepared.became is None:
+        yield _seen(prepared, tested)
 
 
 def _days_left(days: np.ndarray) -> Line:
@@ -116,12 +121,13 @@ def _seen(prepared: Prepared, tested: Tested) -> Line:
     for k, fold in enumerate(tested.folds):
         here: Bool = tested.fold == k
         seen[here] = np.isin(tested.deal[here], prepared.examples.deal[fold.train])
+    words = Subject.of(prepared.config.target)
     note = (
-        "An open deal's own past is known when a model is trained, and trains it. New deals show what is left of the "
-        "skill without that."
+        f"An open {words.one}'s own past is known when a model is trained, and trains it. New {words.many} show what "
+        "is left of the skill without that."
     )
-    names = ("deals with earlier rows in training", "deals new since the cut")
-    return Line("seen", "By deals seen in training", names, np.where(seen, 0, 1), note)
+    names = (f"{words.many} with earlier rows in training", f"{words.many} new since the cut")
+    return Line("seen", f"By {words.many} seen in training", names, np.where(seen, 0, 1), note)
 
 
 def _age(days: float) -> str:

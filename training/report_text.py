@@ -6,16 +6,19 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from configs.subject import DEALS, Subject
 from models.baselines import STAGE_TIME
 from models.close import FitNotes
 from models.ladder import TREES_RUNG
 from training.backtest import CLOSE, Comparison
-from training.evaluate import Interval
 from training.gates import Verdict
 from training.groups import GroupFigures
+from training.lead_section import lead_sections
 from training.noise_floor import NoiseFloor
 from training.report_data import Parts, Report, Slice
 from training.sections import Section
+from training.sections import interval as interval
+from training.sections import number as number
 
 HEAD = ("model", "log loss", "Brier", "AUC", "ECE", "sum p / sum y", "log loss gained by close [95 %]")
 GROUP_HEAD = ("feature group", "features", "seconds", "gain of the trees", "log-odds", "log loss lost without [95 %]")
@@ -46,27 +49,12 @@ FULL_HEAD = (
 TOP_FACTORS = 20
 
 
-def number(value: float, style: str) -> str:
-    """Return a figure as text; a dash where there is none."""
-    return "–" if np.isnan(value) else format(value, style)
-
-
 def p_value(value: float) -> str:
     """Return a p-value as text; none is ever 0."""
     return "< 0.001" if value < 0.001 else number(value, ".3f")
 
 
-def interval(figure: Interval | None, style: str = "+.4f") -> str:
-    """Return a figure with its interval as text, without where it has none; nothing for None."""
-    if figure is None:
-        return ""
-    value = number(figure.value, style)
-    if np.isnan(figure.low):
-        return value
-    return f"{value} [{number(figure.low, style)}, {number(figure.high, style)}]"
-
-
-def chosen_text(chosen: FitNotes) -> str:
+def chosen_text(chosen: FitNotes, words: Subject = DEALS) -> str:
     """Say which rung of the ladder a fit stands on, what was chosen for it, and how wide the doubt is."""
     said = [f"rung {chosen.rung}"]
     if chosen.penalty:
@@ -76,7 +64,7 @@ def chosen_text(chosen: FitNotes) -> str:
         calibration = f"intercept {chosen.calibration.intercept:+.3f}, slope {chosen.calibration.slope:.3f}"
         said += [members or "no trees", f"calibration {calibration}"]
     if chosen.doubt is not None:
-        said.append(chosen.doubt.text())
+        said.append(chosen.doubt.text(words))
     return "; ".join(said)
 
 
@@ -129,13 +117,16 @@ def sections_of(report: Report) -> Iterator[Section]:
         "What was said and what came",
         ("rows", "said", "came [95 %]"),
         tuple((f"{b.rows:,}", f"{b.said:.1%}", interval(b.came, ".1%")) for b in report.bins),
-        ("Rows in ten groups of equal size, from the least to the most likely to be won.",),
+        (f"Rows in ten groups of equal size, from the least to the most likely to be {report.words.won}.",),
     )
     if report.floor is not None:
         yield _floor(report.floor, report)
-    yield _slices("slices", "By period" if report.floor and report.floor.weeks else "By age", report.slices)
+    if report.leads is not None:
+        yield from lead_sections(report.leads)
+    aged = report.floor is None or not report.floor.weeks
+    yield _slices("slices", "By age" if aged else "By period", report.slices, report.words)
     for part in report.parts:
-        yield _parts(part)
+        yield _parts(part, report.words)
     yield from report.sections
     if report.factors:
         yield _factors(report)
@@ -149,7 +140,7 @@ def sections_of(report: Report) -> Iterator[Section]:
 
 
 def _models(report: Report) -> Section:
-    stands = {each.name: each for each in report.standings}
+    stands, words = {each.name: each for each in report.standings}, report.words
     rows = []
     for row in report.table:
         s, stand = row.scores, stands.get(row.name)
@@ -161,20 +152,21 @@ def _models(report: Report) -> Section:
     notes = (
         f"Log loss in nats a row and Brier score: less is better. Brier skill: share below {STAGE_TIME}. "
         "ECE: mean distance of what was said from what came. Slope 1 and intercept 0: calibrated.",
-        "Intervals come from draws of whole deals, p-values from errors clustered by deal; Holm's correction holds all "
-        "comparisons with baselines together at 5 %.",
+        f"Intervals come from draws of whole {words.many}, p-values from errors clustered by {words.one}; Holm's "
+        "correction holds all comparisons with baselines together at 5 %.",
     )
     return Section("models", "The model beside every baseline", FULL_HEAD, tuple(rows), notes)
 
 
 def _floor(floor: NoiseFloor, report: Report) -> Section:
+    words = report.words
     ours = next(row.scores.log_loss for row in report.table if row.name == CLOSE)
     notes = (
         f"If every probability were the truth, log loss would be {floor.log_loss:.4f} on average; it is {ours:.4f} "
-        "(below that where fewer deals than said were won).",
-        "Even an oracle that knows every deal's true probability misses, since deals are won or lost by chance. "
-        f"Mean errors over the tested periods, as shares of all that the period brought; a shared shock of "
-        f"{floor.shock:g} in log-odds moves all deals of a period together; {floor.draws:,} draws.",
+        f"(below that where fewer {words.many} than said were {words.won}).",
+        f"Even an oracle that knows every {words.one}'s true probability misses, since what comes is chance. Mean "
+        "errors over the tested periods, as shares of all that the period brought; a shared shock of "
+        f"{floor.shock:g} in log-odds moves all {words.many} of a period together; {floor.draws:,} draws.",
     )
     head = ("week", "periods", "open deals", "wins: oracle", "wins: model", "bookings: oracle", "bookings: model")
     rows = tuple(
@@ -189,8 +181,9 @@ def _floor(floor: NoiseFloor, report: Report) -> Section:
     return Section("floor", "Noise floor: what nobody could have known", head if rows else (), rows, notes)
 
 
-def _slices(key: str, title: str, slices: Sequence[Slice], notes: tuple[str, ...] = ()) -> Section:
-    return Section(key, title, SLICE_HEAD, tuple(_slice_cells(each) for each in slices), notes)
+def _slices(key: str, title: str, slices: Sequence[Slice], words: Subject, notes: tuple[str, ...] = ()) -> Section:
+    head = tuple(words.won if cell == DEALS.won else cell for cell in SLICE_HEAD)
+    return Section(key, title, head, tuple(_slice_cells(each) for each in slices), notes)
 
 
 def _slice_cells(s: Slice) -> tuple[str, ...]:
@@ -199,11 +192,11 @@ def _slice_cells(s: Slice) -> tuple[str, ...]:
     return (s.name, f"{s.rows:,}", f"{s.wins:,} ({s.won_rate:.1%})", *losses, skill, number(s.ratio, ".3f"), auc)
 
 
-def _parts(part: Parts) -> Section:
+def _parts(part: Parts, words: Subject) -> Section:
     notes = [part.note] if part.note else []
     if part.left_out:
         notes.append(f"{part.left_out:,} rows in parts too small to tell anything are left out.")
-    return _slices(f"part.{part.key}", part.title, part.slices, tuple(notes))
+    return _slices(f"part.{part.key}", part.title, part.slices, words, tuple(notes))
 
 
 def _factors(report: Report) -> Section:

@@ -17,6 +17,8 @@ from configs.schema import Config
 from features.known import known_before
 from features.sources.base import open_source
 from models.bundle import save
+from models.lead_files import LEADS
+from models.leads import Choice
 from models.store import MANIFEST, read_verified, sha256
 from training.backtest import untestable
 from training.fingerprint import fingerprint
@@ -50,7 +52,7 @@ def reproduce(state_dir: Path, run: str, config: Config | None = None) -> dict[s
     ingest = open_source(recorded).read()
     prepared = prepare(recorded, ingest, int(made_by["trained_as_of"]))
     data = fingerprint(known_before(ingest.tables, prepared.until))
-    bundle, _ = fit_bundle(prepared, data, untested=bool(untestable(prepared)))
+    bundle, _ = fit_bundle(prepared, data, untested=bool(untestable(prepared)), choice=_choice(files))
     with tempfile.TemporaryDirectory() as half:
         folder = Path(half) / "bundle"
         save(bundle, folder)
@@ -67,6 +69,12 @@ def reproduce(state_dir: Path, run: str, config: Config | None = None) -> dict[s
     identical = not differing
     typer.echo(_told(kept, identical, len(before), differing, reasons))
     return {"run": kept.name, "identical": identical, "files": sorted(before), "differing": differing, "why": reasons}
+
+
+def _choice(files: Mapping[str, bytes]) -> Choice | None:
+    """Return which way a bundle tells what leads are worth: its run's backtest said so, which is not run again."""
+    told = json.loads(files[LEADS]) if LEADS in files else None
+    return None if told is None else Choice(told["ships"], told["why"])
 
 
 def _recorded(kept: Kept, given: Config | None) -> Config:

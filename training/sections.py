@@ -1,8 +1,12 @@
-"""A section of a report that says what another head is worth: told alike on the page and in JSON."""
+"""A section of a report that says what another head is worth: told alike on the page and in JSON; figures as text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+import numpy as np
+
+from training.evaluate import Interval
 
 
 @dataclass(frozen=True)
@@ -25,3 +29,18 @@ class Section:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     chart: Chart | None = field(default=None)
+
+
+def number(value: float, style: str) -> str:
+    """Return a figure as text; a dash where there is none."""
+    return "–" if np.isnan(value) else format(value, style)
+
+
+def interval(figure: Interval | None, style: str = "+.4f") -> str:
+    """Return a figure with its interval as text, without where it has none; nothing for None."""
+    if figure is None:
+        return ""
+    value = number(figure.value, style)
+    if np.isnan(figure.low):
+        return value
+    return f"{value} [{number(figure.low, style)}, {number(figure.high, style)}]"

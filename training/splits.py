@@ -51,17 +51,19 @@ def _last_periods(calendar: Calendar, until: int, count: int) -> range:
     return range(max(last - count, 0), max(last, 0))
 
 
-def created_folds(label_end: Int, created: Int, count: int) -> list[Fold]:
+def created_folds(label_end: Int, created: Int, count: int, told: Bool | None = None) -> list[Fold]:
     """Return `count` folds over the newer half of told rows by creation of the deal, oldest first, as equal as can be.
 
-    label_end, created: int64[n] of the told rows. No deal stands on both sides. For heads without periods.
+    label_end, created: int64[n]. told: bool[n], rows whose outcome is told, which alone test; None: all are. No deal
+    stands on both sides. For heads without periods.
     """
-    if not len(created):
+    told = np.ones(len(created), dtype=bool) if told is None else told
+    if not told.any():
         return []
-    edges = [*np.quantile(created, np.linspace(0.5, 1.0, count + 1)[:-1]).astype(np.int64).tolist(), np.inf]
+    edges = [*np.quantile(created[told], np.linspace(0.5, 1.0, count + 1)[:-1]).astype(np.int64).tolist(), np.inf]
     folds = []
     for low, high in pairwise(edges):
-        test = (created >= low) & (created < high)
+        test = told & (created >= low) & (created < high)
         name = datetime.fromtimestamp(low / 1_000_000, UTC).date().isoformat()
         folds.append(Fold(name, int(low), (label_end <= low) & (created < low), test))
     return [fold for fold in folds if fold.train.any() and fold.test.any()]

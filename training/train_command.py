@@ -17,6 +17,7 @@ from configs.base import redacted
 from configs.console import say
 from configs.load import tuned_members
 from configs.schema import Config
+from configs.subject import Subject
 from features.ingest import Ingest
 from features.known import known_before
 from models.bundle import Bundle, save
@@ -133,7 +134,8 @@ def judge_candidate(prepared: Prepared, ingest: Ingest) -> Judged:
     say("fitting the candidate on every row told by the cut")
     data = fingerprint(known_before(ingest.tables, prepared.until))
     absent: list[str] = []
-    bundle, notes = fit_bundle(prepared, data, shared, absent.append, untested=tested is None)
+    choice = report.leads.value.choice if report.leads is not None else None
+    bundle, notes = fit_bundle(prepared, data, shared, absent.append, untested=tested is None, choice=choice)
     for line in absent:
         say(line)
     report = replace(report, notes=[*report.notes, *absent])
@@ -219,8 +221,11 @@ def _print(judged: Judged, run_id: str, card: Path) -> None:
     typer.echo(shortened(report.verdicts))
     typer.echo(f"model card: {card}")
     model, version = judged.bundle.model, judged.bundle.version
-    typer.echo(rung_text(model.rung, model.doubt))
-    typer.echo(f"candidate {version}, run {run_id}, trained on {about.rows:,} rows of {about.deals:,} deals")
+    words = Subject.of(about.target)
+    typer.echo(rung_text(model.rung, model.doubt, words))
+    if judged.bundle.leads is not None:
+        typer.echo(f"what leads are worth: {judged.bundle.leads.ships}, {judged.bundle.leads.why}")
+    typer.echo(f"candidate {version}, run {run_id}, trained on {about.rows:,} rows of {about.deals:,} {words.many}")
 
 
 def shortened(verdicts: Sequence[Verdict]) -> str:
