@@ -2,7 +2,7 @@
 
 `simulate` makes frames, `write` puts them into two folders: `export/` is what a source reads, `truth/` is for checking
 only. `docs/simulated-company.md` describes every mechanism and parameter. The order is: calendar, people, a pilot run
-that sets how many deals are created, the true process, and only then what people wrote down about it.
+that sets how many deals are created, the true process, and only then what people wrote down about it. Leads come last.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from features.sources.company_calendar import Bools, Calendar, Floats, RhythmPar
 from features.sources.company_deals import WON, DealParams, Process, Truth, creation_times
 from features.sources.company_export import export_frames, quota_frame, write_csv
 from features.sources.company_fields import CallRows, RecordParams, amount_scale, join
+from features.sources.company_lead_deals import make_lead_world
+from features.sources.company_lead_export import lead_frames, lead_truth_frames
+from features.sources.company_leads import LeadParams
 from features.sources.company_people import People, make_people
 from features.sources.company_records import Recorder
 from features.sources.company_reps import PeopleParams
@@ -31,7 +34,7 @@ from features.sources.company_truth import TRUTH_README, truth_frames
 NOMINAL_WIN_RATE = 0.25
 PILOT_DEALS = 24_000
 # Of the generator: equal settings give equal bytes within a version, and figures of two versions are not comparable.
-VERSION = 2
+VERSION = 3
 
 
 def _fault(name: str, got: object, expected: str) -> Fault:
@@ -66,6 +69,7 @@ class CompanySettings:
     deals: DealParams = field(default_factory=DealParams)
     records: RecordParams = field(default_factory=RecordParams)
     activity: ActivityParams = field(default_factory=ActivityParams)
+    leads: LeadParams = field(default_factory=LeadParams)
 
     def __post_init__(self) -> None:
         at_least = {"seed": 0, "periods": 1, "wins_per_period": 5, "burn_in_periods": 0, "shock_sd": 0}
@@ -97,7 +101,7 @@ class Company:
 
 def simulate(settings: CompanySettings) -> Company:
     """Simulate a company. Deterministic in `settings`; reads no clock, no file and no global state."""
-    streams = np.random.default_rng(settings.seed).spawn(9)
+    streams = np.random.default_rng(settings.seed).spawn(10)
     cal = make_calendar(
         settings.first_period, settings.periods, settings.burn_in_periods, settings.time_zone, settings.rhythm
     )
@@ -120,7 +124,12 @@ def simulate(settings: CompanySettings) -> Company:
     export = export_frames(
         streams[7], people, truth, history, join(caller.calls, CallRows), activities, contacts, quotas
     )
-    return Company(export, truth_frames(cal, people, truth, season, shock, planted, caller))
+    hidden = truth_frames(cal, people, truth, season, shock, planted, caller)
+    leads = make_lead_world(streams[9], cal, people, settings.wins_per_period, truth.facts, settings.leads)
+    n_deals = len(truth.outcome)
+    return Company(
+        export | lead_frames(streams[9], leads, n_deals), hidden | lead_truth_frames(cal, people, leads, n_deals)
+    )
 
 
 def _planted_quarter(rng: np.random.Generator, settings: CompanySettings) -> int | None:

@@ -27,6 +27,7 @@ from features.sources.company_salesforce_forms import (
     worded,
     write_object,
 )
+from features.sources.company_salesforce_leads import with_leads
 
 CURRENCY = "USD"
 CATEGORY_NAMES = {
@@ -52,7 +53,8 @@ TITLES = {
     "staff": "Specialist",
 }
 TOLD_BY_HISTORY = ("stage", "amount", "close_date", "forecast_category", "probability")
-TABLES = frozenset({"deals", "deal_history", "activities", "contacts", "accounts", "reps", "quotas", "calls"})
+OF_LEADS = frozenset({"leads", "lead_history", "lead_activities"})
+TABLES = OF_LEADS | {"deals", "deal_history", "activities", "contacts", "accounts", "reps", "quotas", "calls"}
 
 
 def salesforce_frames(company: Company, time_zone: str) -> dict[str, pd.DataFrame]:
@@ -68,7 +70,7 @@ def salesforce_frames(company: Company, time_zone: str) -> dict[str, pd.DataFram
         )
     log = _by_deal(export["deal_history"])
     acts, until = export["activities"], _last_fact(export)
-    return {
+    frames = {
         "Opportunity": _opportunities(export["deals"], log),
         "OpportunityHistory": _history(log),
         "OpportunityFieldHistory": _field_history(log, export["reps"]),
@@ -83,6 +85,7 @@ def salesforce_frames(company: Company, time_zone: str) -> dict[str, pd.DataFram
         "Period": _periods(export["quotas"], export["calls"]),
         "ForecastCall": _calls(export["calls"]),
     }
+    return with_leads(frames, export, time_zone, until) if set(export) >= OF_LEADS else frames
 
 
 def write_salesforce(company: Company, out: Path, time_zone: str) -> dict[str, int]:

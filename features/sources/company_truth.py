@@ -37,6 +37,13 @@ For checking only. No source reads this folder; a model that does is cheating.
 - `territory_changes_truth.csv`: a row per account that a territory change assigns to a seat, with the rep on that seat
   and the number of open deals that moved then.
 - `vacancies_truth.csv`: a row per empty seat: who left, who came (empty: nobody), first week and first week after it.
+- `leads_truth.csv`: a row per lead. `fit` (logit), who has it (`rep_id`), that rep's `load` when it came in, `warmth` (of
+  its bursts of interest), `to_be_worked` and `first_touch_at` (planned; empty: never), `decided_at` with the chance of it
+  on that day (`decision_hazard`), `converted_at` and `deal_id` (empty: none), `opted_out_at`. The decision may lie beyond
+  the run, the conversion does not.
+- `lead_ages_truth.csv`: a row per lead and age (a minute to 30 days) within the run: all drivers of the conversion as
+  known then, whether the lead was still `open` (neither converted nor given up nor opted out), and `hazard`: the chance
+  that it decides on a working day with those drivers.
 
 The states and hazards of a week are those in force *during* that week, drawn as it begins; calls and categories those
 at the Monday's call, before anything else of that week.
