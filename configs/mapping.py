@@ -243,8 +243,8 @@ class Part(Strict):
     )
     since: dict[str, date] = Field(
         default_factory=dict,
-        description="source column -> day, such as 2017-12-01; rows of earlier days are left out and counted: those from "
-        "before the source told what became of them",
+        description="source column -> day, such as 2017-12-01; rows of earlier days are left out and counted: "
+        "those from before the source told what became of them",
     )
     date_format: dict[str, str] = Field(
         default_factory=dict, description="source column -> strptime format, such as %m/%d/%Y; default ISO 8601"

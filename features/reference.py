@@ -101,7 +101,8 @@ class Events:
     old_k (those of them with a silence of the buyer of ``EDGES[k]`` usual gaps of the deal or more).
     entries: a row per closed episode: busiest (the most acts of ours that the CRM learnt of on one day).
     intake: of leads alone: a row as each is known (won 0) and one as it converts (won 1, waited_s since it was known),
-    with the dimensions of a close. Most leads that come to nothing are never closed, so rates by what was closed would be nearly 1.
+    with the dimensions of a close. Most leads that come to nothing are never closed, so rates by what was closed would
+    be nearly 1.
     """
 
     columns: Mapping[str, Int]

@@ -282,7 +282,7 @@ def _selected(frame: Frame, part: Part, zone: ZoneInfo) -> tuple[Mask, list[Refu
 
 
 def _before(frame: Frame, column: str, day: date, date_format: str | None, zone: ZoneInfo) -> Mask:
-    """bool[n] of the rows of earlier days; a bare date is the end of its day. What can't be read is a fault elsewhere."""
+    """bool[n]: rows of earlier days; a bare date is the end of its day. What can't be read is a fault elsewhere."""
     where = f"{frame.label}, column {column!r}"
     told, _, _ = read_cells(Column(column, "time"), frame.columns[column], zone, date_format, {}, where)
     stamps = np.asarray(told)

@@ -1,8 +1,8 @@
 """Public sets of leads, through our own rooms: a config to train on, and the raw columns for the reference models.
 
 `xeducation_leads` has no dates. Its documented order is the lead number, so the leads come in an hour apart in that
-order and what became of each is told half a day later. Nothing that is asked of these times is a feature: the age is the
-same for all, and whether a lead came in on a weekend is dropped.
+order and what became of each is told half a day later. Nothing that is asked of these times is a feature: the age is
+the same for all, and whether a lead came in on a weekend is dropped.
 """
 
 from __future__ import annotations
