@@ -286,7 +286,8 @@ def _before(frame: Frame, column: str, day: date, date_format: str | None, zone:
     where = f"{frame.label}, column {column!r}"
     told, _, _ = read_cells(Column(column, "time"), frame.columns[column], zone, date_format, {}, where)
     stamps = np.asarray(told)
-    return (stamps != NAT) & (stamps <= local_midnight(day, zone))
+    early: Mask = (stamps != NAT) & (stamps <= local_midnight(day, zone))
+    return early
 
 
 def _refusal(reason: str, rows: Mask, frame: Frame) -> list[Refusal]:

@@ -85,8 +85,8 @@ def tell(name: str, found: Beside) -> None:
         if model != CLOSE:
             ranks = gain_of(Ranked.pr_auc, y, found.p[CLOSE], found.p[model], found.boot)
             say(
-                f"        over {model:20} AUC {_text(found.auc_gain(model))}  log loss {_text(found.loss_gain(model))}  "
-                f"PR-AUC {_text(ranks)}"
+                f"        over {model:20} AUC {_text(found.auc_gain(model))}  log loss {_text(found.loss_gain(model))} "
+                f" PR-AUC {_text(ranks)}"
             )
 
 
@@ -137,4 +137,4 @@ def _p(both: np.ndarray) -> Float:
 
 Reference = Callable[[pd.DataFrame, Float, Bool, np.ndarray], Float]
 REFERENCES: dict[str, Reference] = {LR: _logistic, LGBM: _lightgbm, BAYES: _bayes}
-"""Each is fitted on the training rows (bool[n]) of raw columns and outcomes, and asked about the test rows (int64[m])."""
+"""Each is fitted on the training rows (bool[n]) of raw columns and outcomes, and asked of the test rows (int64[m])."""

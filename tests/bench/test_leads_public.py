@@ -1,4 +1,4 @@
-"""Lead scores on public leads beside plain one-hot logistic regression, through the rooms that every config goes through.
+"""Lead scores on public leads beside plain one-hot logistic regression, through the rooms that every config has.
 
 `xeducation_leads`: the leak audit first; then its quarantine alone, and the strict columns that are held to the target.
 `olist_mql`: little data, on which the ladder is to keep to the small model by itself.
