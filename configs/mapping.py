@@ -8,6 +8,7 @@ ignore case, spaces, underscores and dashes.
 import re
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
+from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Self, TypeVar
@@ -239,6 +240,11 @@ class Part(Strict):
     )
     where: dict[str, Annotated[Words, Field(min_length=1)]] = Field(
         default_factory=dict, description="source column -> values; other rows belong elsewhere and are skipped"
+    )
+    since: dict[str, date] = Field(
+        default_factory=dict,
+        description="source column -> day, such as 2017-12-01; rows of earlier days are left out and counted: "
+        "those from before the source told what became of them",
     )
     date_format: dict[str, str] = Field(
         default_factory=dict,

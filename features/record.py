@@ -16,7 +16,7 @@ from features.asof import AsOfView, Requests
 from features.changes import history_of
 from features.closes import closes_of
 from features.periods import Calendar
-from features.reference import SEGMENT, Events, Reference, Vocabulary, events, no_events, reference_of
+from features.reference import MILLION, SEGMENT, Events, Reference, Vocabulary, events, no_events, reference_of
 from features.registry import Schema
 from features.siblings import Siblings
 from features.silence import silences_of
@@ -27,6 +27,7 @@ from features.timeline import Bool, DealFacts, Int, Timeline
 from features.usuals import usuals_of
 
 ACCOUNT_FIELDS = ("industry", "size", "region")
+UNHEARD = -2  # the code of a value that the vocabulary lacks: nothing is known of it, but it is told
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,10 @@ def intake_of(history: Timeline, codes: Mapping[str, Int], schema: Schema) -> Ev
         return no_events("intake")
     born, won = history.start[:-1], np.flatnonzero(history.mask("won"))
     row = np.concatenate([born, won])
-    lead = history.entity[row]
+    lead, known_at = history.entity[row], history.known_at[row]
     told = {name: codes[name][lead] for name in schema.dimensions}
-    return events({"known_at": history.known_at[row], "won": history.values("won")[row], **told})
+    waited = (known_at - history.known_at[history.start[lead]]) // MILLION
+    return events({"known_at": known_at, "won": history.values("won")[row], "waited_s": waited, **told})
 
 
 def vocabulary_of(tables: CrmTables, schema: Schema) -> Vocabulary:
@@ -164,9 +166,16 @@ def dimension_of(tables: CrmTables, name: str) -> Coded:
 def _deal_facts(tables: CrmTables, schema: Schema, vocabulary: Vocabulary) -> DealFacts:
     deals = tables.deals
     coded = {"account": deals.coded("account_id"), **{name: dimension_of(tables, name) for name in schema.dimensions}}
-    codes = {name: column.codes_in(vocabulary.places[name]).astype(np.int64) for name, column in coded.items()}
+    codes = {name: _coded(column, vocabulary.places[name]) for name, column in coded.items()}
     numbers = {
         name: deals.floats(name) if name in deals.columns else np.full(deals.n, np.nan) for name in schema.numbers
     }
     fixed = {SEGMENT: np.full(deals.n, -1, dtype=np.int64), "created_at": deals.ints("created_at")}
     return DealFacts(deals.ints("known_at"), fixed | codes | numbers)
+
+
+def _coded(column: Coded, places: Mapping[str, int]) -> Int:
+    """Return the codes of a fact in the vocabulary: -1 where it is not told, UNHEARD where its value is new."""
+    code = column.codes_in(places).astype(np.int64)
+    code[(code < 0) & (column.codes >= 0)] = UNHEARD
+    return code

@@ -48,7 +48,7 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "manners": ("won", "answer_s", "answers", "skipped", "cut", "slips"),
     "silences": ("stage", "looks", *(f"old_{k}" for k in range(AGES))),
     "entries": ("won", "busiest"),
-    "intake": ("won",),
+    "intake": ("won", "waited_s"),
 }
 LATER = ("called", "crews", "manners", "silences", "entries", "intake")
 """Kinds that only flags and leads ask about; files of earlier versions lack them, and what is lacking is empty."""
@@ -100,8 +100,9 @@ class Events:
     silences: a row per stage of a won episode: looks (Mondays on which it was open in that stage, -1: none told) and
     old_k (those of them with a silence of the buyer of ``EDGES[k]`` usual gaps of the deal or more).
     entries: a row per closed episode: busiest (the most acts of ours that the CRM learnt of on one day).
-    intake: of leads alone: a row as each is known (won 0) and one as it converts (won 1), with the dimensions of a
-    close. Most leads that come to nothing are never closed, so rates by what was closed would be nearly 1.
+    intake: of leads alone: a row as each is known (won 0) and one as it converts (won 1, waited_s since it was known),
+    with the dimensions of a close. Most leads that come to nothing are never closed, so rates by what was closed would
+    be nearly 1.
     """
 
     columns: Mapping[str, Int]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from difflib import get_close_matches
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,7 @@ from configs.mapping import Part
 from features.checks import Finding, faults_of
 from features.ingest import EXAMPLES, Refusal
 from features.parsing import EXPECTED, REMEDY, localise
+from features.periods import local_midnight
 from features.settle import ID_OF, read_coded, translated
 from features.sources.reading import Frame
 from features.sources.stamps import quick_times
@@ -175,7 +177,9 @@ def _plan(table: str, columns: Sequence[Column], frame: Frame, part: Part, attri
             for name in lacking
         ]
     wanted |= {source: f"{table}.{name}" for name, source in sources.items()}
-    wanted |= {source: table for source in (*part.require, *part.where, *part.date_format) if source not in wanted}
+    wanted |= {
+        source: table for source in (*part.require, *part.where, *part.since, *part.date_format) if source not in wanted
+    }
     faults += [
         Fault(
             "missing_column",
@@ -188,7 +192,7 @@ def _plan(table: str, columns: Sequence[Column], frame: Frame, part: Part, attri
         for source, path in wanted.items()
         if source not in frame.columns
     ]
-    return _Plan(sources, frozenset({*sources.values(), *part.require, *part.where}), tuple(faults))
+    return _Plan(sources, frozenset({*sources.values(), *part.require, *part.where, *part.since}), tuple(faults))
 
 
 def _near(name: str, present: Mapping[str, object] | set[str]) -> str:
@@ -209,7 +213,7 @@ def read_part(
     plan = _plan(table, columns, frame, part, attributes)
     if plan.faults:
         raise SchemaError(faults=plan.faults)
-    keep, refused = _selected(frame, part)
+    keep, refused = _selected(frame, part, zone)
     rows = np.flatnonzero(keep)
     chosen = (
         frame.columns if keep.all() else {name: array.take(pa.array(rows)) for name, array in frame.columns.items()}
@@ -231,9 +235,8 @@ def read_part(
         data[name], bad, got = read_cells(column, array, zone, date_format, values, where)
         if bad.any():
             findings.append(_unreadable(table, column, np.flatnonzero(bad), got, date_format))
-    left_out = (
-        _left_out(frame, plan.sources.get(ID_OF[table]), ~keep) if table in ID_OF and part.require else frozenset()
-    )
+    owns = table in ID_OF and (part.require or part.since)
+    left_out = _left_out(frame, plan.sources.get(ID_OF[table]), ~keep) if owns else frozenset()
     return Stacked(
         Table.of(table, data, len(rows)),
         lambda row: frame.place(int(rows[row])),
@@ -258,8 +261,8 @@ def _unreadable(
     return Finding("wrong_type", table, column.name, rows, got, expected, remedy)
 
 
-def _selected(frame: Frame, part: Part) -> tuple[Mask, list[Refusal]]:
-    """bool[n] of the rows that `where` and `require` let in, and the rest counted by reason."""
+def _selected(frame: Frame, part: Part, zone: ZoneInfo) -> tuple[Mask, list[Refusal]]:
+    """bool[n] of the rows that `where`, `require` and `since` let in, and the rest counted by reason."""
     keep = np.ones(frame.n, dtype=bool)
     refused = []
     for column, allowed in part.where.items():
@@ -271,7 +274,20 @@ def _selected(frame: Frame, part: Part) -> tuple[Mask, list[Refusal]]:
         fits = text_cells(frame.columns[column], f"{frame.label}, column {column!r}").codes >= 0
         refused += _refusal(f"{column} is empty", keep & ~fits, frame)
         keep &= fits
+    for column, day in part.since.items():
+        early = _before(frame, column, day, part.date_format.get(column), zone)
+        refused += _refusal(f"{column} is before {day}", keep & early, frame)
+        keep &= ~early
     return keep, refused
+
+
+def _before(frame: Frame, column: str, day: date, date_format: str | None, zone: ZoneInfo) -> Mask:
+    """bool[n]: rows of earlier days; a bare date is the end of its day. What can't be read is a fault elsewhere."""
+    where = f"{frame.label}, column {column!r}"
+    told, _, _ = read_cells(Column(column, "time"), frame.columns[column], zone, date_format, {}, where)
+    stamps = np.asarray(told)
+    early: Mask = (stamps != NAT) & (stamps <= local_midnight(day, zone))
+    return early
 
 
 def _refusal(reason: str, rows: Mask, frame: Frame) -> list[Refusal]:
