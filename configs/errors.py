@@ -337,6 +337,13 @@ class NoForecastError(NotFoundError):
     title = "No such forecast is stored"
 
 
+class NoLeadsError(NotFoundError):
+    """The service has no config of leads, so it serves none."""
+
+    code, status, exit_code = "no_leads", 404, 1
+    title = "This service serves no leads"
+
+
 class MethodNotAllowedError(RequestError):
     """The route exists, but not with this method."""
 
@@ -405,6 +412,13 @@ class UnknownStageError(RequestError):
 
     code, status, exit_code = "unknown_stage", 422, 1
     title = "A stage is unknown to the model"
+
+
+class OptedOutError(RequestError):
+    """A lead does not want to be contacted, so it is not scored."""
+
+    code, status, exit_code = "opted_out", 422, 1
+    title = "The lead opted out and is never scored"
 
 
 class LimitExceededError(RequestError):

@@ -286,6 +286,7 @@ def serve(
     def work() -> dict[str, Any]:
         from configs.console import say
         from configs.errors import StoreError, StoreVersionError
+        from configs.load import leads_of
         from configs.vocab import LedgerMode
         from serving.auth import keys_file, read_keys
         from serving.environment import refuse_taken_port, serve_command, worker_environment
@@ -293,7 +294,7 @@ def serve(
         from serving.refresh import refresh_reference
         from serving.store.engine import open_store
         from serving.tokens import read_issuer_keys, require_pyjwt
-        from serving.watch import prove
+        from serving.watch import prepare_leads, prove
 
         said = [*(override or ()), *([f"serving.port={port}"] if port is not None else [])]
         settings = _about("deals", config, said)
@@ -302,6 +303,7 @@ def serve(
         if oauth is not None:
             require_pyjwt()
             read_issuer_keys(oauth.jwks_file, oauth.algorithms)
+        leads = leads_of(settings)
         prove(settings)
         bundle = load_fitting(settings, tell=say)
         try:
@@ -314,6 +316,8 @@ def serve(
             say(f"WARNING: no stored deal can be read and no event taken until the store works again: {error}")
         facts = refresh_reference(settings, bundle, say)
         say(f"model {bundle.version}; reference facts of the {facts.origin}")
+        if leads is not None:
+            prepare_leads(leads, say)
         now = datetime.now(UTC)
         if oauth is None and not any(key.works_at(now) for key in read_keys(keys_file(settings))):
             say(f"no API key works yet, so every request is refused: forecastle keys create {config} --name NAME")
@@ -330,17 +334,18 @@ def example_request(
     config: ConfigPath,
     as_of: AsOf,
     out: Annotated[Path, typer.Option("--out", help="JSON file to write.", show_default=False)],
-    deals: Annotated[int, typer.Option("--deals", help="Open deals to ask about.", min=1)] = 3,
+    deals: Annotated[int, typer.Option("--deals", help="Open deals or leads to ask about.", min=1)] = 3,
     override: Overrides = None,
     model: Model = "live",
     in_sample: InSample = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write a request body from the source. Holds some open deals with all that was known of them."""
+    """Write a request body from the source. Holds some open deals, or leads, with all that was known of them."""
 
     def work() -> dict[str, Any]:
         from configs.console import say
+        from configs.vocab import Target
         from configs.writing import write_text
         from features.periods import parse_as_of
         from serving.batch import check_as_of, check_out
@@ -349,14 +354,15 @@ def example_request(
         from serving.refresh import sourced
 
         settings = read_config(config, override)
+        many = "leads" if settings.target is Target.CONVERTED else "deals"
         instant = parse_as_of(as_of, settings.time_zone)
         check_out(out)
         bundle = load_fitting(settings, model, say)
         check_as_of(bundle, [instant], in_sample)
         body = example(sourced(settings, bundle), bundle, instant, deals, in_sample)
         write_text(out, json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-        say(f"{len(body['deals'])} deals in {out}")
-        return {"out": str(out), "deals": len(body["deals"]), "as_of": body["as_of"]}
+        say(f"{len(body[many])} {many} in {out}")
+        return {"out": str(out), many: len(body[many]), "as_of": body["as_of"]}
 
     run(work, as_json, debug)
 

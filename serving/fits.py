@@ -51,7 +51,8 @@ def load_model(config: Config, folder: Path | None = None) -> Loaded:
     """
     bundle = load(folder or bundle_folder(config.state_dir))
     check_fits(bundle, config)
-    return ready(bundle, load_facts(config.state_dir, bundle), mapping_of(config), config.flags)
+    facts = load_facts(config.state_dir, bundle)
+    return ready(bundle, facts, mapping_of(config), config.flags, config.leads.grades)
 
 
 def check_fits(bundle: Bundle, config: Config) -> None:

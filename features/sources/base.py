@@ -51,7 +51,7 @@ def open_source(config: Config) -> CrmSource:
         raise UsageError.at("source.kind", repr(kind), expected=f"one of {', '.join(sorted(SOURCES))}")
     mapping = source_mapping_of(config)
     opened = SOURCES[kind](config, mapping, ZoneInfo(config.time_zone))
-    return LeadSource(opened, mapping) if config.target is Target.CONVERTED else opened
+    return LeadSource(opened, mapping, ZoneInfo(config.time_zone)) if config.target is Target.CONVERTED else opened
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class LeadSource:
 
     source: CrmSource
     mapping: Mapping
+    zone: ZoneInfo
 
     def read(self) -> Ingest:
         """Read everything; see `CrmSource.read` and `features.leads.as_leads`."""
-        return as_leads(self.source.read(), self.mapping)
+        return as_leads(self.source.read(), self.mapping, self.zone)
