@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -199,10 +200,9 @@ def test_the_ledger_keeps_leads_and_replays_them_from_their_own_store(
     tally = replay(deals, None, None, None, lambda _: None)
     assert (tally.rows, tally.agree) == (21, 21)
     assert replay(config, None, None, None, lambda _: None).told()["cannot_be_rebuilt"] == 21
-    import sqlite3
-
-    with sqlite3.connect(next(tmp_path.rglob("*.sqlite*"))) as store:
+    with sqlite3.connect(next(tmp_path.rglob("store.db"))) as store:
         assert {row[0] for row in store.execute("SELECT route FROM ledger")} == {ROUTE}
+        store.execute("DROP TRIGGER ledger_no_update")
         store.execute("UPDATE ledger SET heads = replace(heads, 'null', '1.0') WHERE deal_id = 'a'")
     with pytest.raises(NotReplayedError):
         replay(deals, None, None, None, lambda _: None)
