@@ -32,6 +32,7 @@ Columns: class, machine code (stable), HTTP status, exit code of the command lin
           UnknownDealError        unknown_deal           404 1  no deal of this id is stored
           UnknownJobError         unknown_job            404 1  no job of this id is kept
           NoForecastError         no_forecast            404 1  no forecast of that period, instant or node is stored
+          NoLeadsError            no_leads               404 1  the service has no config of leads
         MethodNotAllowedError     method_not_allowed     405 1  the route exists, not with this method
         RequestTimeoutError       request_timeout        408 1  the body did not come in time
         ConflictError             conflict               409 1  an id or key was used before, for something else
@@ -42,6 +43,7 @@ Columns: class, machine code (stable), HTTP status, exit code of the command lin
         UnsupportedMediaTypeError unsupported_media_type 415 1  the body is not application/json
         InvalidRequestError       invalid_request        422 1  the body breaks the request schema
         UnknownStageError         unknown_stage          422 1  a deal is in a stage the model has never been told of
+        OptedOutError             opted_out              422 1  a lead does not want to be contacted
         LimitExceededError        limit_exceeded         422 1  too many deals or events in one request
         NotReadyError             not_ready              503 1  no model is loaded yet
         BusyError                 busy                   503 1  base of what says when to ask again; never raised itself
@@ -337,6 +339,13 @@ class NoForecastError(NotFoundError):
     title = "No such forecast is stored"
 
 
+class NoLeadsError(NotFoundError):
+    """The service has no config of leads, so it serves none."""
+
+    code, status, exit_code = "no_leads", 404, 1
+    title = "This service serves no leads"
+
+
 class MethodNotAllowedError(RequestError):
     """The route exists, but not with this method."""
 
@@ -405,6 +414,13 @@ class UnknownStageError(RequestError):
 
     code, status, exit_code = "unknown_stage", 422, 1
     title = "A stage is unknown to the model"
+
+
+class OptedOutError(RequestError):
+    """A lead does not want to be contacted, so it is not scored."""
+
+    code, status, exit_code = "opted_out", 422, 1
+    title = "The lead opted out and is never scored"
 
 
 class LimitExceededError(RequestError):

@@ -10,7 +10,8 @@ What became of the deal that a lead turned into is kept beside, see `Became`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -18,12 +19,13 @@ from configs.mapping import LEAD_STAGES, lead_mapping
 from configs.mapping import Mapping as MappingFile
 from configs.vocab import LeadEvent
 from features.ingest import Ingest, IngestReport, Notice
-from features.settle import compact, deal_rows
+from features.settle import compact, created_same_day, deal_rows
 from features.stages import LOST, WON, StageMap
 from features.tables import NAT, Coded, ColumnData, CrmTables, Table
 from features.timeline import Bool, Int
 
 OPTED_OUT = "opted_out"  # code of the notice that counts them
+BORN = -1  # seq of the row of a lead's creation, before all others of that instant
 STAGES = StageMap(LEAD_STAGES.order, LEAD_STAGES.won, LEAD_STAGES.lost)
 
 
@@ -47,8 +49,8 @@ class Became:
         return Became(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
-def as_leads(ingest: Ingest, mapping: MappingFile) -> Ingest:
-    """Return what was read with the leads in the place of the deals. mapping: the source's own.
+def as_leads(ingest: Ingest, mapping: MappingFile, zone: ZoneInfo) -> Ingest:
+    """Return what was read with the leads in the place of the deals. mapping: the source's own; zone: the company's.
 
     Leads that opted out are left out, whenever they did: they are neither trained on nor scored. What a lead's history
     says after its conversion is left out too: it is a deal by then. Both are counted.
@@ -60,16 +62,16 @@ def as_leads(ingest: Ingest, mapping: MappingFile) -> Ingest:
     told, acts = (_of(leads, table) for table in (tables.lead_history, tables.lead_activities))
     for name, table in (("lead_history", told), ("lead_activities", acts)):
         counted.append(_notice("no_lead", name, "rows of no lead that is left", getattr(tables, name).n - table.n))
-    history, late = _before_conversion(told)
+    history, late = _before_conversion(told, "lead_id", "event")
     counted.append(_notice("after_conversion", "lead_history", "rows after the lead's conversion, left out", late))
-    shaped = lead_tables(leads, history, acts, mapping)
+    shaped = lead_tables(leads, history, acts, mapping, zone)
     became = became_of(leads, history, tables.deals, tables.deal_history, ingest.stages)
     notices = (*ingest.report.notices, *(notice for notice in counted if notice.rows))
     attributes = {name: attribute.kind for name, attribute in lead_mapping(mapping).attributes.items()}
     return Ingest(shaped, IngestReport(ingest.report.tables, notices), STAGES, attributes, became)
 
 
-def lead_tables(leads: Table, history: Table, activities: Table, mapping: MappingFile) -> CrmTables:
+def lead_tables(leads: Table, history: Table, activities: Table, mapping: MappingFile, zone: ZoneInfo) -> CrmTables:
     """Return leads, what became of them and what was done about them as the tables of deals."""
     fields = mapping.leads.fixed_fields
     declared = {name: leads.columns[name] for name in mapping.leads.attributes if name in leads.columns}
@@ -85,12 +87,34 @@ def lead_tables(leads: Table, history: Table, activities: Table, mapping: Mappin
         "deal_id": activities["lead_id"],
         **{name: activities[name] for name in ("occurred_at", "known_at", "kind", "direction", "outcome", "minutes")},
     }
-    shaped = {
-        "deals": Table.of("deals", deals, leads.n),
-        "deal_history": _states(leads, history),
-        "activities": Table.of("activities", acts, activities.n),
-    }
-    return CrmTables.of({name: compact(table) for name, table in shaped.items()})
+    told = Table.of("activities", acts, activities.n)
+    events = _events(leads, history)
+    born, _ = created_same_day(Table.of("deals", deals, leads.n), events, zone)
+    shaped = born_then(CrmTables.of({"deals": born, "deal_history": events, "activities": told}))
+    return CrmTables.of({name: compact(table) for name, table in shaped.by_name().items()})
+
+
+def inline_leads(tables: CrmTables) -> CrmTables:
+    """Return leads given as deals (`features.inline`), with events as stages, as `lead_tables` returns them."""
+    history, _ = _before_conversion(tables.deal_history, "deal_id", "stage")
+    return born_then(replace(tables, deal_history=history))
+
+
+def born_then(tables: CrmTables) -> CrmTables:
+    """Return the tables with a row of history for each lead's creation before those of what became of it."""
+    deals, events = tables.deals, tables.deal_history
+    ids, deal = deals.coded("deal_id"), deal_rows(deals, events.coded("deal_id"))
+    stage = np.concatenate([np.zeros(deals.n, dtype=np.int32), events.coded("stage").codes_in(STAGES.names)])
+    history = Table.of(
+        "deal_history",
+        {
+            "deal_id": Coded(np.concatenate([ids.codes, ids.codes[deal]]), ids.values),
+            "known_at": np.concatenate([deals.ints("known_at"), events.ints("known_at")]),
+            "seq": np.concatenate([np.full(deals.n, BORN), events.ints("seq")]),
+            "stage": Coded(stage.astype(np.int32), STAGES.names),
+        },
+    )
+    return replace(tables, deal_history=history)
 
 
 def became_of(leads: Table, history: Table, deals: Table, deal_history: Table, stages: StageMap) -> Became:
@@ -129,27 +153,28 @@ def _closes(deals: Table, history: Table, stages: StageMap) -> tuple[Int, Int, I
     return close_at, outcome, cents
 
 
-def _states(leads: Table, history: Table) -> Table:
-    """Return a row for each lead's creation, and one for each event after it."""
+def _events(leads: Table, history: Table) -> Table:
+    """Return what became of the leads that there are, as history of deals."""
     lead = deal_rows(leads, history.coded("lead_id"))
     told = np.flatnonzero(lead >= 0)
-    event = history.coded("event")
-    ids = leads.coded("lead_id")
-    stage = np.concatenate([np.zeros(leads.n, dtype=np.int32), event.codes_in(STAGES.names)[told]])
+    event, ids = history.coded("event"), leads.coded("lead_id")
     return Table.of(
         "deal_history",
         {
-            "deal_id": Coded(np.concatenate([ids.codes, ids.codes[lead[told]]]), ids.values),
-            "known_at": np.concatenate([leads.ints("known_at"), history.ints("known_at")[told]]),
-            "seq": np.concatenate([np.full(leads.n, -1), history.ints("seq")[told]]),
-            "stage": Coded(stage.astype(np.int32), STAGES.names),
+            "deal_id": Coded(ids.codes[lead[told]], ids.values),
+            "known_at": history.ints("known_at")[told],
+            "seq": history.ints("seq")[told],
+            "stage": Coded(event.codes[told], event.values),
         },
     )
 
 
-def _before_conversion(history: Table) -> tuple[Table, int]:
-    """Return the history up to each lead's first conversion, and how many rows were after it."""
-    ids, event, at = history.coded("lead_id"), history.coded("event"), history.ints("known_at")
+def _before_conversion(history: Table, of: str, what: str) -> tuple[Table, int]:
+    """Return the history up to each lead's first conversion, and how many rows were after it.
+
+    of, what: the columns of the lead and of what became of it.
+    """
+    ids, event, at = history.coded(of), history.coded(what), history.ints("known_at")
     seq, rows = history.ints("seq"), np.arange(history.n)
     order = np.lexsort((seq, at, ids.codes))
     lead = ids.codes[order]

@@ -1,24 +1,29 @@
-"""From the body of a scoring request to the body of its answer: pure, the clock is given."""
+"""From the body of a scoring request to the body of its answer, about deals or leads: pure, the clock is given."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
+
 from configs.errors import Fault, ForecastleError, InSampleError, InvalidRequestError, LimitExceededError
-from configs.schema import Serving
+from configs.schema import Grades, Serving
+from configs.subject import Subject
 from features.periods import DAY
 from models.bundle import Bundle
 from models.flags import Flag
+from models.lead_queue import grades
 from serving.entries import Entry, Model, ahead_json, entries_of
 from serving.intake import Intake, Loaded, take_in
+from serving.kinds import DEALS, Kind
 from serving.problems import problem
-from serving.schemas import NOW, ScoreRequest, read_request
-from serving.scoring import DealScore, flag_json, reason_json, reasons_off, scoring, with_left_out
+from serving.schemas import NOW, Asking, LeadsRequest, read_envelope, read_request
+from serving.scoring import DealScore, Worth, flag_json, reason_json, reasons_off, scoring, with_left_out
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -48,10 +53,23 @@ def answer(body: bytes, now: int, request_id: str, loaded: Loaded, limits: Servi
     wrong with one deal stands in its place among the results.
     """
     request = read_request(body)
+    return _answered(request, request.deals, now, request_id, loaded, limits)
+
+
+def answer_leads(body: bytes, now: int, request_id: str, loaded: Loaded, limits: Serving) -> Answer:
+    """Answer ``POST /v1/leads/score``, as `answer` does."""
+    request = read_envelope(body, LeadsRequest)
+    return _answered(request, request.leads, now, request_id, loaded, limits)
+
+
+def _answered(
+    request: Asking, items: Sequence[object], now: int, request_id: str, loaded: Loaded, limits: Serving
+) -> Answer:
+    """Answer a request about deals or leads, each with what is known of it."""
     as_of = read_as_of(request.as_of, now, loaded.bundle, request.in_sample)
-    _refuse_excess(request, limits)
-    judged = judge(request.deals, as_of, request.explain, loaded, limits)
-    results = results_of(request.deals, judged, loaded, request.explain)
+    _refuse_excess(len(items), request.explain, loaded.kind, limits)
+    judged = judge(items, as_of, request.explain, loaded, limits)
+    results = results_of(items, judged, loaded, request.explain)
     document = identity(loaded) | {"as_of": iso(as_of), "request_id": request_id, "results": results}
     refused = Counter(problem.code for problem in judged.problems.values())
     off = reasons_off(list(judged.scores.values()))
@@ -74,15 +92,16 @@ class Judged:
 def judge(
     deals: Sequence[object], as_of: int, explain: bool, loaded: Loaded, limits: Serving, first: int = 0
 ) -> Judged:
-    """Score deals given with their history as of an instant (UTC microseconds). first: place of the first of them."""
+    """Score deals or leads given with their history as of an instant (UTC microseconds). first: place of the first."""
     intake = take_in(deals, as_of, loaded, limits, first)
     if intake.record is None or not len(intake.requests):
         return Judged({}, intake.problems, (), intake)
-    made = scoring(intake.record, intake.requests, loaded.bundle, explain, loaded.facts.as_of, loaded.flags)
+    flags = loaded.flags if loaded.kind is DEALS else None
+    made = scoring(intake.record, intake.requests, loaded.bundle, explain, loaded.facts.as_of, flags)
     placed = zip(intake.positions, made.scores, strict=True)
     scores = {place: with_left_out(one, intake.ignored.get(place, ())) for place, one in placed}
     names = [
-        (_name(deals[place - first]) or "").replace("\x00", "\ufffd") for place in intake.positions
+        (_name(deals[place - first], loaded.kind) or "").replace("\x00", "\ufffd") for place in intake.positions
     ]  # PostgreSQL's texts
     return Judged(scores, intake.problems, entries_of(made, names, explain), intake)
 
@@ -91,9 +110,8 @@ def results_of(
     deals: Sequence[object], judged: Judged, loaded: Loaded, explained: bool, first: int = 0
 ) -> list[dict[str, Any]]:
     """Return the elements of ``results`` in the order of the deals, which begin at a place in the request."""
-    target = loaded.bundle.about.target
     return [
-        _result(deal, judged.scores.get(place), judged.problems.get(place), target, explained)
+        _result(deal, judged.scores.get(place), judged.problems.get(place), loaded, explained)
         for place, deal in enumerate(deals, first)
     ]
 
@@ -114,7 +132,7 @@ def identity(loaded: Loaded) -> dict[str, Any]:
         "reference_as_of": iso(loaded.facts.as_of),
         "horizon_days": loaded.bundle.about.horizon_days,
         "rung": loaded.bundle.model.rung,
-        "doubt": None if doubt is None else doubt.text(),
+        "doubt": None if doubt is None else doubt.text(Subject.of(loaded.bundle.about.target)),
     }
 
 
@@ -180,30 +198,45 @@ def _bad_as_of(code: str, got: str, expected: str) -> InvalidRequestError:
     return InvalidRequestError(faults=[Fault(code, "", got, expected, path="/as_of")])
 
 
-def _refuse_excess(request: ScoreRequest, limits: Serving) -> None:
-    most = limits.max_deals_explained if request.explain else limits.max_deals_plain
-    if len(request.deals) > most:
+def _refuse_excess(count: int, explain: bool, kind: Kind, limits: Serving) -> None:
+    most = limits.max_deals_explained if explain else limits.max_deals_plain
+    if count > most:
         remedy = "send fewer at a time"
-        if request.explain and len(request.deals) <= limits.max_deals_plain:
+        if explain and count <= limits.max_deals_plain:
             remedy += f", or explain: false for up to {limits.max_deals_plain:,}"
-        remedy += f", or a job (POST /v1/jobs/score) for up to {limits.jobs.max_deals:,}"
-        got = f"{len(request.deals):,} deals{' with reasons' if request.explain else ''}"
-        raise LimitExceededError(faults=[Fault("too_many_deals", "", got, f"at most {most:,}", remedy, "/deals")])
+        if kind is DEALS:
+            remedy += f", or a job (POST /v1/jobs/score) for up to {limits.jobs.max_deals:,}"
+        got, code = f"{count:,} {kind.many}{' with reasons' if explain else ''}", f"too_many_{kind.many}"
+        raise LimitExceededError(faults=[Fault(code, "", got, f"at most {most:,}", remedy, f"/{kind.many}")])
 
 
-def _name(deal: object) -> str | None:
-    """Return the id of a deal as it may be told again, None where it has none."""
-    deal_id = deal.get("deal_id") if isinstance(deal, dict) else None
+def _name(deal: object, kind: Kind) -> str | None:
+    """Return the id of a deal or lead as it may be told again, None where it has none."""
+    deal_id = deal.get(kind.id) if isinstance(deal, dict) else None
     return deal_id if isinstance(deal_id, str) and len(deal_id) <= 200 and _is_text(deal_id) else None
 
 
 def _result(
-    deal: object, scored: DealScore | None, error: ForecastleError | None, target: str, explained: bool
+    deal: object, scored: DealScore | None, error: ForecastleError | None, loaded: Loaded, explained: bool
 ) -> dict[str, Any]:
     """One element of ``results``."""
+    kind = loaded.kind
+    named = {kind.id: _name(deal, kind)}
     if scored is None:
-        return {"deal_id": _name(deal), "ok": False, "problem": problem(error or InvalidRequestError())}
-    return {"deal_id": _name(deal), "ok": True} | score_json(scored, target, explained)
+        return named | {"ok": False, "problem": problem(error or InvalidRequestError())}
+    if scored.worth is not None:
+        return named | {"ok": True} | lead_json(scored, scored.worth, loaded.grades, explained)
+    return named | {"ok": True} | score_json(scored, loaded.bundle.about.target, explained)
+
+
+def lead_json(scored: DealScore, worth: Worth, cuts: Grades, explained: bool) -> dict[str, Any]:
+    """Return the score of a lead as members of a result."""
+    (grade,) = grades(np.array([scored.p]), cuts)
+    result: dict[str, Any] = {PROBABILITY["converted"]: scored.p} | asdict(worth)
+    result |= {"score": scored.score, "grade": grade, "log_odds": scored.log_odds, "rung": scored.rung}
+    if explained:
+        result["reasons"] = list(reason_json(scored.reasons))
+    return result | {"data_notes": list(scored.data_notes)}
 
 
 def score_json(scored: DealScore, target: str, explained: bool) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from starlette.requests import Request
 
 from configs.errors import (
     ForbiddenError,
+    NoLeadsError,
     NotReadyError,
     RequestTimeoutError,
     StateError,
@@ -102,6 +103,15 @@ class Watched:
 
 
 @dataclass
+class Slot:
+    """The model of leads, beside that of the deals. loaded, watched: as in `Api`; now: the clock."""
+
+    now: Clock
+    loaded: Loaded | None = None
+    watched: Watched = Watched()
+
+
+@dataclass
 class Body:
     """A body as it comes. most: bytes of one that is kept; too_large: said to be more, or is; whole: it ended."""
 
@@ -130,8 +140,8 @@ class Body:
 class Api:
     """Shared by the routes. loaded: None until a model is there, replaced as a whole, so take it once a request.
 
-    watched: how that went. draining: it is about to stop. opened: opens the store, when it is first needed.
-    job_came: set where a job was queued.
+    leads: the same of leads, None where the service has none. watched: how that went. draining: it is about to stop.
+    opened: opens the store, when it is first needed. job_came: set where a job was queued.
     """
 
     def __init__(
@@ -145,6 +155,7 @@ class Api:
     ) -> None:
         self.loaded: Loaded | None = None
         self.watched = Watched()
+        self.leads: Slot | None = None
         self.draining = False
         self.limits = limits
         self.now = now
@@ -178,6 +189,14 @@ class Api:
         if self.loaded is None:
             raise NotReadyError("no model is loaded yet; try again in a few seconds")
         return self.loaded
+
+    def lead_model(self) -> Loaded:
+        """Return the model of leads. Raises NoLeadsError where the service has none, NotReadyError where it waits."""
+        if self.leads is None:
+            raise NoLeadsError("this service scores deals alone: name the config of the leads as serving.leads")
+        if self.leads.loaded is None:
+            raise NotReadyError("no model of leads is loaded yet: it is taken up soon after it is promoted")
+        return self.leads.loaded
 
     def ready(self) -> Loaded:
         """Return the model. Raises NotReadyError where there is none yet, or where no more requests should come."""

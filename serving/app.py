@@ -2,7 +2,8 @@
 
 ======  ================================  =====================================================
 POST    ``/v1/deals/score``               probabilities with reasons for deals given inline
-POST    ``/v1/rows/score``                the probability for ready feature rows (both `serving.routes_scores`)
+POST    ``/v1/leads/score``               the same for leads, by the model of `serving.leads`
+POST    ``/v1/rows/score``                the probability for ready feature rows (all three `serving.routes_scores`)
 POST    ``/v1/events``                    what a CRM pushes (`serving.routes_events`)
 POST    ``/v1/jobs/score``                more deals than one answer holds (`serving.routes_jobs`)
 GET     ``/v1/jobs/{job_id}``             how a job stands, and below it ``/result``, a page at a time
@@ -45,7 +46,7 @@ from configs.errors import (
 )
 from configs.schema import Config
 from serving.answers import identity, iso, to_json
-from serving.api import Api, Clock, clock
+from serving.api import Api, Clock, Slot, clock
 from serving.auth import KeyRing, keys_file
 from serving.facts import SOURCE
 from serving.frame import Frame, Log, log_line, problem_response
@@ -114,20 +115,41 @@ class StateRoutes:
                 },
                 "ledger": api.ledger_told(),
                 "watch": api.watched.told(),
+                "leads": None if api.leads is None else _leads_told(api.leads),
             }
         )
+
+
+def _leads_told(slot: Slot) -> dict[str, object]:
+    """Return what the status says of leads; model: None until there is one."""
+    loaded, model = slot.loaded, None
+    if loaded is not None:
+        about, facts = loaded.bundle.about, loaded.facts
+        model = identity(loaded) | {
+            "name": about.name,
+            "trained_as_of": iso(about.trained_as_of),
+            "fields": [*about.schema.dimensions, *about.schema.numbers],
+            "reference_origin": facts.origin,
+            "reference_why": facts.why,
+        }
+    return {"model": model, "watch": slot.watched.told()}
 
 
 def create_app(
     config: Config, now: Clock = clock, log: Log = log_line, spans: Callable[[], Spans | None] = spans_of
 ) -> Starlette:
-    """Return the app; set ``app.state.api.loaded`` to make it ready. ``app.state.spans()`` are its spans."""
+    """Return the app; set ``app.state.api.loaded`` to make it ready. ``app.state.spans()`` are its spans.
+
+    Where the config names leads, the model of ``app.state.api.leads`` is loaded by another watch.
+    """
     spans = cache(spans)  # one for the app, made by the process that serves, when a first request comes
     keys = KeyRing(keys_file(config), lambda code: log({"event": "keys_unreadable", "code": code}))
     metrics = Metrics()
     oauth = config.serving.oauth
     tokens = None if oauth is None else Tokens(oauth, lambda code: log({"event": "jwks_unreadable", "code": code}))
     api = Api(config.serving, keys, tokens, now, partial(open_store, config), metrics)
+    if config.serving.leads is not None:
+        api.leads = Slot(now)
     scores, events, deals = ScoreRoutes(api), EventRoutes(api), DealRoutes(api)
     jobs, states, about = JobRoutes(api), StateRoutes(api), AboutRoutes(api, config.state_dir)
     forecasts, accuracy = ForecastRoutes(api), AccuracyRoutes(api, config.state_dir)
@@ -136,6 +158,7 @@ def create_app(
     admitted = api.admission.admitted
     routes = [
         Route("/v1/deals/score", admitted(scores.deals), methods=["POST"]),
+        Route("/v1/leads/score", admitted(scores.leads), methods=["POST"]),
         Route("/v1/rows/score", admitted(scores.rows), methods=["POST"]),
         Route("/v1/deals", admitted(deals.listed)),
         Route("/v1/deals/{deal_id}/score", admitted(deals.score)),

@@ -15,7 +15,7 @@ from configs.options import ConfigPath, Debug, Json, Overrides, read_config, run
 from serving.cli_keys import keys_app
 
 if TYPE_CHECKING:
-    pass
+    from configs.schema import Config
 
 AsOfs = Annotated[
     list[str],
@@ -31,6 +31,7 @@ InSample = Annotated[bool, typer.Option("--in-sample", help="Allow an as-of befo
 def register(app: typer.Typer) -> None:
     """Add the commands to the front door."""
     app.command("score")(score)
+    app.command("score-leads")(score_leads)
     app.command("forecast")(forecast)
     app.command("explain")(explain)
     app.command("refresh")(refresh)
@@ -58,13 +59,43 @@ def score(
         from features.periods import parse_as_of
         from serving.batch import score_file
 
-        settings = read_config(config, override)
+        settings = _about("deals", config, override, "score-leads")
         instants = [parse_as_of(text, settings.time_zone) for text in as_of]
         written = score_file(settings, instants, out, model, in_sample, say)
         say(f"{sum(written.rows):,} rows in {out}")
         return written.told() | {
             "flags": {code: {"raised": t.raised, "shown": t.shown} for code, t in written.flags.items()}
         }
+
+    run(work, as_json, debug)
+
+
+def score_leads(
+    config: ConfigPath,
+    as_of: AsOfs,
+    out: Annotated[Path, typer.Option("--out", help="File to write: .csv or .parquet.", show_default=False)],
+    capacity: Annotated[
+        int | None,
+        typer.Option("--capacity", min=1, help="Leads that can be worked this week, instead of leads.weekly_capacity."),
+    ] = None,
+    override: Overrides = None,
+    model: Model = "live",
+    in_sample: InSample = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Score every open lead, with reasons, grades and the queue of the week. Writes a row per lead and as-of."""
+
+    def work() -> dict[str, Any]:
+        from configs.console import say
+        from features.periods import parse_as_of
+        from serving.leads import score_leads_file
+
+        settings = _about("leads", config, override, "score")
+        instants = [parse_as_of(text, settings.time_zone) for text in as_of]
+        written = score_leads_file(settings, instants, out, capacity, model, in_sample, say)
+        say(f"{sum(written.rows):,} rows in {out}")
+        return written.told() | {"queued": sum(written.queued), "opted_out": written.opted_out}
 
     run(work, as_json, debug)
 
@@ -101,7 +132,7 @@ def forecast(
         from models.scenarios import Scenario
         from serving.forecast import Asked, checked_level, forecast_file, read_leaving, told_json, told_lines
 
-        settings = read_config(config, override)
+        settings = _about("deals", config, override, "score-leads")
         scenario = Scenario(win_rate, arrivals, frozenset(lose or ()), read_leaving(leaves or ()))
         asked = Asked(checked_level(level), periods, months, scenario)
         instants = [parse_as_of(text, settings.time_zone) for text in as_of]
@@ -134,7 +165,7 @@ def explain(
         from features.periods import parse_as_of
         from serving.explain_command import document, explain_deal, lines
 
-        settings = read_config(config, override)
+        settings = _about("deals", config, override, "score-leads")
         zone = settings.time_zone
         since = None if earlier is None else parse_as_of(earlier, zone)
         told = explain_deal(settings, deal_id, parse_as_of(as_of, zone), since, model, in_sample, say)
@@ -168,7 +199,7 @@ def refresh(
         from serving.api import clock
         from serving.refresh_command import refresh as refreshed
 
-        settings = read_config(config, override)
+        settings = _about("deals", config, override)
         instant = None if as_of is None else parse_as_of(as_of, settings.time_zone)
         done = refreshed(settings, instant, clock(), allow_vanished, say)
         say(
@@ -198,7 +229,7 @@ def replay(
         from features.periods import parse_as_of
         from serving.replay import replay as replayed
 
-        settings = read_config(config, override)
+        settings = _about("deals", config, override)
         tally = replayed(
             settings, request, deal, None if since is None else parse_as_of(since, settings.time_zone), say
         )
@@ -235,7 +266,7 @@ def report(
         from serving.api import clock
         from serving.report_command import Wanted, write_report
 
-        settings = read_config(config, override)
+        settings = _about("deals", config, override)
         wanted = Wanted(out, tuple(dict.fromkeys(team or ())), tuple(deal or ()), language)
         written = write_report(settings, wanted, clock, say)
         say(f"{written.files:,} files, {written.deals:,} deals: open {out / 'index.html'}")
@@ -255,6 +286,7 @@ def serve(
     def work() -> dict[str, Any]:
         from configs.console import say
         from configs.errors import StoreError, StoreVersionError
+        from configs.load import leads_of
         from configs.vocab import LedgerMode
         from serving.auth import keys_file, read_keys
         from serving.environment import refuse_taken_port, serve_command, worker_environment
@@ -262,15 +294,16 @@ def serve(
         from serving.refresh import refresh_reference
         from serving.store.engine import open_store
         from serving.tokens import read_issuer_keys, require_pyjwt
-        from serving.watch import prove
+        from serving.watch import prepare_leads, prove
 
         said = [*(override or ()), *([f"serving.port={port}"] if port is not None else [])]
-        settings = read_config(config, said)
+        settings = _about("deals", config, said)
         refuse_taken_port(settings.serving.host, settings.serving.port)
         oauth = settings.serving.oauth
         if oauth is not None:
             require_pyjwt()
             read_issuer_keys(oauth.jwks_file, oauth.algorithms)
+        leads = leads_of(settings)
         prove(settings)
         bundle = load_fitting(settings, tell=say)
         try:
@@ -283,6 +316,8 @@ def serve(
             say(f"WARNING: no stored deal can be read and no event taken until the store works again: {error}")
         facts = refresh_reference(settings, bundle, say)
         say(f"model {bundle.version}; reference facts of the {facts.origin}")
+        if leads is not None:
+            prepare_leads(leads, say)
         now = datetime.now(UTC)
         if oauth is None and not any(key.works_at(now) for key in read_keys(keys_file(settings))):
             say(f"no API key works yet, so every request is refused: forecastle keys create {config} --name NAME")
@@ -299,17 +334,18 @@ def example_request(
     config: ConfigPath,
     as_of: AsOf,
     out: Annotated[Path, typer.Option("--out", help="JSON file to write.", show_default=False)],
-    deals: Annotated[int, typer.Option("--deals", help="Open deals to ask about.", min=1)] = 3,
+    deals: Annotated[int, typer.Option("--deals", help="Open deals or leads to ask about.", min=1)] = 3,
     override: Overrides = None,
     model: Model = "live",
     in_sample: InSample = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write a request body from the source. Holds some open deals with all that was known of them."""
+    """Write a request body from the source. Holds some open deals, or leads, with all that was known of them."""
 
     def work() -> dict[str, Any]:
         from configs.console import say
+        from configs.vocab import Target
         from configs.writing import write_text
         from features.periods import parse_as_of
         from serving.batch import check_as_of, check_out
@@ -318,13 +354,30 @@ def example_request(
         from serving.refresh import sourced
 
         settings = read_config(config, override)
+        many = "leads" if settings.target is Target.CONVERTED else "deals"
         instant = parse_as_of(as_of, settings.time_zone)
         check_out(out)
         bundle = load_fitting(settings, model, say)
         check_as_of(bundle, [instant], in_sample)
         body = example(sourced(settings, bundle), bundle, instant, deals, in_sample)
         write_text(out, json.dumps(body, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-        say(f"{len(body['deals'])} deals in {out}")
-        return {"out": str(out), "deals": len(body["deals"]), "as_of": body["as_of"]}
+        say(f"{len(body[many])} {many} in {out}")
+        return {"out": str(out), many: len(body[many]), "as_of": body["as_of"]}
 
     run(work, as_json, debug)
+
+
+def _about(what: str, config: Path, override: list[str] | None, instead: str | None = None) -> Config:
+    """Read a config that must be about "deals" or "leads". Raises UsageError; instead: the command for the other."""
+    from configs.errors import UsageError
+    from configs.vocab import Target
+
+    settings = read_config(config, override)
+    found = "leads" if settings.target is Target.CONVERTED else "deals"
+    if found != what:
+        named = "name the config of the deals, and this one there as serving.leads"
+        remedy = f"use `forecastle {instead}`, or another config" if instead else named
+        raise UsageError.at(
+            "target", f"{settings.target}: a config about {found}", expected=f"about {what}", remedy=remedy
+        )
+    return settings

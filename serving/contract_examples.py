@@ -33,6 +33,23 @@ SCORE_REQUESTS: dict[str, Any] = {
     "one open deal": {"as_of": "now", "explain": True, "deals": [_OPEN]},
     "refused: no as_of": {"deals": [_OPEN]},
 }
+_LEAD = {
+    "lead_id": "LEAD-901",
+    "created_at": "2026-05-04T10:05:00Z",
+    "source": "referral",
+    "industry": "Logistics",
+    "size": "200-500",
+    "opted_out": False,
+    "history": [{"known_at": "2026-05-04T15:30:00Z", "event": "worked"}],
+    "activities": [
+        {"occurred_at": "2026-05-04T10:01:00Z", "kind": "web", "direction": "inbound"},
+        {"occurred_at": "2026-05-04T15:30:00Z", "kind": "call", "direction": "outbound", "outcome": "connected"},
+    ],
+}
+LEADS_REQUESTS: dict[str, Any] = {
+    "one open lead": {"as_of": "now", "explain": True, "leads": [_LEAD]},
+    "refused: no as_of": {"leads": [_LEAD]},
+}
 _ROWS = {
     "as_of": "2026-05-06T04:00:00Z",
     "feature_hash": "069565e5866fcce4691cdddc620420c3238ca62081f69c2ae2889955b8c4144a",
@@ -94,6 +111,28 @@ _SCORE = {
 _ASKED = {"as_of": "2026-05-06T04:00:00Z", "request_id": _REQUEST_ID}
 
 SCORE_ANSWER = _IDENTITY | _ASKED | {"results": [{"deal_id": "OPP-4711", "ok": True} | _SCORE]}
+_LEAD_SCORE = {
+    "p_convert": 0.31,
+    "p_won": 0.11,
+    "amount_expected": 18250.5,
+    "value_expected": 2007.56,
+    "score": 31,
+    "grade": "B",
+    "log_odds": -0.8,
+    "rung": "trees",
+    "reasons": [
+        {
+            "factor": "baseline",
+            "log_odds": -0.8,
+            "value": None,
+            "usual": None,
+            "sentence": "a lead with nothing unusual about it stands at 31%",
+        }
+    ],
+    "data_notes": [],
+}
+_OF_LEADS = _IDENTITY | {"model_version": "our-leads-1d7f70a4c0de", "horizon_days": 90}
+LEADS_ANSWER = _OF_LEADS | _ASKED | {"results": [{"lead_id": "LEAD-901", "ok": True} | _LEAD_SCORE]}
 ROWS_ANSWER = (
     _IDENTITY
     | _ASKED
@@ -311,6 +350,7 @@ STATUS_ANSWER = _IDENTITY | {
     },
     "ledger": {"mode": "durable", "written": 120, "dropped": 0},
     "watch": {"since": "2026-04-01T06:00:00Z", "swaps": 0, "refused": 0, "last_refusal": None},
+    "leads": None,
 }
 METRICS_ANSWER = 'forecastle_requests_total{method="GET",route="/v1/health",status_class="2xx"} 3.0\n'
 CONTRACT_ANSWER = {

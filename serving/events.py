@@ -22,7 +22,8 @@ from configs.vocab import AttributeKind
 from features.inline import Inline, tables_from_records
 from features.periods import DAY
 from features.tables import Table
-from serving.intake import Loaded, attributes_of, flat, refusal, unknown_attributes
+from serving.intake import Loaded, attributes_of, refusal, unknown_attributes
+from serving.kinds import flat_deal
 from serving.schemas import (
     CLOSED,
     Account,
@@ -135,7 +136,7 @@ def check_events(events: Sequence[Any], now: int, loaded: Loaded) -> list[Fact |
             deals[place] = _alone(event)
     places = list(deals)
     inline = tables_from_records(
-        [flat(deal, place, attributes) for place, deal in deals.items()],
+        [flat_deal(deal, place, attributes) for place, deal in deals.items()],
         ZoneInfo(about.time_zone),
         about.stages,
         attributes=attributes,

@@ -1,5 +1,5 @@
 """An example request: open deals of the source as a body of ``POST /v1/deals/score``, which answers with the bits of
-`score`.
+`score`; or open leads as one of ``POST /v1/leads/score``, with those of `score-leads`.
 
 Only facts known before the as-of are written; instants to the microsecond, amounts to the cent, numbers in their
 shortest form.
@@ -7,32 +7,36 @@ shortest form.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from features.known import known_before
+from features.leads import BORN
 from features.record import ACCOUNT_FIELDS
 from features.schema import OWN
 from features.tables import NAT, Coded, ColumnData, CrmTables
 from models.bundle import Bundle
 from serving.answers import iso
 from serving.batch import open_deals
+from serving.kinds import LEAD_FIELDS, LEADS, kind_of
 from serving.refresh import Sourced
 from serving.wire import ACTIVITIES, CONTACTS, DEALS, HISTORY, UNKNOWN_STAGE, cells, nested_rows, rows_about
 
 
 def example_request(seen: Sourced, bundle: Bundle, as_of: int, deals: int, in_sample: bool) -> dict[str, Any]:
-    """Return a body that asks for the first `deals` deals open at the as-of, by deal_id."""
+    """Return a body that asks for the first `deals` deals or leads open at the as-of, by id."""
     chosen = open_deals(seen.record, as_of)
     ids = seen.record.deal_ids.take(chosen.deal).strings()
     return request_of(seen.tables, bundle, as_of, sorted(name for name in ids if name)[:deals], in_sample)
 
 
 def request_of(tables: CrmTables, bundle: Bundle, as_of: int, ids: list[str], in_sample: bool) -> dict[str, Any]:
-    """Return a body that asks for these deals as of an instant (UTC microseconds)."""
-    body = deals_of(known_before(tables, as_of), bundle, ids)
-    return {"as_of": iso(as_of), **({"in_sample": True} if in_sample else {}), "deals": body}
+    """Return a body that asks for these deals or leads as of an instant (UTC microseconds)."""
+    kind = kind_of(bundle.about.schema.target)
+    items = (leads_of if kind is LEADS else deals_of)(known_before(tables, as_of), bundle, ids)
+    return {"as_of": iso(as_of), **({"in_sample": True} if in_sample else {}), kind.many: items}
 
 
 def deals_of(tables: CrmTables, bundle: Bundle, ids: list[str]) -> list[dict[str, Any]]:
@@ -49,6 +53,27 @@ def deals_of(tables: CrmTables, bundle: Bundle, ids: list[str]) -> list[dict[str
         for row in deal["history"]:
             row.setdefault("stage", UNKNOWN_STAGE)
     return body
+
+
+def leads_of(tables: CrmTables, bundle: Bundle, ids: list[str]) -> list[dict[str, Any]]:
+    """Return these leads as a request gives them; the tables hold them in the shape of deals."""
+    history = tables.deal_history
+    told = replace(tables, deal_history=history.take(history.ints("seq") != BORN))
+    return [_lead(deal) for deal in deals_of(told, bundle, ids)]
+
+
+def _lead(deal: dict[str, Any]) -> dict[str, Any]:
+    """Return a lead in the shape of a deal as a request gives it."""
+    given = deal.get("attributes", {})
+    attributes = {name: value for name, value in given.items() if name not in LEAD_FIELDS}
+    return {
+        "lead_id": deal["deal_id"],
+        **{name: deal[name] for name in ("created_at", "known_at", "source") if name in deal},
+        **{name: given[name] for name in LEAD_FIELDS if name in given},
+        **({"attributes": attributes} if attributes else {}),
+        "history": [{"known_at": row["known_at"], "event": row["stage"]} for row in deal["history"]],
+        "activities": deal["activities"],
+    }
 
 
 def _fixed(tables: CrmTables, bundle: Bundle, ids: list[str]) -> dict[str, dict[str, Any]]:

@@ -168,7 +168,7 @@ class JobRunner:
         kept = api.store().writer.submit(lambda c: keep_chunk(c, held, chunk, len(deals), page, until, rows)).result()
         if kept:
             refused = Counter(error.code for error in judged.problems.values())
-            api.metrics.deals(len(judged.scores), refused, reasons_off(list(judged.scores.values())))
+            api.metrics.scores("deals", len(judged.scores), refused, reasons_off(list(judged.scores.values())))
             api.wrote(len(entries))
         return kept
 

@@ -8,7 +8,7 @@ the service started, whichever of them answers. Elsewhere they are those of the 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -45,8 +45,13 @@ class Metrics:
             "forecastle_requests_shed", "requests turned away unread, by code", ("reason",), registry=mine
         )
         self.in_flight = 0
-        self._scored = Counter("forecastle_deals_scored", "scores given", registry=mine)
-        self._refused = Counter("forecastle_deals_refused", "deals without a score, by code", ("code",), registry=mine)
+        self._scored = {
+            many: Counter(f"forecastle_{many}_scored", "scores given", registry=mine) for many in ("deals", "leads")
+        }
+        self._refused = {
+            many: Counter(f"forecastle_{many}_refused", f"{many} without a score, by code", ("code",), registry=mine)
+            for many in ("deals", "leads")
+        }
         self._events = Counter(
             "forecastle_events",
             "events pushed: stored, duplicate or the code of a refusal",
@@ -74,12 +79,12 @@ class Metrics:
         """Count a request that was turned away. reason: the code of its problem."""
         self._shed.labels(reason).inc()
 
-    def deals(self, scored: int, refused: Mapping[str, int], reasons_off: int) -> None:
-        """Count the deals of a request. refused: by code."""
-        self._scored.inc(scored)
+    def scores(self, many: str, scored: int, refused: Mapping[str, int], reasons_off: int) -> None:
+        """Count the items of a request. many: "deals" or "leads"; refused: by code."""
+        self._scored[many].inc(scored)
         self._reasons_off.inc(reasons_off)
         for code, count in refused.items():
-            self._refused.labels(code).inc(count)
+            self._refused[many].labels(code).inc(count)
 
     def events(self, outcomes: Mapping[str, int]) -> None:
         """Count the events of a request by what became of them."""
@@ -98,8 +103,8 @@ class Metrics:
         """Count a failure of the store."""
         self._store_errors.labels(code).inc()
 
-    def exposed(self, loaded: Loaded | None) -> bytes:
-        """Return all metrics in Prometheus' text format; model and requests in flight are those of this worker."""
+    def exposed(self, loaded: Sequence[Loaded | None]) -> bytes:
+        """Return all metrics in Prometheus' text format; models and requests in flight are those of this worker."""
         registry = self._registry
         if SHARED in os.environ:
             registry = CollectorRegistry()
@@ -112,7 +117,7 @@ class Metrics:
 class _Now(Collector):
     """What is so in one worker when it is asked: neither a swap nor a killed worker leaves a series behind."""
 
-    def __init__(self, loaded: Loaded | None, in_flight: int) -> None:
+    def __init__(self, loaded: Sequence[Loaded | None], in_flight: int) -> None:
         self._loaded = loaded
         self._in_flight = in_flight
 
@@ -121,8 +126,8 @@ class _Now(Collector):
         about = "requests that the worker that answers works on"
         yield GaugeMetricFamily("forecastle_requests_in_flight", about, self._in_flight)
         labels = ("version", "bundle_sha256", "reference")
-        gauge = GaugeMetricFamily("forecastle_model_info", "1 for the model of the worker that answers", labels=labels)
-        if self._loaded is not None:
-            bundle = self._loaded.bundle
-            gauge.add_metric([bundle.version, bundle.sha, self._loaded.facts.origin], 1.0)
+        gauge = GaugeMetricFamily("forecastle_model_info", "1 for a model of the worker that answers", labels=labels)
+        for loaded in self._loaded:
+            if loaded is not None:
+                gauge.add_metric([loaded.bundle.version, loaded.bundle.sha, loaded.facts.origin], 1.0)
         yield gauge

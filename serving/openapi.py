@@ -17,21 +17,22 @@ from pydantic.json_schema import JsonSchemaMode
 from configs.errors import ForecastleError
 from configs.schema import Serving
 from serving.events import Event, EventsRequest
+from serving.kinds import DEALS, LEADS
 from serving.operations import OPERATIONS, Operation, Parameter
 from serving.problems import MEDIA_TYPE, problem
 from serving.replies import Problem
 from serving.rows import RowsRequest
-from serving.schemas import MAX_MEMBERS, Deal, JobRequest, ScoreRequest
+from serving.schemas import MAX_MEMBERS, Deal, JobRequest, Lead, LeadsRequest, ScoreRequest
 
 VERSION = "1.0.0"
 """Of the contract. What is only added to it raises the second number; ``/v1`` lasts as long as the first is 1."""
 _REF = "#/components/schemas/"
-_REQUESTS = (ScoreRequest, JobRequest, Deal, RowsRequest, EventsRequest, Event)
+_REQUESTS = (ScoreRequest, JobRequest, Deal, LeadsRequest, Lead, RowsRequest, EventsRequest, Event)
 _ABOUT = (
-    "Scores of sales deals with reasons, and the store that a CRM feeds. Errors are RFC 9457 problem documents, sent "
-    "as application/json where Accept does not allow application/problem+json; each has a stable code. Every answer "
-    "has the header X-Request-Id, every problem and every answer about deals also request_id in its body. Members may "
-    "be added to answers under /v1, so ignore what is not known."
+    "Scores of sales deals and leads with reasons, and the store that a CRM feeds. Errors are RFC 9457 problem "
+    "documents, sent as application/json where Accept does not allow application/problem+json; each has a stable code. "
+    "Every answer has the header X-Request-Id, every problem and every answer about deals or leads also request_id in "
+    "its body. Members may be added to answers under /v1, so ignore what is not known."
 )
 _BEARER = (
     "an API key; `forecastle keys create` makes one. Where the service has serving.oauth, also an OAuth 2 access token "
@@ -111,18 +112,19 @@ def _problem(status: int, kinds: Sequence[type[ForecastleError]], each: Operatio
 def _requests(limits: Serving) -> dict[str, Schema]:
     """Return the schemas of requests, with the limits that are checked beside the types."""
     found = _schemas(_REQUESTS, "validation", nulls=False)
-    for name in ("history", "activities", "contacts"):
-        found["Deal"]["properties"][name]["maxItems"] = limits.max_events_per_deal
-    found["Deal"]["description"] += f" At most {limits.max_events_per_deal:,} rows in all three."
-    deals = found["ScoreRequest"]["properties"]["deals"]
-    deals |= {"items": {"$ref": _REF + "Deal"}, "maxItems": limits.max_deals_plain}
-    deals["description"] += f"; at most {limits.max_deals_explained:,} where explain is true"
+    for item, kind, request in (("Deal", DEALS, "ScoreRequest"), ("Lead", LEADS, "LeadsRequest")):
+        for name in kind.lists:
+            found[item]["properties"][name]["maxItems"] = limits.max_events_per_deal
+        found[item]["description"] += f" At most {limits.max_events_per_deal:,} rows in all its lists."
+        items = found[request]["properties"][kind.many]
+        items |= {"items": {"$ref": _REF + item}, "maxItems": limits.max_deals_plain}
+        items["description"] += f"; at most {limits.max_deals_explained:,} where explain is true"
     found["JobRequest"]["properties"]["deals"] |= {"items": {"$ref": _REF + "Deal"}, "maxItems": limits.jobs.max_deals}
     for name in ("rows", "ids"):
         found["RowsRequest"]["properties"][name]["maxItems"] = limits.max_deals_plain
     events = found["EventsRequest"]["properties"]["events"]
     events |= {"items": {"$ref": _REF + "Event"}, "maxItems": limits.max_events}
-    for name in ("Deal", "Created"):
+    for name in ("Deal", "Lead", "Created"):
         found[name]["properties"]["attributes"]["maxProperties"] = MAX_MEMBERS
     return found
 

@@ -19,6 +19,7 @@ from configs.errors import (
     JobsFullError,
     LimitExceededError,
     NoForecastError,
+    NoLeadsError,
     NotFoundError,
     NotReadyError,
     OtherFeaturesError,
@@ -52,11 +53,12 @@ from serving.replies import (
     StatusAnswer,
     StoredScoreAnswer,
 )
+from serving.replies_leads import LeadsAnswer
 from serving.replies_managers import AccuracyAnswer, BridgeAnswer, ForecastAnswer, ModelAnswer
 from serving.routes_deals import LIMIT, LONGEST, MOST, SORTS_TOLD
 from serving.routes_events import LONGEST_KEY
 from serving.rows import RowsRequest
-from serving.schemas import JobRequest, ScoreRequest
+from serving.schemas import JobRequest, LeadsRequest, ScoreRequest
 
 JSON, TEXT = "application/json", "text/plain"
 
@@ -163,6 +165,14 @@ OPERATIONS = (
         "A score or a problem for each deal, in the order of the request.", examples.SCORE_ANSWER,
         (*_WORK, *_BODY, InSampleError, NotReadyError, *_STORE),
         "One deal that is wrong spoils no other.", ScoreRequest, examples.SCORE_REQUESTS,
+    ),
+    Operation(
+        "POST", "/v1/leads/score", "scoreLeads", "Score leads given with their history and activities", Scope.SCORE,
+        LeadsAnswer, "A score or a problem for each lead, in the order of the request.", examples.LEADS_ANSWER,
+        (*_WORK, *_BODY, InSampleError, NoLeadsError, NotReadyError, *_STORE),
+        "One lead that is wrong spoils no other; one that opted out is refused as opted_out and never scored. Where "
+        "the service has no serving.leads there is no such route.",
+        LeadsRequest, examples.LEADS_REQUESTS,
     ),
     Operation(
         "POST", "/v1/rows/score", "scoreRows", "Score ready feature rows", Scope.SCORE, RowsAnswer,

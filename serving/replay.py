@@ -10,17 +10,19 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from configs.errors import BundleError, Fault, NotReplayedError
+from configs.load import leads_of
 from configs.schema import Config
 from models.bundle import Bundle, load
 from models.explain import explain
 from models.store import MANIFEST, PUBLISHED
 from serving.entries import UNTOLD, heads_text, matrix_of, text_of, told_of
-from serving.scoring import ahead_of, amounts_of, reason_json
+from serving.scoring import ahead_of, amounts_of, reason_json, worths_of
 from serving.store.engine import PATIENT_S, open_store
 from serving.store.repository import Repository
 
@@ -61,12 +63,14 @@ def replay(
     """
     store = open_store(config, patience=PATIENT_S)
     bundles: dict[str, Bundle | None] = {}
+    leads = leads_of(config)
+    states = [config.state_dir, *([] if leads is None else [leads.state_dir])]
     tally = Tally()
     try:
         for rows in Repository(store).ledger(request=request, deal=deal, since=since):
             for sha in dict.fromkeys(row.bundle_sha256 for row in rows):
                 if sha not in bundles:
-                    bundles[sha] = _bundle(config, sha, progress)
+                    bundles[sha] = _bundle(states, sha, progress)
                 _compare(bundles[sha], sha, [row for row in rows if row.bundle_sha256 == sha], tally)
     finally:
         store.close()
@@ -77,9 +81,9 @@ def replay(
     return tally
 
 
-def _bundle(config: Config, sha: str, progress: Callable[[str], None]) -> Bundle | None:
-    """Return a bundle of the local store, None where it is gone or cannot be used here; says so."""
-    folders = [config.state_dir / place / sha for place in PLACES]
+def _bundle(states: Sequence[Path], sha: str, progress: Callable[[str], None]) -> Bundle | None:
+    """Return a bundle of a local store, None where it is gone or cannot be used here; says so."""
+    folders = [state / place / sha for state in states for place in PLACES]
     try:
         folder = next(folder for folder in folders if (folder / MANIFEST).is_file())
         return load(folder, sha)
@@ -136,10 +140,10 @@ def _again(bundle: Bundle, rows: Sequence[Any]) -> list[tuple[str, ...]]:
     ahead = ahead_of(said.outlook, as_of, bundle.about.time_zone)
     rungs = bundle.heads.rungs(said.blind)
     reasons = explain(bundle.model, bundle.plan, bundle.profile, matrix)
-    parts = zip(rows, ahead, amounts_of(said), rungs, reasons, strict=True)
+    parts = zip(rows, ahead, amounts_of(said), rungs, worths_of(bundle, said), reasons, strict=True)
     texts = [
-        (heads_text(days, amount, rung), "" if row.reasons is None else text_of(list(reason_json(tuple(listed)))))
-        for row, days, amount, rung, listed in parts
+        (heads_text(days, money, rung, worth), "" if row.reasons is None else text_of(list(reason_json(tuple(listed)))))
+        for row, days, money, rung, worth, listed in parts
     ]
     return [
         (p.hex(), log_odds.hex(), *rest)

@@ -333,6 +333,23 @@ class ContractAnswer(TypedDict):
     components: dict[str, Any]
 
 
+class LeadModelTold(Identity):
+    """The model of leads. horizon_days: within which a lead converts. fields: of leads, that the model uses."""
+
+    name: str
+    trained_as_of: str
+    fields: list[str]
+    reference_origin: Literal["source", "bundle"]
+    reference_why: str
+
+
+class LeadsTold(TypedDict):
+    """What is served of leads. model: null until one is promoted."""
+
+    model: LeadModelTold | None
+    watch: WatchTold
+
+
 class StatusAnswer(Identity):
     """What is served, how fresh it is, and the limits."""
 
@@ -349,3 +366,4 @@ class StatusAnswer(Identity):
     limits: LimitsTold
     ledger: LedgerTold
     watch: WatchTold
+    leads: LeadsTold | None

@@ -37,7 +37,9 @@ class AboutRoutes:
         """Counts and times for Prometheus."""
         api = self._api
         api.principal(request, Scope.STATUS)
-        return Response(api.metrics.exposed(api.loaded), media_type=MEDIA_TYPE)
+        return Response(
+            api.metrics.exposed([slot.loaded for slot in (api, api.leads) if slot is not None]), media_type=MEDIA_TYPE
+        )
 
     async def model(self, request: Request) -> Response:
         """The card of the model that serves: what it is for, what it rests on, and how right it was."""

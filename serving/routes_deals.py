@@ -57,7 +57,7 @@ class DealRoutes:
 
         stored = await api.from_store(read)
         got = await api.in_thread(partial(answer_stored, stored, asked, loaded, api.limits))
-        api.metrics.deals(got.scored, got.refused, got.reasons_off)
+        api.metrics.scores("deals", got.scored, got.refused, got.reasons_off)
         await api.keep(request, principal, loaded, got.entries, started)
         return Response(got.body, media_type="application/json")
 

@@ -1,4 +1,4 @@
-"""``POST /v1/deals/score`` and ``POST /v1/rows/score``: scores of what a caller sends, kept in the ledger."""
+"""``POST /v1/deals/score``, ``/v1/leads/score``, ``/v1/rows/score``: scores of what a caller sends, in the ledger."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from configs.schema import Serving
-from serving.answers import Answer, answer
+from serving.answers import Answer, answer, answer_leads
 from serving.api import Api
 from serving.intake import Loaded
 from serving.principal import Scope
@@ -29,25 +29,35 @@ class ScoreRoutes:
 
     async def deals(self, request: Request) -> Response:
         """Score deals given with their history."""
-        return await self._scored(request, answer, lambda loaded: loaded)
+        return await self._scored(request, answer, self._api.model)
+
+    async def leads(self, request: Request) -> Response:
+        """Score leads given with their history and activities."""
+        return await self._scored(request, answer_leads, self._api.lead_model)
 
     async def rows(self, request: Request) -> Response:
         """Score ready feature rows by the close head."""
-        return await self._scored(request, answer_rows, of_unknown_facts)
+        return await self._scored(request, answer_rows, self._api.model, of_unknown_facts)
 
-    async def _scored(self, request: Request, answering: Answering, named: Callable[[Loaded], Loaded]) -> Response:
-        """Answer a body. named: the model as the ledger is to name it."""
+    async def _scored(
+        self,
+        request: Request,
+        answering: Answering,
+        model: Callable[[], Loaded],
+        named: Callable[[Loaded], Loaded] = lambda loaded: loaded,
+    ) -> Response:
+        """Answer a body. model: gives the one to ask; named: it as the ledger is to name it."""
         api = self._api
         principal = api.principal(request, Scope.SCORE)
         api.expect_json(request)
-        loaded = api.model()
+        loaded = model()
         body = await api.body(request)
         state = request.scope["state"]
         started = api.started()
         work = partial(answering, body, started.asked_at, state["request_id"], loaded, api.limits)
         got = await (api.in_turn if len(body) < THREAD_FROM else api.in_thread)(work)
         state |= {"rows": got.scored, "refused": sum(got.refused.values())}
-        api.metrics.deals(got.scored, got.refused, got.reasons_off)
+        api.metrics.scores(loaded.kind.many, got.scored, got.refused, got.reasons_off)
         if got.reasons_off:
             state["reasons_off"] = got.reasons_off
         await api.keep(request, principal, named(loaded), got.entries, started)

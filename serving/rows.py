@@ -15,7 +15,7 @@ from math import isfinite
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from configs.base import did_you_mean
 from configs.errors import Fault, InvalidRequestError, LimitExceededError, OtherFeaturesError
@@ -28,7 +28,7 @@ from serving.answers import PROBABILITY, Answer, identity, iso, read_as_of, to_j
 from serving.entries import BYTES, UNTOLD, Entry, heads_text
 from serving.intake import Loaded
 from serving.problems import problem
-from serving.schemas import MAX_FAULTS, MAX_MEMBERS, PLAIN_NAME, Id, Word, faults_in, read_json
+from serving.schemas import MAX_FAULTS, MAX_MEMBERS, PLAIN_NAME, Id, Word, read_envelope
 
 MOST = 1e300  # a value is at most so far from zero
 KINDS = frozenset({float, int, type(None)})  # of a value, as JSON is read; true and false are none of them
@@ -100,10 +100,7 @@ def of_unknown_facts(loaded: Loaded) -> Loaded:
 
 def _read(body: bytes) -> RowsRequest:
     """Return the envelope of a body. Raises BadJsonError or InvalidRequestError; neither repeats what was sent."""
-    try:
-        request = RowsRequest.model_validate(read_json(body))
-    except ValidationError as error:
-        raise InvalidRequestError(faults=faults_in(error, "", {"": tuple(RowsRequest.model_fields)})) from None
+    request = read_envelope(body, RowsRequest)
     if len(request.ids) != len(request.rows):
         got, expected = f"{len(request.ids):,} ids", f"{len(request.rows):,}, one for each row"
         raise InvalidRequestError(faults=[Fault("wrong_value", "", got, expected, path="/ids")])

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, NotRequired, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -140,8 +140,47 @@ class Deal(TypedDict):
     contacts: NotRequired[Annotated[list[Contact], FailFast()]]
 
 
-class ScoreRequest(BaseModel):
-    """The body of ``POST /v1/deals/score``; the deals are checked one by one afterwards (`deal_faults`)."""
+@with_config(CLOSED)
+class LeadHistoryRow(TypedDict):
+    """What became of a lead, and when the CRM recorded it: new, worked, mql, sql, converted or disqualified."""
+
+    known_at: Time
+    event: Word
+    seq: NotRequired[Whole | None]
+    deal_id: NotRequired[Id | None]
+
+
+@with_config(CLOSED)
+class LeadActivity(TypedDict):
+    """Something that the lead did, or that somebody did about it."""
+
+    occurred_at: Time
+    kind: Word
+    known_at: NotRequired[Time | None]
+    direction: NotRequired[Word | None]
+    outcome: NotRequired[Word | None]
+    minutes: NotRequired[Number | None]
+
+
+@with_config(CLOSED)
+class Lead(TypedDict):
+    """One lead with all that is known of it. One that opted out is refused, and is never scored."""
+
+    lead_id: Id
+    created_at: Time
+    known_at: NotRequired[Time | None]
+    source: NotRequired[Word | None]
+    industry: NotRequired[Word | None]
+    size: NotRequired[Word | None]
+    region: NotRequired[Word | None]
+    opted_out: NotRequired[bool | None]
+    attributes: NotRequired[dict[Word, Attribute] | None]
+    history: NotRequired[Annotated[list[LeadHistoryRow], FailFast()]]
+    activities: NotRequired[Annotated[list[LeadActivity], FailFast()]]
+
+
+class Asking(BaseModel):
+    """What every scoring request says beside what it is about."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -150,14 +189,32 @@ class ScoreRequest(BaseModel):
     )
     explain: bool = Field(default=True, description="whether to give reasons")
     in_sample: bool = Field(default=False, description="allow an as-of before the model's trained_as_of")
+
+
+class ScoreRequest(Asking):
+    """The body of ``POST /v1/deals/score``; the deals are checked one by one afterwards (`deal_faults`)."""
+
     deals: list[Any] = Field(min_length=1, description="the deals, each with its history inline")
+
+
+class LeadsRequest(Asking):
+    """The body of ``POST /v1/leads/score``; the leads are checked one by one afterwards (`lead_faults`)."""
+
+    leads: list[Any] = Field(min_length=1, description="the leads, each with its history and activities inline")
 
 
 class JobRequest(ScoreRequest):
     """The body of ``POST /v1/jobs/score``: as of ``POST /v1/deals/score``, with more deals."""
 
 
+Envelope = TypeVar("Envelope", bound=BaseModel)
 _DEAL: TypeAdapter[Deal] = TypeAdapter(Deal)
+_LEAD: TypeAdapter[Lead] = TypeAdapter(Lead)
+_LEAD_FIELDS: Mapping[str, Sequence[str]] = {
+    "": tuple(Lead.__annotations__),
+    "history": tuple(LeadHistoryRow.__annotations__),
+    "activities": tuple(LeadActivity.__annotations__),
+}
 _FIELDS: Mapping[str, Sequence[str]] = {
     "": tuple(Deal.__annotations__),
     "history": tuple(HistoryRow.__annotations__),
@@ -168,12 +225,17 @@ _FIELDS: Mapping[str, Sequence[str]] = {
 
 
 def read_request(body: bytes) -> ScoreRequest:
+    """Return the envelope of a body about deals. Raises as `read_envelope` does."""
+    return read_envelope(body, ScoreRequest)
+
+
+def read_envelope(body: bytes, shape: type[Envelope]) -> Envelope:
     """Return the envelope of a body. Raises BadJsonError or InvalidRequestError; neither repeats what was sent."""
     data = read_json(body)
     try:
-        return ScoreRequest.model_validate(data)
+        return shape.model_validate(data)
     except ValidationError as error:
-        raise InvalidRequestError(faults=faults_in(error, "", {"": tuple(ScoreRequest.model_fields)})) from None
+        raise InvalidRequestError(faults=faults_in(error, "", {"": tuple(shape.model_fields)})) from None
 
 
 def read_json(body: bytes) -> object:
@@ -207,10 +269,21 @@ def _no_constant(_: str) -> None:
 
 def deal_faults(deal: object, pointer: str) -> tuple[Fault, ...]:
     """Return what is wrong with the shape of one deal; empty where nothing is. A fault's path is a JSON pointer."""
+    return _item_faults(_DEAL, deal, pointer, _FIELDS)
+
+
+def lead_faults(lead: object, pointer: str) -> tuple[Fault, ...]:
+    """Return the same of one lead."""
+    return _item_faults(_LEAD, lead, pointer, _LEAD_FIELDS)
+
+
+def _item_faults(
+    shape: TypeAdapter[Any], item: object, pointer: str, fields: Mapping[str, Sequence[str]]
+) -> tuple[Fault, ...]:
     try:
-        _DEAL.validate_python(deal)
+        shape.validate_python(item)
     except ValidationError as error:
-        return faults_in(error, pointer, _FIELDS)
+        return faults_in(error, pointer, fields)
     return ()
 
 

@@ -16,7 +16,7 @@ import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from configs.errors import ForecastleError
-from configs.load import load_config
+from configs.load import leads_of, load_config
 from serving.api import Api
 from serving.app import create_app
 from serving.connection import bound_connections
@@ -35,6 +35,7 @@ at Python's own 5 ms each, a busy event loop would hold up every answer that wai
 spare_imports()
 sys.setswitchinterval(TURN_S)
 config = load_config(Path(os.environ[CONFIG]), json.loads(os.environ.get(OVERRIDES, "[]")))
+leads = leads_of(config)
 app = create_app(config)
 api: Api = app.state.api
 
@@ -80,8 +81,11 @@ class Forecastle:
             api.store()
         except ForecastleError as error:  # what needs no store is answered all the same
             log_line({"event": "store_unusable", "code": error.code, "message": str(error)})
-        self._watch = Watch(config, api)
-        self._watch.start()
+        self._watches = [Watch(config, api)]
+        if leads is not None and api.leads is not None:
+            self._watches.append(Watch(leads, api.leads))
+        for watch in self._watches:
+            watch.start()
         drain_before_stopping(api, config.serving.drain_seconds)
         self._jobs = JobRunner(api)
         self._jobs.start()
@@ -89,7 +93,8 @@ class Forecastle:
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # BentoML does not say what it returns
     def close(self) -> None:
         """Stop watching, let go of a job, write what waits, close the store and send the last spans."""
-        self._watch.stop()
+        for watch in self._watches:
+            watch.stop()
         self._jobs.stop()
         api.close()
         spans = app.state.spans()

@@ -6,6 +6,8 @@
 ``<state_dir>/serving/SERVED``    the model that a worker took up last: what a restarted one falls back on
 ================================  ===================================================================
 
+The model of leads has a watch, a state_dir and so pointers of its own.
+
 A thread looks at the first two every few seconds. A bundle is verified, tried in a child process (`serving.probe`),
 loaded, and swapped in by one reference: a request that is under way ends on the model it began with. One that is
 refused leaves the old one serving and is not tried again until the pointer is replaced.
@@ -16,18 +18,20 @@ from __future__ import annotations
 import gc
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from configs.errors import BundleDamagedError, ForecastleError, InternalError, StateError
+from configs.errors import BundleDamagedError, BundleError, ForecastleError, InternalError, StateError
 from configs.schema import Config
 from models.store import CURRENT, LIVE, PUBLISHED, bundle_folder, read_pointer, read_verified, write_pointer
-from serving.api import Api, Refusal
+from serving.api import Api, Refusal, Slot
 from serving.facts import POINTER, read_facts, serving_dir
-from serving.fits import load_model
+from serving.fits import load_fitting, load_model
 from serving.frame import Log, log_line
 from serving.probe import probe
+from serving.refresh import refresh_reference
 
 SERVED = "SERVED"
 
@@ -45,9 +49,12 @@ class Seen:
 
 
 class Watch:
-    """Keeps `api.loaded` as the disk says. start: look once, then again and again in a thread."""
+    """Keeps `loaded` of the api, or of its slot for leads, as the disk says.
 
-    def __init__(self, config: Config, api: Api, log: Log = log_line) -> None:
+    start: look once, then again and again in a thread.
+    """
+
+    def __init__(self, config: Config, api: Api | Slot, log: Log = log_line) -> None:
         self._config, self._api, self._log = config, api, log
         self._seen: Seen | None = None
         self._good: set[str] = set()  # digests that this process has loaded; the same bytes need no child again
@@ -176,6 +183,21 @@ def prove(config: Config) -> None:
     except OSError as error:
         place = str(serving_dir(config.state_dir))
         raise StateError.at(place, f"cannot be written ({error.strerror})", remedy="check rights and space") from error
+
+
+def prepare_leads(config: Config, tell: Callable[[str], None]) -> None:
+    """Prove the live model of leads and leave a snapshot of its reference facts for the workers to load.
+
+    The service starts without one: a model that is promoted later is taken up then. Raises StateError.
+    """
+    try:
+        prove(config)
+        bundle = load_fitting(config, tell=tell)
+    except BundleError as error:
+        tell(f"WARNING: no lead is scored until a model of leads is promoted: {error}")
+        return
+    facts = refresh_reference(config, bundle, tell)
+    tell(f"model of leads {bundle.version}; reference facts of the {facts.origin}")
 
 
 def mark_served(state_dir: Path, sha: str) -> None:

@@ -16,6 +16,7 @@ from models.amount import CENTS, has_amount
 from models.base import Float, Int
 from models.baselines import STAGE_TIME
 from models.clustered import UNKNOWN, Estimate, level, share
+from models.lead_queue import grades
 from models.leads import DIRECT, PRODUCT, WAYS, Choice
 from training.backtest import CLOSE, AtCut, Tested
 from training.evaluate import DealBootstrap, Interval, row_loss
@@ -185,10 +186,10 @@ def _lift(tested: Tested, boot: DealBootstrap) -> tuple[LiftPoint, ...]:
 def grade_rows(cuts: Grades, y: Float, p: Float, deal: Int) -> tuple[GradeRow, ...]:
     """Return each grade's rows, the best first; a grade without rows has no rate."""
     least = (cuts.a, cuts.b, cuts.c, 0.0)
-    code = len(least) - 1 - np.searchsorted(np.array(least[-2::-1]), p, side="right")
+    got = np.array(grades(p, cuts))
     out = []
     for k, letter in enumerate(GRADES):
-        mask = code == k
+        mask = got == letter
         rows = int(mask.sum())
         said = float(p[mask].mean()) if rows else float("nan")
         rate = share(y[mask], deal[mask]) if rows else UNKNOWN

@@ -51,7 +51,7 @@ def open_source(config: Config) -> CrmSource:
         raise UsageError.at("source.kind", repr(kind), expected=f"one of {', '.join(sorted(SOURCES))}")
     mapping = source_mapping_of(config)
     opened = SOURCES[kind](config, mapping, ZoneInfo(config.time_zone))
-    return LeadSource(opened, mapping) if config.target is Target.CONVERTED else opened
+    return LeadSource(opened, mapping, ZoneInfo(config.time_zone)) if config.target is Target.CONVERTED else opened
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,11 @@ class LeadSource:
 
     source: CrmSource
     mapping: Mapping
+    zone: ZoneInfo
 
     def read(self) -> Ingest:
         """Read everything; see `features.leads.as_leads`. Raises TooLittleDataError where there are no leads."""
         ingest = self.source.read()
         if not ingest.tables.leads.n:
             raise TooLittleDataError("the source holds no leads, which target: converted asks for; check the source")
-        return as_leads(ingest, self.mapping)
+        return as_leads(ingest, self.mapping, self.zone)

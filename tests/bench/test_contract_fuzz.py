@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.bench.measure import held, say
+from tests.leads_served import lead_world
 from tests.running import Server, running
 from tests.served import world_in
 from tests.stored import cut_export, few_deals, office_in
@@ -39,7 +40,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "office").mkdir()
     office = office_in(world, folder / "office", export, "serving.workers=1")
     office.refresh()
+    leads = lead_world(folder / "leads")
     words = [f"state_dir={office.config.state_dir}", f"source.path={export}", "serving.workers=1"]
+    words.append(f"serving.leads={leads.path}")
     with running(office.config, world.config_path, [*world.overrides, *words], folder) as server:
         yield server
 

@@ -329,6 +329,7 @@ def test_lifts_are_shrunken_rates_by_a_loop(files: Files, asked: tuple[FeatureMa
     """(converted + m p) / (came + m) of the same source among leads known before, as log-odds above the company's."""
     matrix, known = asked
     shrink, out = files.config.features.shrink, {row["lead_id"] for row in files.rows["leads"] if row["opted_out"]}
+    from features.lead_rates import LEAST_WON
     from features.rates import PRIOR_CLOSED, PRIOR_WINS
 
     leads = [row for row in files.rows["leads"] if row["lead_id"] not in out]
@@ -336,15 +337,20 @@ def test_lifts_are_shrunken_rates_by_a_loop(files: Files, asked: tuple[FeatureMa
         row["lead_id"]: at(row["known_at"]) for row in files.rows["lead_history"] if row["event"] == "converted"
     }
 
+    born = {row["lead_id"]: at(row["created_at"]) for row in leads}
+
     def rate(as_of: int, source: object | None, parent: float, m: float) -> float:
-        there = [r for r in leads if at(r["created_at"]) < as_of and source in (None, r["source"])]
-        won = sum(converted.get(row["lead_id"], 2**62) < as_of for row in there)
-        return (won + m * parent) / (len(there) + m)
+        here = [r["lead_id"] for r in leads if source in (None, r["source"])]
+        won = sum(converted.get(lead, 2**62) < as_of for lead in here)
+        waited = [converted[lead] - born[lead] for lead in born if converted.get(lead, 2**62) < as_of]
+        wait = round(sum(each // 1_000_000 for each in waited) / len(waited)) * 1_000_000 if waited else 0
+        came = max(sum(born[lead] < as_of - wait for lead in here), won)
+        return (won + m * parent) / (came + m)
 
     for row in range(0, len(known), 5):
         as_of, source = known[row][3], known[row][0]["source"]
         base = rate(as_of, None, PRIOR_WINS / PRIOR_CLOSED, PRIOR_CLOSED)
-        own = rate(as_of, source, base, shrink)
+        own = rate(as_of, source, base, max(shrink, LEAST_WON / base))
         wanted = log(own / (1 - own)) - log(base / (1 - base))
         assert matrix.column("source_lift")[row] == pytest.approx(wanted, abs=1e-9)
 

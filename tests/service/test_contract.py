@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 
 from configs.errors import error_classes
 from configs.schema import Serving
+from serving.api import Slot
 from serving.jobs import JobRunner
 from serving.openapi import document, text
 from serving.operations import OPERATIONS, TEXT, Operation
 from serving.rows import RowsRequest
 from tests.contracted import REF, check, everything, faults, operation_of
+from tests.leads_served import lead_world
 from tests.ready_rows import rows_body
 from tests.service.conftest import Served
 from tests.service.test_events import BORN, CHANGES
@@ -84,7 +86,20 @@ def test_it_lists_every_code_that_a_request_can_get() -> None:
 def test_what_is_sent_is_bounded() -> None:
     """Every text, list and map of a request has a most."""
     sent = [
-        SCHEMAS[name] for name in ("ScoreRequest", "JobRequest", "Deal", "HistoryRow", "Activity", "Contact", "Account")
+        SCHEMAS[name]
+        for name in (
+            "ScoreRequest",
+            "JobRequest",
+            "LeadsRequest",
+            "Lead",
+            "LeadHistoryRow",
+            "LeadActivity",
+            "Deal",
+            "HistoryRow",
+            "Activity",
+            "Contact",
+            "Account",
+        )
     ]
     sent.append(SCHEMAS["RowsRequest"])
     sent += [SCHEMAS[name] for name in ("EventsRequest", "Event", "Created")]
@@ -141,12 +156,14 @@ def for_model(running: Service, told: dict[str, Any]) -> dict[str, Any]:
     return {name: whole[name] for name in told}
 
 
-def test_every_operation_answers_as_told(running: Service) -> None:
+def test_every_operation_answers_as_told(running: Service, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The good example of each is taken, the bad one is refused with a problem that the contract lists."""
     deal = running.get("/v1/deals", limit=1).json()["deals"][0]["deal_id"]
     job = running.client.post("/v1/jobs/score", json=FEW, headers=running.headers).json()["job_id"]
     assert JobRunner(running.client.app.state.api).look()  # type: ignore[attr-defined]
     running.office.now = 1_778_000_000_000_000  # 5 May 2026
+    api = running.client.app.state.api  # type: ignore[attr-defined]
+    api.leads = Slot(api.now, lead_world(tmp_path_factory.mktemp("leads")).loaded)
     for each in OPERATIONS:
         path = each.path.replace("{deal_id}", deal).replace("{job_id}", job)
         query = {one.name: one.example for one in each.parameters if one.example and f"{{{one.name}}}" not in each.path}

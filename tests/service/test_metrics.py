@@ -88,11 +88,11 @@ def test_every_series_that_can_be_is_few() -> None:
     for each in OPERATIONS:
         for status, code in [(200, None), *((kind.status, kind.code) for kind in each.problems)]:
             made.request(each.method, each.path, status, 0.1, code)
-            made.deals(1, {code: 1} if code else {}, 1)
+            made.scores("deals", 1, {code: 1} if code else {}, 1)
             made.events({code or "stored": 1})
     for method in (*METHODS, "M1", "M2"):
         made.request(method, None, 404, 0.1, "not_found")
-    assert MOST / 2 < len(series(made.exposed(None).decode())) < 2 * MOST
+    assert MOST / 2 < len(series(made.exposed([]).decode())) < 2 * MOST
 
 
 def test_deals_are_counted_by_what_became_of_them(served: Served, world: World, ids: list[str]) -> None:
@@ -153,8 +153,8 @@ import sys
 from serving.metrics import Metrics
 made = Metrics()
 made.request("GET", "/v1/health", 200, 0.2, None)
-made.deals(int(sys.argv[1]), {"invalid_request": 1}, 0)
-sys.stdout.buffer.write(made.exposed(None))
+made.scores("deals", int(sys.argv[1]), {"invalid_request": 1}, 0)
+sys.stdout.buffer.write(made.exposed([]))
 """
 
 
