@@ -57,6 +57,7 @@ from models.bundle_files import (
 )
 from models.close import CloseModel
 from models.heads import Heads
+from models.leads import LeadHeads
 from models.profile import Profile
 from models.reference_io import REFERENCE, VOCABULARY, plain_json, read_reference, reference_files
 from models.store import FORMAT, MANIFEST, read_verified, sha256
@@ -85,7 +86,7 @@ OPTIONAL = {
 class About:
     """What a bundle is. Instants are int64 UTC microseconds; fingerprints and hashes are SHA-256 in hex.
 
-    horizon_days: that p_won, p_lost and p_open hold at.
+    horizon_days: that p_won, p_lost and p_open hold at; of leads, within which they convert.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Bundle:
     timing, amount: None where the data had too little for that head, it was switched off, or the bundle is of format 1.
     bookings: None without an amount head, and in a bundle of an earlier version. track_record: of the flags, None in a
     bundle of an earlier version.
+    leads: of leads, what follows from their converting; None for deals, and where the data had too little.
     golden: the rows that every load probes. told: what the CRM told of them, None in a bundle of format 1.
     """
 
@@ -130,6 +132,7 @@ class Bundle:
     bookings: BookingsModel | None = None
     track_record: TrackRecord | None = None
     sha: str = ""
+    leads: LeadHeads | None = None
 
     @property
     def version(self) -> str:

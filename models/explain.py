@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from configs.subject import DEALS, LEADS, Subject
 from features.build import FeatureMatrix
 from features.registry import Plan
 from models.base import Bool, Float, Int, sigmoid
@@ -21,6 +22,11 @@ from models.profile import Profile
 
 SHOWN = 3  # reasons that raise, and as many that lower
 FLOOR = 0.02  # log-odds that move no probability by more than half a point, which the score rounds off: to `other`
+ALIKE = {
+    DEALS: "deals in this stage with this much time were won",
+    LEADS: "leads with this status at this age converted",
+}
+"""Those that the table of rates takes a row for; a served sentence stays as it is, see `serving.replay`."""
 WORDS = ((0.6, "much"), (0.2, "clearly"), (0.0, "slightly"))
 EXACT = 1e-6  # log-odds by which what is told may miss what was served
 
@@ -78,7 +84,7 @@ def explain(model: CloseModel, plan: Plan, profile: Profile, matrix: FeatureMatr
     chance = sigmoid(terms.base).tolist()
     out = []
     for i, (base, chosen) in enumerate(zip(terms.base.tolist(), place.tolist(), strict=True)):
-        said = f"a deal with nothing unusual about it stands at {chance[i]:.0%}"
+        said = f"a {told.subject.one} with nothing unusual about it stands at {chance[i]:.0%}"
         reasons = [Reason("baseline", base, None, None, said)]
         for k in chosen:
             if k >= 0:
@@ -123,6 +129,7 @@ class Telling:
     """Makes the sentences of the rows of one matrix. rates: float64[n], what the table of rates says of each."""
 
     def __init__(self, plan: Plan, profile: Profile, rates: Float, matrix: FeatureMatrix) -> None:
+        self.subject = Subject.of(plan.context.schema.target)
         self._features, self._rate, self._rates = plan.features, profile.rate, rates
         self._values, self._usual = matrix.values, profile.usual(matrix)
         self._place = {name: j for j, name in enumerate(matrix.names)}
@@ -136,8 +143,8 @@ class Telling:
         """Return the value of a column of phi, the usual value and the sentence of both; NaN where not known."""
         if name == TABLE:
             rate = float(self._rates[row])
-            won = f"deals in this stage with this much time were won {rate:.0%} of the time"
-            return rate, self._rate, f"{won}; all deals {self._rate:.0%}"
+            won = f"{ALIKE[self.subject]} {rate:.0%} of the time"
+            return rate, self._rate, f"{won}; all {self.subject.many} {self._rate:.0%}"
         j = self._place[name]
         value, usual = float(self._values[row, j]), float(self._usual[row, j])
         return value, usual, self._features[j].sentence(value, usual)

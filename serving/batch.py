@@ -89,6 +89,13 @@ def check_out(out: Path) -> None:
     writable_folder(out.parent, f"--out {out}", UsageError)
 
 
+def check_table(out: Path) -> None:
+    """Check the same of a table, whose name says how it is written."""
+    if out.suffix not in SUFFIXES:
+        raise UsageError.at("--out", repr(out.name), expected=f"a name that ends in {' or '.join(SUFFIXES)}")
+    check_out(out)
+
+
 def check_as_of(bundle: Bundle, as_ofs: Sequence[int], in_sample: bool) -> None:
     """Refuse an as-of that the model has seen past (InSampleError) or beyond its calendar (UsageError)."""
     trained, starts = bundle.about.trained_as_of, bundle.calendar.starts
@@ -126,9 +133,7 @@ def score_file(
 
     Raises UsageError, InSampleError, a BundleError, a DataError or StateError; then no file is written.
     """
-    if out.suffix not in SUFFIXES:
-        raise UsageError.at("--out", repr(out.name), expected=f"a name that ends in {' or '.join(SUFFIXES)}")
-    check_out(out)
+    check_table(out)
     as_ofs = tuple(dict.fromkeys(as_ofs))
     bundle = load_fitting(config, model, progress)
     check_as_of(bundle, as_ofs, in_sample)

@@ -15,7 +15,7 @@ from configs.options import ConfigPath, Debug, Json, Overrides, read_config, run
 from serving.cli_keys import keys_app
 
 if TYPE_CHECKING:
-    pass
+    from configs.schema import Config
 
 AsOfs = Annotated[
     list[str],
@@ -31,6 +31,7 @@ InSample = Annotated[bool, typer.Option("--in-sample", help="Allow an as-of befo
 def register(app: typer.Typer) -> None:
     """Add the commands to the front door."""
     app.command("score")(score)
+    app.command("score-leads")(score_leads)
     app.command("forecast")(forecast)
     app.command("explain")(explain)
     app.command("refresh")(refresh)
@@ -58,13 +59,43 @@ def score(
         from features.periods import parse_as_of
         from serving.batch import score_file
 
-        settings = read_config(config, override)
+        settings = _about("deals", config, override, "score-leads")
         instants = [parse_as_of(text, settings.time_zone) for text in as_of]
         written = score_file(settings, instants, out, model, in_sample, say)
         say(f"{sum(written.rows):,} rows in {out}")
         return written.told() | {
             "flags": {code: {"raised": t.raised, "shown": t.shown} for code, t in written.flags.items()}
         }
+
+    run(work, as_json, debug)
+
+
+def score_leads(
+    config: ConfigPath,
+    as_of: AsOfs,
+    out: Annotated[Path, typer.Option("--out", help="File to write: .csv or .parquet.", show_default=False)],
+    capacity: Annotated[
+        int | None,
+        typer.Option("--capacity", min=1, help="Leads that can be worked this week, instead of leads.weekly_capacity."),
+    ] = None,
+    override: Overrides = None,
+    model: Model = "live",
+    in_sample: InSample = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Score every open lead, with reasons, grades and the queue of the week. Writes a row per lead and as-of."""
+
+    def work() -> dict[str, Any]:
+        from configs.console import say
+        from features.periods import parse_as_of
+        from serving.leads import score_leads_file
+
+        settings = _about("leads", config, override, "score")
+        instants = [parse_as_of(text, settings.time_zone) for text in as_of]
+        written = score_leads_file(settings, instants, out, capacity, model, in_sample, say)
+        say(f"{sum(written.rows):,} rows in {out}")
+        return written.told() | {"queued": sum(written.queued), "opted_out": written.opted_out}
 
     run(work, as_json, debug)
 
@@ -101,7 +132,7 @@ def forecast(
         from models.scenarios import Scenario
         from serving.forecast import Asked, checked_level, forecast_file, read_leaving, told_json, told_lines
 
-        settings = read_config(config, override)
+        settings = _about("deals", config, override, "score-leads")
         scenario = Scenario(win_rate, arrivals, frozenset(lose or ()), read_leaving(leaves or ()))
         asked = Asked(checked_level(level), periods, months, scenario)
         instants = [parse_as_of(text, settings.time_zone) for text in as_of]
@@ -134,7 +165,7 @@ def explain(
         from features.periods import parse_as_of
         from serving.explain_command import document, explain_deal, lines
 
-        settings = read_config(config, override)
+        settings = _about("deals", config, override, "score-leads")
         zone = settings.time_zone
         since = None if earlier is None else parse_as_of(earlier, zone)
         told = explain_deal(settings, deal_id, parse_as_of(as_of, zone), since, model, in_sample, say)
@@ -168,7 +199,7 @@ def refresh(
         from serving.api import clock
         from serving.refresh_command import refresh as refreshed
 
-        settings = read_config(config, override)
+        settings = _about("deals", config, override)
         instant = None if as_of is None else parse_as_of(as_of, settings.time_zone)
         done = refreshed(settings, instant, clock(), allow_vanished, say)
         say(
@@ -198,7 +229,7 @@ def replay(
         from features.periods import parse_as_of
         from serving.replay import replay as replayed
 
-        settings = read_config(config, override)
+        settings = _about("deals", config, override)
         tally = replayed(
             settings, request, deal, None if since is None else parse_as_of(since, settings.time_zone), say
         )
@@ -235,7 +266,7 @@ def report(
         from serving.api import clock
         from serving.report_command import Wanted, write_report
 
-        settings = read_config(config, override)
+        settings = _about("deals", config, override)
         wanted = Wanted(out, tuple(dict.fromkeys(team or ())), tuple(deal or ()), language)
         written = write_report(settings, wanted, clock, say)
         say(f"{written.files:,} files, {written.deals:,} deals: open {out / 'index.html'}")
@@ -265,7 +296,7 @@ def serve(
         from serving.watch import prove
 
         said = [*(override or ()), *([f"serving.port={port}"] if port is not None else [])]
-        settings = read_config(config, said)
+        settings = _about("deals", config, said)
         refuse_taken_port(settings.serving.host, settings.serving.port)
         oauth = settings.serving.oauth
         if oauth is not None:
@@ -328,3 +359,19 @@ def example_request(
         return {"out": str(out), "deals": len(body["deals"]), "as_of": body["as_of"]}
 
     run(work, as_json, debug)
+
+
+def _about(what: str, config: Path, override: list[str] | None, instead: str | None = None) -> Config:
+    """Read a config that must be about "deals" or "leads". Raises UsageError; instead: the command for the other."""
+    from configs.errors import UsageError
+    from configs.vocab import Target
+
+    settings = read_config(config, override)
+    found = "leads" if settings.target is Target.CONVERTED else "deals"
+    if found != what:
+        named = "name the config of the deals, and this one there as serving.leads"
+        remedy = f"use `forecastle {instead}`, or another config" if instead else named
+        raise UsageError.at(
+            "target", f"{settings.target}: a config about {found}", expected=f"about {what}", remedy=remedy
+        )
+    return settings

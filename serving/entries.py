@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from features.build import FeatureMatrix
 from features.tables import NAT, Coded
 from features.told import Told
-from serving.scoring import Ahead, DealScore, Scoring, reason_json
+from serving.scoring import Ahead, DealScore, Scoring, Worth, reason_json
 
 BYTES = "<f8"  # of a feature vector: the ledger may be read on another kind of machine
 UNTOLD = "null"  # in the place of what the heads were told, where the close head alone was asked
@@ -23,7 +23,7 @@ UNTOLD = "null"  # in the place of what the heads were told, where the close hea
 class Entry:
     """One score. as_of, window_end: UTC microseconds. features: float64 as `BYTES`. told, heads, reasons: JSON.
 
-    told: `UNTOLD` where the features are all that is known of the deal.
+    told: `UNTOLD` where the features are all that is known of the deal, or all that a lead's heads ask.
     """
 
     deal_id: str
@@ -67,27 +67,30 @@ def entries_of(scoring: Scoring, ids: Sequence[str], explained: bool) -> tuple[E
     """Return an entry for every score. ids: what the caller calls the deals."""
     values = np.ascontiguousarray(scoring.matrix.values, dtype=BYTES)
     ends = scoring.window_end.tolist()
-    rows = zip(ids, scoring.scores, values, ends, told_rows(scoring.told), strict=True)
-    return tuple(_entry(deal, one, row.tobytes(), end, told, explained) for deal, one, row, end, told in rows)
+    told = [UNTOLD] * len(ids) if scoring.told is None else map(text_of, told_rows(scoring.told))
+    rows = zip(ids, scoring.scores, values, ends, told, strict=True)
+    return tuple(_entry(deal, one, row.tobytes(), end, said, explained) for deal, one, row, end, said in rows)
 
 
-def _entry(deal_id: str, one: DealScore, features: bytes, end: int, told: dict[str, Any], explained: bool) -> Entry:
+def _entry(deal_id: str, one: DealScore, features: bytes, end: int, told: str, explained: bool) -> Entry:
     return Entry(
         deal_id=deal_id,
         as_of=one.as_of,
         window_end=None if end == NAT else end,
         features=features,
         features_sha256=sha256(features).hexdigest(),
-        told=text_of(told),
+        told=told,
         p=one.p,
         log_odds=one.log_odds,
-        heads=heads_text(one.ahead, one.amount_expected, one.rung),
+        heads=heads_text(one.ahead, one.amount_expected, one.rung, one.worth),
         reasons=text_of(list(reason_json(one.reasons))) if explained else None,
     )
 
 
-def heads_text(ahead: Ahead | None, amount_expected: float | None, rung: str) -> str:
-    """Return what the heads beside the close head say, as the ledger keeps it."""
+def heads_text(ahead: Ahead | None, amount_expected: float | None, rung: str, worth: Worth | None = None) -> str:
+    """Return what the heads beside the close head say, as the ledger keeps it; worth: of a lead."""
+    if worth is not None:
+        return text_of(asdict(worth) | {"rung": rung})
     return text_of(ahead_json(ahead) | {"amount_expected": amount_expected, "rung": rung})
 
 

@@ -12,7 +12,7 @@ from configs.errors import BundleMismatchError, ConfigError, Fault
 from configs.load import config_hash, mapping_of
 from configs.mapping import Mapping
 from configs.schema import Config
-from configs.vocab import AttributeKind
+from configs.vocab import AttributeKind, Target
 from features.periods import Calendar, fiscal_calendar
 from features.registry import Schema
 from features.schema import OWN
@@ -57,7 +57,8 @@ def load_model(config: Config, folder: Path | None = None) -> Loaded:
 def check_fits(bundle: Bundle, config: Config) -> None:
     """Raise BundleMismatchError, with a fault for each difference, where a bundle was trained under another config.
 
-    What counts: name, target, time zone, calendar, features, stages, and the declared attributes and account fields.
+    What counts: name, target, time zone, calendar, features, stages, the declared attributes and account fields, and
+    of leads the days within which they convert.
     """
     mapping = mapping_of(config)
     faults = [
@@ -84,6 +85,8 @@ def _settings(bundle: Bundle, config: Config) -> Compared:
     yield "features.groups", _listed(sorted(map(str, features.groups))), _listed(sorted(about.groups))
     yield "features.drop", _listed(sorted(features.drop)), _listed(sorted(about.drop))
     yield "features.shrink", f"{features.shrink:g}", f"{about.shrink:g}"
+    if config.target is Target.CONVERTED:
+        yield "leads.within_days", str(config.leads.within_days), str(about.horizon_days)
 
 
 def _periods(bundle: Bundle, config: Config) -> Compared:

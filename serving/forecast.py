@@ -29,7 +29,7 @@ from models.bookings import CENTS, LEVELS, BookingsModel
 from models.bundle import Bundle
 from models.quarter import AsOf, Node, arrivals_in, forecast, ground_of, nodes, quotas_in
 from models.scenarios import AS_IT_IS, Scenario
-from serving.batch import SUFFIXES, Written, check_as_of, check_out, local_iso, open_deals, stale_source
+from serving.batch import Written, check_as_of, check_table, local_iso, open_deals, stale_source
 from serving.fits import load_fitting
 from serving.refresh import Sourced, sourced
 from serving.table_files import Kind, write_table
@@ -122,9 +122,7 @@ def forecast_file(
     config: Config, as_ofs: Sequence[int], out: Path, asked: Asked, model: str, in_sample: bool, progress: Progress
 ) -> tuple[Written, list[Outcome]]:
     """Forecast every window at each as-of and write the file, atomically. Raises as `score_file` does."""
-    if out.suffix not in SUFFIXES:
-        raise UsageError.at("--out", repr(out.name), expected=f"a name that ends in {' or '.join(SUFFIXES)}")
-    check_out(out)
+    check_table(out)
     as_ofs = tuple(dict.fromkeys(as_ofs))
     bundle = load_fitting(config, model, progress)
     check_as_of(bundle, as_ofs, in_sample)

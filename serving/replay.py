@@ -20,7 +20,7 @@ from models.bundle import Bundle, load
 from models.explain import explain
 from models.store import MANIFEST, PUBLISHED
 from serving.entries import UNTOLD, heads_text, matrix_of, text_of, told_of
-from serving.scoring import ahead_of, amounts_of, reason_json
+from serving.scoring import ahead_of, amounts_of, reason_json, worths_of
 from serving.store.engine import PATIENT_S, open_store
 from serving.store.repository import Repository
 
@@ -136,10 +136,10 @@ def _again(bundle: Bundle, rows: Sequence[Any]) -> list[tuple[str, ...]]:
     ahead = ahead_of(said.outlook, as_of, bundle.about.time_zone)
     rungs = bundle.heads.rungs(said.blind)
     reasons = explain(bundle.model, bundle.plan, bundle.profile, matrix)
-    parts = zip(rows, ahead, amounts_of(said), rungs, reasons, strict=True)
+    parts = zip(rows, ahead, amounts_of(said), rungs, worths_of(bundle, matrix, said.p), reasons, strict=True)
     texts = [
-        (heads_text(days, amount, rung), "" if row.reasons is None else text_of(list(reason_json(tuple(listed)))))
-        for row, days, amount, rung, listed in parts
+        (heads_text(days, money, rung, worth), "" if row.reasons is None else text_of(list(reason_json(tuple(listed)))))
+        for row, days, money, rung, worth, listed in parts
     ]
     return [
         (p.hex(), log_odds.hex(), *rest)

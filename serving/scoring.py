@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from functools import lru_cache
 from math import floor
 from typing import Any
 
@@ -16,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.flags import Flags
+from configs.vocab import Target
 from features.asof import AsOfView, Requests
 from features.build import FeatureMatrix, features_in
 from features.columns import known_or
 from features.periods import DAY, EPOCH, local_days
-from features.rates import standing
 from features.record import Record
-from features.reference import CATEGORY_RANKS
 from features.tables import NAT
 from features.told import Told, told_in
 from models.base import Float
@@ -32,30 +30,13 @@ from models.flags import Flag, Scores, find_flags, looks_back, with_earlier
 from models.heads import Prediction
 from models.timing import Outlook
 from models.track_record import record_json
+from serving.notes import data_notes
 
-STALE_AFTER = 7 * DAY
-"""Reference facts this much older than the as-of are named: a week of closes is missing from the rates."""
-
-NOTES = {
-    "no_history": "no stage, amount or owner is known; scored from the rate of all deals with this much time",
-    "unknown_stage": "its stage is not one the model knows; scored from the rate of all deals with this much time",
-    "overdue": "its close date has passed",
-    "omitted": "its forecast category is omitted",
-    "no_amount": "it has no amount",
-    "zero_amount": "its amount is zero or less",
-    "unknown_rep": "no closed deal of its rep is known; the team's or the company's rates stand in",
-    "stale_reference": "rates of reps, accounts and segments hold deals closed up to {day} only",
-}
-"""What may be odd about a deal that is scored all the same: code -> words. A note reads ``code: words``."""
 FEW = 16
 """Rows, those of earlier days included, up to which the heads are asked of these days too before it is known whether
 their answer is needed."""
 SAMPLED = 20
 """Of explained answers every so many-th, the first of a request included, is checked: do its reasons add up?"""
-NO_START = ("no_history", "no_amount", "zero_amount")
-STANDS_IN = "; amount_expected is what won deals of its segments and stage are usually worth"
-"""Said after the notes of `NO_START` where the model has an amount head."""
-
 LEFT_OUT = "was not looked at: the leak audit found that it knows the outcome, so the model was trained without it"
 
 
@@ -75,14 +56,23 @@ class Ahead:
 
 
 @dataclass(frozen=True)
-class DealScore:
-    """One answer.
+class Worth:
+    """What a lead may be worth, see `models.leads`, money to the cent; None where it can't be told."""
 
-    as_of: UTC microseconds. period_end: last day of the period, inclusive; None for the head `eventual`. p: the
-    probability, log_odds: its logit before rounding to p. score: 100 p rounded half up. ahead: None without a timing
-    head. amount_expected: E[amount | won] in currency, to the cent, None without an amount head. rung: which rung of
-    the cold-start ladder answers. reasons: empty unless asked for; they add up to log_odds. data_notes: see `NOTES`.
-    flags: see docs/flags.md, None where they were not looked for.
+    p_won: float | None
+    amount_expected: float | None
+    value_expected: float | None
+
+
+@dataclass(frozen=True)
+class DealScore:
+    """One answer, about a deal or a lead in the shape of one.
+
+    as_of: UTC microseconds. period_end: last day of the period, inclusive; None for other heads than `in_period`. p:
+    the probability, log_odds: its logit before rounding to p. score: 100 p rounded half up. ahead: None without a
+    timing head. amount_expected: E[amount | won] in currency, to the cent, None without an amount head. rung: which
+    rung of the cold-start ladder answers. reasons: empty unless asked for; they add up to log_odds. data_notes: see
+    `serving.notes`. flags: see docs/flags.md, None where they were not looked for. worth: of a lead, None for a deal.
     """
 
     deal_id: str
@@ -98,18 +88,21 @@ class DealScore:
     data_notes: tuple[str, ...]
     model_version: str
     flags: tuple[Flag, ...] | None = None
+    worth: Worth | None = None
 
 
 @dataclass(frozen=True)
 class Scoring:
     """Answers with what they were computed from: scores[i] belongs to row i of `matrix` and `told`.
 
+    told: None for leads, whose features say all.
+
     window_end: int64[n], end of the period that p speaks of, UTC microseconds, NAT for the head `eventual`.
     """
 
     scores: list[DealScore]
     matrix: FeatureMatrix
-    told: Told
+    told: Told | None
     window_end: NDArray[np.int64]
 
 
@@ -144,17 +137,19 @@ def scoring(
     asked = ask(record, looked, bundle)
     flags = flagged(record, len(requests), bundle, asked, limits)
     now = slice(len(requests))
-    matrix, told, said = asked.matrix.take(now), asked.told.take(now), asked.said.take(now)
+    matrix, said = asked.matrix.take(now), asked.said.take(now)
+    told = None if asked.told is None else asked.told.take(now)
     p, log_odds = said.p.tolist(), said.log_odds.tolist()
     ahead = ahead_of(said.outlook, requests.as_of, record.calendar.zone)
     amounts = amounts_of(said)
+    worths = worths_of(bundle, matrix, said.p)
     rungs = bundle.heads.rungs(said.blind)
     reasons = (
         [tuple(listed) for listed in explain(bundle.model, bundle.plan, bundle.profile, matrix)]
         if explained
         else [()] * len(requests)
     )
-    notes = data_notes(looked, len(requests), reference_as_of, bundle.amount is not None)
+    notes = data_notes(looked, len(requests), reference_as_of, bundle.amount is not None, about_leads(bundle))
     ends = _period_ends(record, requests, bundle.about.target)
     ids = record.deal_ids.take(requests.deal).strings()
     scores = [
@@ -172,6 +167,7 @@ def scoring(
             data_notes=notes[i],
             model_version=bundle.version,
             flags=flags[i],
+            worth=worths[i],
         )
         for i, as_of in enumerate(requests.as_of.tolist())
     ]
@@ -185,19 +181,37 @@ def amounts_of(said: Prediction) -> list[float | None]:
     return [None] * len(said.p) if said.amount is None else np.round(said.amount, 2).tolist()
 
 
+def worths_of(bundle: Bundle, matrix: FeatureMatrix, p: Float) -> list[Worth] | list[None]:
+    """Return what each lead may be worth; None for each deal. p: float64[n], of the close head."""
+    if not about_leads(bundle):
+        return [None] * len(p)
+    if bundle.leads is None:
+        return [Worth(None, None, None)] * len(p)
+    told = bundle.leads.told(matrix, p)
+    columns = (told.p_won, np.round(told.amount, 2), np.round(told.value, 2))
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [Worth(*(None if value != value else value for value in row)) for row in rows]
+
+
+def about_leads(bundle: Bundle) -> bool:
+    """Whether a model speaks of leads in the shape of deals."""
+    return bundle.about.target == Target.CONVERTED
+
+
 @dataclass(frozen=True)
 class Asked:
     """What the heads say of the requests of a view, and what they say it from; row i belongs to request i."""
 
     view: AsOfView
     matrix: FeatureMatrix
-    told: Told
+    told: Told | None
     said: Prediction
 
 
 def ask(record: Record, view: AsOfView, bundle: Bundle) -> Asked:
-    """Ask the heads of the requests of a view."""
-    matrix, told = features_in(record, view, bundle.plan), told_in(view, record.reference)
+    """Ask the heads of the requests of a view; of leads the close head alone."""
+    matrix = features_in(record, view, bundle.plan)
+    told = None if about_leads(bundle) else told_in(view, record.reference)
     return Asked(view, matrix, told, bundle.heads.predict(matrix, told))
 
 
@@ -279,52 +293,6 @@ def _dates(as_of: NDArray[np.int64], days: Float, zone: str) -> list[tuple[date,
     n, told = len(as_of), [names[day] for day in local]
     rows = zip(np.asarray(missing).tolist(), told[:n], told[n : 2 * n], told[2 * n :], strict=True)
     return [None if gone else (first, second, third) for gone, first, second, third in rows]
-
-
-def data_notes(view: AsOfView, n: int, reference_as_of: int, amounts: bool = False) -> list[tuple[str, ...]]:
-    """Return what is odd about the data of each of the first n requests of a view, in the order of `NOTES`.
-
-    amounts: whether there is an amount head, whose start is then told where the deal has no amount.
-    """
-    masks = _odd(view)
-    masks["stale_reference"] = view.as_of - reference_as_of > STALE_AFTER
-    lists: list[list[str]] = [[] for _ in range(n)]
-    for code, text in _notes(reference_as_of, view.calendar.zone, amounts):
-        for row in masks[code][:n].nonzero()[0].tolist():
-            lists[row].append(text)
-    return [tuple(listed) for listed in lists]
-
-
-@lru_cache(maxsize=16)
-def _notes(reference_as_of: int, zone: str, amounts: bool) -> list[tuple[str, str]]:
-    """Return the notes, (code, text) each."""
-    day = _day(reference_as_of, zone)
-    more = dict.fromkeys(NO_START, STANDS_IN if amounts else "")
-    return [(code, f"{code}: {words.format(day=day)}{more.get(code, '')}") for code, words in NOTES.items()]
-
-
-def _odd(view: AsOfView) -> dict[str, NDArray[np.bool_]]:
-    """bool[n] for each note that the deal's own facts decide."""
-    history = view.of("history")
-    some = history.count() > 0
-    due, amount = history.last("close_date"), history.last("amount")
-    closed_by_rep = standing(view).rep.count()
-    return {
-        "no_history": ~some,
-        "unknown_stage": some & (history.last("stage") == NAT),
-        "overdue": (due != NAT) & (due < view.local_day()),
-        "omitted": history.last("category") == CATEGORY_RANKS["omitted"],
-        "no_amount": some & (amount == NAT),
-        "zero_amount": (amount != NAT) & (amount <= 0),
-        "unknown_rep": some & (closed_by_rep == 0),
-    }
-
-
-def _day(instant: int, zone: str) -> str:
-    """Local day of an instant as text."""
-    if instant == NAT:
-        return "no day"
-    return (EPOCH + timedelta(days=int(local_days(np.array([instant]), zone)[0]))).isoformat()
 
 
 def with_left_out(scored: DealScore, names: Sequence[str]) -> DealScore:

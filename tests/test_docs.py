@@ -20,8 +20,8 @@ from forecastle import app
 from serving.answers import PROBABILITY
 from serving.app import create_app
 from serving.batch import columns
+from serving.notes import NOTES
 from serving.schemas import deal_faults, read_request
-from serving.scoring import NOTES
 from training.catalogue import BLOCKS, blocks_of, feature_table, rendered
 
 ROOT = Path(__file__).parent.parent

@@ -9,6 +9,7 @@ import numpy as np
 
 from configs.load import config_hash, mapping_of
 from configs.schema import Config
+from configs.vocab import Target
 from features.asof import Requests
 from features.told import told_at
 from models.amount import AmountModel
@@ -24,7 +25,7 @@ from training.bookings_fit import fit_bookings
 from training.cuts import fit_on, ground_at
 from training.fingerprint import fingerprint as fingerprint
 from training.flag_record import SLIPPING, past_of, track_record
-from training.prepare import Prepared
+from training.prepare import Prepared, window_days
 from training.timing_fit import try_timing
 
 
@@ -84,7 +85,7 @@ def make_bundle(
         shrink=config.features.shrink,
         schema=prepared.plan.context.schema,
         stages=record.stages,
-        horizon_days=config.horizon_days,
+        horizon_days=window_days(config) if config.target is Target.CONVERTED else config.horizon_days,
         left_out=prepared.left_out,
     )
     profile = profile_of(rows.matrix, rows.y, len(record.stages.order))

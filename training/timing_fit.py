@@ -82,6 +82,8 @@ def try_timing(prepared: Prepared, cut: int) -> tuple[TimingModel | None, str]:
     """Return (model, "") or (None, why there is none): switched off, or too little to learn from."""
     if not prepared.config.timing.enabled:
         return None, "switched off by timing.enabled"
+    if prepared.config.target == Target.CONVERTED:
+        return None, "a lead is asked whether it converts within leads.within_days, and no further"
     try:
         return fit_timing(prepared, cut), ""
     except TooLittleDataError as error:

@@ -14,7 +14,8 @@ from features.asof import Requests
 from features.periods import DAY
 from serving.batch import open_deals
 from serving.intake import take_in
-from serving.scoring import STALE_AFTER, STANDS_IN, DealScore, _dates, data_notes, score
+from serving.notes import STALE_AFTER, STANDS_IN, data_notes
+from serving.scoring import DealScore, _dates, score
 from tests.served import World
 
 pytestmark = pytest.mark.timeout(120)
