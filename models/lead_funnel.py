@@ -5,7 +5,6 @@ Shares are of leads that have had their time: a lead that was created yesterday 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from features.lead_funnel import NEVER, OPPORTUNITY, STEPS, LeadFacts, LeadView,
 from features.periods import DAY, instant_text
 from features.tables import NAT
 from features.timeline import Bool, Int
+from models.base import Float
 from models.clustered import wilson
 from models.pipeline_parts import ratio
 
@@ -103,18 +103,18 @@ class LeadFunnel:
 
 
 def lead_funnel(
-    facts: LeadFacts, as_of: int, windows: Windows, periods: int | None = None, groups: Sequence[str] | None = None
+    facts: LeadFacts, as_of: int, windows: Windows, periods: int | None = None, crossed: bool = True
 ) -> LeadFunnel:
-    """Work out the funnel from what was known strictly before `as_of`. groups: all that the facts hold unless given.
+    """Work out the funnel from what was known strictly before `as_of`. crossed: groups by period too.
 
     Raises UsageError where the as-of lies outside the fiscal calendar.
     """
     view = leads_at(facts, as_of, windows, periods)
-    named = view.groups if groups is None else {name: view.groups[name] for name in groups}
-    parts: list[tuple[str | None, str | None, Int]] = [(None, None, np.arange(len(view)))]
-    for name, column in named.items():
-        parts += [(name, value, rows) for value, rows in _values(column.codes, column.values)]
-    return LeadFunnel(view, tuple(cohort for part in parts for cohort in _cohorts(view, *part)))
+    cohorts = list(_cohorts(view, None, None, np.arange(len(view)), True))
+    for name, column in view.groups.items():
+        for value, leads in _values(column.codes, column.values):
+            cohorts += _cohorts(view, name, value, leads, crossed)
+    return LeadFunnel(view, tuple(cohorts))
 
 
 def _values(codes: np.ndarray, values: Sequence[str]) -> Iterator[tuple[str, Int]]:
@@ -129,9 +129,9 @@ def _values(codes: np.ndarray, values: Sequence[str]) -> Iterator[tuple[str, Int
         yield NOT_TOLD, np.flatnonzero(codes < 0)
 
 
-def _cohorts(view: LeadView, group: str | None, value: str | None, rows: Int) -> Iterator[Cohort]:
+def _cohorts(view: LeadView, group: str | None, value: str | None, rows: Int, by_period: bool) -> Iterator[Cohort]:
     yield Cohort(None, group, value, steps_of(view, rows))
-    for period in range(view.window.first, view.window.running + 1):
+    for period in range(view.window.first, view.window.running + 1) if by_period else ():
         yield Cohort(period, group, value, steps_of(view, rows[view.period[rows] == period]))
 
 
@@ -175,12 +175,13 @@ def _judged(view: LeadView, here: Int, step: int) -> tuple[Int, int]:
     return here[over & within], int((~over).sum())
 
 
-def _days(view: LeadView, passed: Int, step: int) -> np.ndarray:
+def _days(view: LeadView, passed: Int, step: int) -> Float:
     if step == len(STEPS) - 1:
         return np.zeros(0)
     begin, end = view.at[step, passed], view.reached[step + 1, passed]
     seen: Bool = (begin != NEVER) & (end >= begin)
-    return (end[seen] - begin[seen]) / DAY
+    days: Float = (end[seen] - begin[seen]) / DAY
+    return days
 
 
 def head(found: LeadFunnel) -> dict[str, Any]:
@@ -232,11 +233,6 @@ def _of(found: LeadFunnel, cohort: Cohort) -> dict[str, Any]:
         "group": cohort.group,
         "value": cohort.value,
     }
-
-
-def text(told: Mapping[str, Any]) -> str:
-    """Return a document as the store keeps it."""
-    return json.dumps(told, ensure_ascii=False, allow_nan=False)
 
 
 TEXTS = ("cohort_start", "cohort_end", "group", "value", "step", "as_of")
