@@ -1,8 +1,8 @@
 """From a YAML file to a ``Config`` or a ``Mapping``: every fault at once, each with its place and a remedy.
 
 Paths in a config: ``source.path``, ``state_dir``, ``model.tuned`` and ``serving.api_keys_file`` are relative to the
-working directory;
-``source.mapping`` is relative to the config file, or to the working directory when it comes from ``--set``.
+working directory; ``source.mapping`` and ``serving.leads`` are relative to the config file, or to the working directory
+when they come from ``--set``.
 """
 
 import hashlib
@@ -56,11 +56,30 @@ def trace_config(path: Path, overrides: Sequence[str] = ()) -> Traced:
     override(document, overrides)
     _settle_leads(document.data)
     config = _validate(Config, document)
-    mapping, where = config.source.mapping, ("source", "mapping")
-    if mapping is not None and not document.place(where).overridden:
-        source = config.source.model_copy(update={"mapping": path.parent / mapping})
-        config = config.model_copy(update={"source": source})
+    for section, key in (("source", "mapping"), ("serving", "leads")):
+        part = getattr(config, section)
+        named = getattr(part, key)
+        if named is not None and not document.place((section, key)).overridden:
+            config = config.model_copy(update={section: part.model_copy(update={key: path.parent / named})})
     return Traced(config, {path: str(place) for path, place in document.values.items()})
+
+
+def leads_of(config: Config) -> Config | None:
+    """Read the config of the leads that ``serving.leads`` names, None where it names none.
+
+    Raises ``ConfigError``, also where that is no config of leads, or has the state_dir of the deals.
+    """
+    path = config.serving.leads
+    if path is None:
+        return None
+    leads = load_config(path)
+    if leads.target is not Target.CONVERTED:
+        expected = f"a config with target: {Target.CONVERTED}"
+        raise ConfigError.at("serving.leads", f"{path} with target: {leads.target}", expected=expected)
+    if leads.state_dir.absolute() == config.state_dir.absolute():
+        remedy = f"give it one of its own, such as {config.state_dir / 'leads'}"
+        raise ConfigError.at("serving.leads", f"{path} with the state_dir of the deals", remedy=remedy)
+    return leads
 
 
 def _settle_leads(said: Any) -> None:

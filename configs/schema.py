@@ -318,6 +318,11 @@ class Serving(Strict):
         default=20, ge=1, le=100_000, description="requests that a key may send at once where there is a rate"
     )
     jobs: Jobs = Field(default_factory=Jobs, description="requests that are too large to be answered at once")
+    leads: Path | None = Field(
+        default=None,
+        description="config file of the leads that the service scores beside the deals, with a state_dir of its own; "
+        "relative to this config file, or to the working directory when it comes from --set; null: none",
+    )
     store: StoreAt = Field(default_factory=StoreAt, description="where events, scores and the ledger are kept")
     pages: Pages = Field(default_factory=Pages, description="the manager's pages")
     ledger: LedgerMode = Field(

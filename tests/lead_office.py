@@ -10,14 +10,15 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from configs.load import load_config
 from configs.schema import Config
 from features.periods import parse_as_of
 from features.sources.base import open_source
 from models.bundle import Store, save
 from serving.lead_refresh import LeadsRefreshed, refresh_leads
 from serving.store.engine import FILE
-from tests.lead_world import lead_config, write_leads
-from training.fit import fit_bundle, fingerprint
+from tests.lead_world import write_leads
+from training.fit import fingerprint, fit_bundle
 from training.prepare import prepare
 
 TRAINED_AS_OF, AS_OF = "2024-05-15", "2024-05-27"
@@ -31,6 +32,11 @@ class LeadOffice:
     config: Config
     folder: Path
     as_of: int
+
+    @property
+    def path(self) -> Path:
+        """Of the config."""
+        return self.folder / "leads.yaml"
 
     def refresh(self, as_of: int | None = None) -> LeadsRefreshed:
         """Refresh the store, as of the office's instant unless given."""
@@ -50,8 +56,10 @@ class LeadOffice:
 
 def lead_office(folder: Path, leads: int = 900, *overrides: str) -> LeadOffice:
     """Write leads, train until TRAINED_AS_OF and publish; nothing is refreshed yet."""
-    write_leads(folder, leads)
-    config = lead_config(folder, f"leads.weekly_capacity={CAPACITY}", *overrides)
+    path = write_leads(folder, leads)
+    settled = path.read_text().replace("leads: {", f"leads: {{weekly_capacity: {CAPACITY}, ")
+    path.write_text(f"{settled}state_dir: {folder / 'state'}\n")
+    config = load_config(path, overrides)
     ingest = open_source(config).read()
     prepared = prepare(config, ingest, parse_as_of(TRAINED_AS_OF, "UTC"))
     with threadpool_limits(1):
