@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,14 @@ class LeadOffice:
         """Of the config."""
         return self.folder / "leads.yaml"
 
+    def beside(self, folder: Path, **serving: Any) -> LeadOffice:
+        """The same with a store of its own."""
+        state = folder / "state"
+        state.mkdir(parents=True)
+        (state / "bundles").symlink_to(self.config.state_dir / "bundles")
+        settled = self.config.serving.model_copy(update=serving)
+        return replace(self, config=self.config.model_copy(update={"state_dir": state, "serving": settled}))
+
     def refresh(self, as_of: int | None = None) -> LeadsRefreshed:
         """Refresh the store, as of the office's instant unless given."""
         instant = self.as_of if as_of is None else as_of
@@ -54,8 +63,9 @@ class LeadOffice:
         return found
 
 
-def lead_office(folder: Path, leads: int = 900, *overrides: str) -> LeadOffice:
-    """Write leads, train until TRAINED_AS_OF and publish; nothing is refreshed yet."""
+@cache
+def lead_office(folder: Path, leads: int = 700, overrides: tuple[str, ...] = ()) -> LeadOffice:
+    """Write leads, train until TRAINED_AS_OF and publish; nothing is refreshed yet. Made once a folder."""
     path = write_leads(folder, leads)
     settled = path.read_text().replace("leads: {", f"leads: {{weekly_capacity: {CAPACITY}, ")
     path.write_text(f"{settled}state_dir: {folder / 'state'}\n")
