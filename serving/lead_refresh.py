@@ -7,7 +7,7 @@ service of the deals' config opens it to show the page.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -157,7 +157,7 @@ def _rows(seen: Sourced, scored: list[LeadRow], as_of: int) -> list[dict[str, An
     ]
 
 
-def _facts(tables: CrmTables, record: Record, asked: Requests) -> list[Mapping[str, Any]]:
+def _facts(tables: CrmTables, record: Record, asked: Requests) -> list[dict[str, Any]]:
     """Return what a list shows of each lead beside its score; None where that is not known.
 
     last_act: kind of what was last done by or about it. name: to show, and for nothing else.

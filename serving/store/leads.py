@@ -81,7 +81,7 @@ def last_refresh(connection: Connection) -> LeadRefresh | None:
 
 def stored_leads(connection: Connection) -> list[Lead]:
     """Return every open lead, by id."""
-    return [Lead(*row) for row in connection.execute(select(*LISTED).order_by(OF.lead_id))]
+    return [Lead(**row) for row in connection.execute(select(*LISTED).order_by(OF.lead_id)).mappings()]
 
 
 def reasons_of(connection: Connection, leads: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
