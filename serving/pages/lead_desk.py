@@ -15,16 +15,21 @@ from configs.schema import Config
 from models.store import bundle_folder
 from serving.papers import REPORT, paper
 from serving.store.engine import Store, open_store
+from serving.store.leads import Lead, LeadRefresh, stored_leads
 from serving.store.repository import reading
 
 
 class LeadDesk:
-    """Opens the leads' store when it is first asked for. A key sees it only where it sees every team."""
+    """Opens the leads' store when it is first asked for, and keeps the leads of the last refresh at hand.
+
+    A key sees it only where it sees every team.
+    """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self._lock = Lock()
         self._store: Store | None = None
+        self._listed: tuple[tuple[int, int], list[Lead]] | None = None
 
     @classmethod
     def of(cls, config: Config) -> LeadDesk | None:
@@ -40,6 +45,13 @@ class LeadDesk:
                 self._store = open_store(self.config)
         with reading(self._store) as connection:
             yield connection
+
+    def leads(self, connection: Connection, refresh: LeadRefresh) -> list[Lead]:
+        """Return every open lead as of the refresh that the connection sees, by id; read once a refresh."""
+        mark, kept = (refresh.as_of, refresh.ran_at), self._listed
+        if kept is None or kept[0] != mark:
+            kept = self._listed = (mark, stored_leads(connection))
+        return kept[1]
 
     def has_model(self) -> bool:
         """Whether a model of leads is live."""

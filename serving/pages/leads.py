@@ -18,7 +18,7 @@ from serving.pages.funnel import FEWEST
 from serving.pages.lead_question import VIEWS, read_leads_question
 from serving.pages.visit import Visit
 from serving.pages.words import Words
-from serving.store.leads import Lead, LeadRefresh, last_refresh, reasons_of, stored_leads
+from serving.store.leads import Lead, LeadRefresh, last_refresh, reasons_of
 
 AT_ONCE = 50
 AT_ONCE_STILL = 500  # in a report, whose pages nobody waits for
@@ -84,9 +84,10 @@ def listed(visit: Visit) -> Response:
     if visit.principal.teams is not None:
         raise ForbiddenError("leads belong to no team, so they are shown to keys of all teams alone (--all-teams)")
     with desk.reading() as connection:
-        found, stored = last_refresh(connection), stored_leads(connection)
+        found = last_refresh(connection)
         if found is None:
             return visit.page("leads_none.html.j2", has_model=desk.has_model())
+        stored = desk.leads(connection, found)
         asked = read_leads_question(visit.query)
         places = places_of(stored, found, asked.capacity)
         chosen = [(lead, places.get(lead.lead_id)) for lead in stored if asked.takes(lead, places.get(lead.lead_id))]
