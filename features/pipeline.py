@@ -165,12 +165,12 @@ def open_deals(record: Record, as_of: int) -> OpenDeals:
     )
 
 
-def window_at(facts: PipelineFacts, as_of: int, periods: int) -> Window:
+def window_at(record: Record, as_of: int, periods: int) -> Window:
     """Return the last complete periods before an as-of, at most `periods`, none of before the record's first deal.
 
     Raises UsageError where the as-of lies outside the fiscal calendar.
     """
-    calendar = facts.record.calendar
+    calendar = record.calendar
     running = before(calendar.starts, as_of + 1) - 1
     if not 0 <= running < len(calendar.starts) - 1:
         raise UsageError.at(
@@ -178,7 +178,7 @@ def window_at(facts: PipelineFacts, as_of: int, periods: int) -> Window:
             instant_text(as_of, calendar.zone),
             expected=f"a day of the fiscal calendar, {calendar.day(0)} to {calendar.last_day(len(calendar.days) - 2)}",
         )
-    deals = facts.record.deals.known_at
+    deals = record.deals.known_at
     seen = deals[known(deals, as_of) & (deals != NAT)]
     begun = before(calendar.starts, int(seen.min()) + 1) - 1 if len(seen) else running
     return Window(calendar, min(max(running - periods, begun, 0), running), running)
@@ -186,7 +186,7 @@ def window_at(facts: PipelineFacts, as_of: int, periods: int) -> Window:
 
 def pipeline_at(facts: PipelineFacts, as_of: int, periods: int) -> PipelineView:
     """Pick what is known strictly before an as-of. Raises UsageError as `window_at` does."""
-    record, window = facts.record, window_at(facts, as_of, periods)
+    record, window = facts.record, window_at(facts.record, as_of, periods)
     begin = window.bounds[0]
     wins = facts.wins.before(as_of)
     wins = wins.take(slice(before(wins.won_at, begin), None))

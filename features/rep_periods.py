@@ -84,7 +84,7 @@ def rep_periods(facts: PipelineFacts, as_of: int, periods: int, week: int, push_
 
 def _whole(facts: PipelineFacts, as_of: int, periods: int) -> Window:
     """Return the finished periods that the record covers from their first instant on."""
-    window = window_at(facts, as_of, periods)
+    window = window_at(facts.record, as_of, periods)
     deals = facts.record.deals.known_at
     seen = deals[known(deals, as_of) & (deals != NAT)]
     begun = before(window.calendar.starts, int(seen.min())) if len(seen) else window.running

@@ -43,9 +43,14 @@ def share(hit: Float, deal: Int) -> Estimate:
     told, deals = mean(hit, deal), float(len(np.unique(deal)))
     p = told.value
     n = min(p * (1 - p) / told.error**2, float(len(hit))) if told.error > 0 else deals
+    return Estimate(p, told.error, *wilson(p, n))
+
+
+def wilson(p: float, n: float) -> tuple[float, float]:
+    """Return the Wilson interval at 95 % of a share out of n > 0, which need not be whole."""
     z2 = Z95**2
     centre, half = (p + z2 / (2 * n)) / (1 + z2 / n), Z95 / (1 + z2 / n) * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return Estimate(p, told.error, max(float(centre - half), 0.0), min(float(centre + half), 1.0))
+    return max(float(centre - half), 0.0), min(float(centre + half), 1.0)
 
 
 def level(y: Float, p: Float, deal: Int) -> Estimate:

@@ -170,6 +170,7 @@ class Api:
         self._opener: threading.Thread | None = None
         self._unopened: Unopened | None = None
         self._store: Store | None = None
+        self._also: list[Callable[[], None]] = []
         self._ledger: Ledger | None = None
         self._unkept = 0
         self._threads: anyio.CapacityLimiter | None = None
@@ -305,8 +306,14 @@ class Api:
                 self._ledger = Ledger(self._store, self.limits.ledger, self.metrics.dropped)
             return self._store
 
+    def at_close(self, work: Callable[[], None]) -> None:
+        """Have something closed with the store."""
+        self._also.append(work)
+
     def close(self) -> None:
         """Write what waits and close the store."""
+        for work in self._also:
+            work()
         with self._opening:
             if self._store is not None:
                 self._store.close()

@@ -190,17 +190,23 @@ def refresh(
     debug: Debug = False,
 ) -> None:
     """Store the source's facts, scores of all open deals, and the forecast. Scores only what changed or is of another
-    day.
+    day. Of a config of leads: the scores of all open leads, and their funnel.
     """
 
     def work() -> dict[str, Any]:
         from configs.console import say
+        from configs.vocab import Target
         from features.periods import parse_as_of
         from serving.api import clock
+        from serving.lead_refresh import refresh_leads
         from serving.refresh_command import refresh as refreshed
 
-        settings = _about("deals", config, override)
+        settings = read_config(config, override)
         instant = None if as_of is None else parse_as_of(as_of, settings.time_zone)
+        if settings.target is Target.CONVERTED:
+            leads = refresh_leads(settings, instant, clock(), say)
+            say(leads.line())
+            return leads.told()
         done = refreshed(settings, instant, clock(), allow_vanished, say)
         say(
             f"{done.scored:,} scored, {done.unchanged:,} unchanged, {done.closed:,} closed, {done.tombstoned:,} gone, "

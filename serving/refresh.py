@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from configs.errors import ConfigError, DataError, UsageError
 from configs.schema import Config
 from features.ingest import Ingest, IngestReport
+from features.leads import Became
 from features.record import Record, build_record
 from features.tables import CrmTables
 from models.bundle import Bundle
@@ -25,13 +26,14 @@ NO_PANDAS = "pandas is not installed, so the source cannot be read"
 class Sourced:
     """A source as a model sees it: its tables, the record of all of them, and the instant of the last fact.
 
-    report: what became of its rows.
+    report: what became of its rows. became: of leads, what became of the deals they turned into.
     """
 
     tables: CrmTables
     record: Record
     as_of: int
     report: IngestReport = NO_REPORT
+    became: Became | None = None
 
 
 def read_source(config: Config) -> Ingest:
@@ -51,7 +53,7 @@ def sourced(config: Config, bundle: Bundle) -> Sourced:
     """Read the source and build the record that a bundle asks; the bundle fits the config (`serving.fits`)."""
     ingest, about = read_source(config), bundle.about
     record = build_record(ingest.tables, about.stages, bundle.calendar, about.schema)
-    return Sourced(ingest.tables, record, last_fact(ingest.tables), ingest.report)
+    return Sourced(ingest.tables, record, last_fact(ingest.tables), ingest.report, ingest.became)
 
 
 def refresh_reference(config: Config, bundle: Bundle, progress: Callable[[str], None]) -> Facts:

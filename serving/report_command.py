@@ -23,6 +23,7 @@ from serving.api import Api
 from serving.auth import KeyRing, keys_file
 from serving.fits import load_model
 from serving.metrics import Metrics
+from serving.pages.lead_desk import LeadDesk
 from serving.pages.report import Reader, Report, Tell
 from serving.pages.words import Words, locale_of
 from serving.principal import Principal
@@ -103,7 +104,9 @@ def _in_place(api: Api, config: Config, wanted: Wanted, tell: Tell) -> Written:
     half = out.with_name(f".{out.name}.half-{secrets.token_hex(4)}")
     try:
         half.mkdir(parents=True)
-        report = Report(api, config, reader, half)
+        report = Report(api, config, reader, half, LeadDesk.of(config))
+        if report.leads is not None:
+            api.at_close(report.leads.close)
         report.write(tell)
         if _as_of(api) != as_of:
             raise StateError("the store was refreshed while the report was written; run it again")

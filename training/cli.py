@@ -158,8 +158,10 @@ def metrics(
     out: Annotated[Path | None, typer.Option("--out", help="Write every node to FILE.csv, .parquet or .json.")] = None,
     level: Annotated[str | None, typer.Option("--level", help="Only company, team or rep.")] = None,
     periods: Annotated[
-        int, typer.Option("--periods", min=1, max=40, help="Complete periods that rates are taken from.")
-    ] = 4,
+        int | None,
+        typer.Option("--periods", min=1, max=40, help="Complete periods looked at: 4; of leads, enough to tell wins."),
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Of leads: only this field, such as source.")] = None,
     goal: Annotated[
         str | None, typer.Option("--goal", metavar="AMOUNT", help="Plan for these bookings in a period.")
     ] = None,
@@ -179,12 +181,15 @@ def metrics(
 
     def work() -> dict[str, Any]:
         read = read_config(config, overrides)
+        from configs.vocab import Target
         from features.periods import parse_as_of
+        from training.lead_metrics_command import lead_metrics
         from training.metrics_command import Wanted
         from training.metrics_command import metrics as worked_out
 
-        wanted = Wanted(out, level, periods, goal, quota_per_rep, attainment, coverage)
-        return worked_out(read, parse_as_of(as_of, read.time_zone), wanted)
+        wanted = Wanted(out, level, periods, goal, quota_per_rep, attainment, coverage, by)
+        work_out = lead_metrics if read.target is Target.CONVERTED else worked_out
+        return work_out(read, parse_as_of(as_of, read.time_zone), wanted)
 
     run(work, as_json, debug)
 

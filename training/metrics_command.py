@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -14,36 +13,35 @@ import typer
 
 from configs.errors import UsageError
 from configs.schema import Config
-from configs.writing import Cell, atomically, write_csv, write_text
 from features.ingest import Ingest
 from features.nodes import COMPANY, LEVELS
 from features.pipeline import PipelineFacts, pipeline_at, pipeline_facts
 from features.record import build_record
 from features.registry import Schema
 from features.tables import CrmTables, Table
-from models.pipeline import PipelineMetrics, pipeline_metrics
+from models.pipeline import PERIODS, PipelineMetrics, pipeline_metrics
 from models.pipeline_rows import INTEGERS, TEXTS, document, rows
 from models.planner import Asked, Plan, own_past, plan
-from models.store import writable_folder
 from training.commands import ingest_of
+from training.metrics_out import JSON, check_out, write_document, write_rows
 from training.metrics_text import text_of
 from training.prepare import calendar_of
 
-SUFFIXES = (".csv", ".parquet", ".json")
 LARGEST = 10**13  # in the base currency, so that cents stay within 64 bits
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the command line asks for; texts as they were given, None where they were not."""
+    """What the command line asks for; texts as they were given, None where they were not. by: of leads alone."""
 
     out: Path | None = None
     level: str | None = None
-    periods: int = 4
+    periods: int | None = None
     goal: str | None = None
     quota_per_rep: str | None = None
     attainment: str | None = None
     coverage: str | None = None
+    by: str | None = None
 
 
 def metrics(config: Config, as_of: int, wanted: Wanted) -> dict[str, Any]:
@@ -54,8 +52,9 @@ def metrics(config: Config, as_of: int, wanted: Wanted) -> dict[str, Any]:
     """
     asked = checked(wanted)
     facts = facts_of(config, ingest_of(config))
-    found = pipeline_metrics(facts, as_of, wanted.periods)
-    planned = None if asked is None else planned_by(facts, as_of, wanted.periods, asked)
+    periods = PERIODS if wanted.periods is None else wanted.periods
+    found = pipeline_metrics(facts, as_of, periods)
+    planned = None if asked is None else planned_by(facts, as_of, periods, asked)
     told = document(found, wanted.level, planned)
     typer.echo(text_of(found, wanted.level, planned))
     if wanted.out is not None:
@@ -79,10 +78,12 @@ def planned_by(facts: PipelineFacts, as_of: int, periods: int, asked: Asked) -> 
 
 def checked(wanted: Wanted) -> Asked | None:
     """Check the options before any work. Raises UsageError; None where no plan is asked for."""
+    if wanted.by is not None:
+        raise UsageError.at("--by", "given for a config of deals", expected="a config of leads")
     if wanted.level is not None and wanted.level not in LEVELS:
         raise UsageError.at("--level", repr(wanted.level), expected=" or ".join(LEVELS))
     if wanted.out is not None:
-        _check_out(wanted.out)
+        check_out(wanted.out)
     options = {
         "--quota-per-rep": wanted.quota_per_rep,
         "--attainment": wanted.attainment,
@@ -103,34 +104,13 @@ def checked(wanted: Wanted) -> Asked | None:
 
 
 def write(out: Path, found: PipelineMetrics, level: str | None, told: Mapping[str, Any]) -> None:
-    """Write a file of rows (.csv, .parquet), or everything (.json). Raises StateError, or UsageError for a suffix."""
-    if out.suffix == ".json":
-        write_text(out, json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write a file of rows (.csv, .parquet), or everything (.json). Raises StateError."""
+    if out.suffix == JSON:
+        write_document(out, told)
         return
-    listed = list(rows(found, level))
     # Where no node of the level is there, the columns still are: those of the company, which always is.
     names = tuple(next(iter(rows(found, COMPANY))))
-    if out.suffix == ".csv":
-        atomically(out, lambda half: write_csv(half, names, [list(row.values()) for row in listed]))
-    else:
-        atomically(out, lambda half: _write_parquet(half, names, listed))
-
-
-def _write_parquet(path: Path, names: tuple[str, ...], listed: list[dict[str, Cell]]) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    kinds = dict.fromkeys(TEXTS, pyarrow.string()) | dict.fromkeys(INTEGERS, pyarrow.int64())
-    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in names])
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(listed, schema=schema), path)
-
-
-def _check_out(out: Path) -> None:
-    if out.suffix not in SUFFIXES:
-        raise UsageError.at("--out", repr(out.name), expected=f"a name that ends in {', '.join(SUFFIXES)}")
-    if out.is_dir():
-        raise UsageError.at("--out", f"{out} is a folder", expected="the name of a file")
-    writable_folder(out.parent, f"--out {out}", UsageError)
+    write_rows(out, names, list(rows(found, level)), TEXTS, INTEGERS)
 
 
 def _positive(option: str, text: str) -> Fraction:

@@ -32,9 +32,9 @@ def text_of(found: PipelineMetrics, level: str | None, plan: Plan | None) -> str
         f"{complete} complete {'period' if complete == 1 else 'periods'} since {about['window_start']}",
         *_notes(found),
         "",
-        *_aligned([FLOW_HEAD, *(_flow(flow) for flow in company.flows)]),
+        *aligned([FLOW_HEAD, *(_flow(flow) for flow in company.flows)]),
         "",
-        *_aligned([CURVE_HEAD, *_curves(company)]),
+        *aligned([CURVE_HEAD, *_curves(company)]),
         "",
         *_company(company),
         "",
@@ -56,17 +56,17 @@ def _notes(found: PipelineMetrics) -> list[str]:
 
 
 def _flow(flow: StageFlow) -> tuple[str, ...]:
-    between = "-" if flow.rate_low is None else f"{_share(flow.rate_low)} to {_share(flow.rate_high)}"
+    between = "-" if flow.rate_low is None else f"{share(flow.rate_low)} to {share(flow.rate_high)}"
     counts = (flow.entered, flow.advanced, flow.lost, flow.still_open)
     first = (flow.stage or "(no stage)", str(flow.open_count), _money(flow.open_cents))
-    return (*first, *map(str, counts), _share(flow.rate), between, _share(flow.win_rate))
+    return (*first, *map(str, counts), share(flow.rate), between, share(flow.win_rate))
 
 
 def _curves(company: NodeMetrics) -> list[tuple[str, ...]]:
     told: list[tuple[str, ...]] = []
     for curve in company.curves:
-        weeks = " ".join(_share(share) for share in curve.of_total) if curve.complete else "(running)"
-        figures = (_money(curve.total), _money(curve.quota), _share(curve.attainment), _number(curve.linearity, 2))
+        weeks = " ".join(share(part) for part in curve.of_total) if curve.complete else "(running)"
+        figures = (_money(curve.total), _money(curve.quota), share(curve.attainment), number(curve.linearity, 2))
         told.append((curve.start.isoformat(), *figures, weeks))
     return told
 
@@ -75,23 +75,23 @@ def _company(node: NodeMetrics) -> list[str]:
     velocity, health, cover = node.velocity, node.health, node.open
     return [
         f"sales velocity {_money(velocity.cents_per_day)} a day = {velocity.open_count} open x win rate "
-        f"{_share(velocity.win_rate)} x {_money(velocity.average_cents)} / {_number(velocity.cycle_days, 1)} days "
-        f"(median {_number(node.won.median_days, 1)})",
-        f"to go {_money(cover.to_go)}: coverage {_number(cover.ratio, 1)} by all open deals, "
-        f"{_number(node.due.ratio, 1)} by those due in the period; by the own yield "
-        f"({_share(cover.shrunk)} and {_share(node.due.shrunk)}) {_number(cover.needed, 1)} and "
-        f"{_number(node.due.needed, 1)} are needed",
+        f"{share(velocity.win_rate)} x {_money(velocity.average_cents)} / {number(velocity.cycle_days, 1)} days "
+        f"(median {number(node.won.median_days, 1)})",
+        f"to go {_money(cover.to_go)}: coverage {number(cover.ratio, 1)} by all open deals, "
+        f"{number(node.due.ratio, 1)} by those due in the period; by the own yield "
+        f"({share(cover.shrunk)} and {share(node.due.shrunk)}) {number(cover.needed, 1)} and "
+        f"{number(node.due.needed, 1)} are needed",
         f"overdue {node.overdue_count} deals, {_money(node.overdue_cents)}; without an amount {node.unpriced}",
-        f"by now, {_share(node.usual_share)} of a period's bookings are usually in; linearity of the window "
-        f"{_number(node.linearity, 2)}",
-        f"health {_number(health.score, 0)} of 100: coverage {_share(health.coverage)} (half), velocity "
-        f"{_share(health.velocity)} (a quarter), win rate {_share(health.win_rate)} (a quarter)",
+        f"by now, {share(node.usual_share)} of a period's bookings are usually in; linearity of the window "
+        f"{number(node.linearity, 2)}",
+        f"health {number(health.score, 0)} of 100: coverage {share(health.coverage)} (half), velocity "
+        f"{share(health.velocity)} (a quarter), win rate {share(health.win_rate)} (a quarter)",
     ]
 
 
 def _nodes(found: PipelineMetrics, level: str | None) -> list[str]:
     wanted = [node for node in found.nodes if level in (None, node.level)]
-    lines = _aligned([NODE_HEAD, *(_node(node) for node in wanted[:MOST_NODES])])
+    lines = aligned([NODE_HEAD, *(_node(node) for node in wanted[:MOST_NODES])])
     more = len(wanted) - MOST_NODES
     return [*lines, f"and {more} more; --out FILE.csv has every node"] if more > 0 else lines
 
@@ -102,17 +102,17 @@ def _node(node: NodeMetrics) -> tuple[str, ...]:
         name,
         str(node.open.count),
         _money(node.open.cents),
-        _share(node.win_rate.by_count),
-        _share(node.win_rate.by_amount),
+        share(node.win_rate.by_count),
+        share(node.win_rate.by_amount),
         _money(node.won.average_cents),
-        _number(node.won.mean_days, 1),
+        number(node.won.mean_days, 1),
         _money(node.velocity.cents_per_day),
         _money(node.quota),
         _money(node.booked),
-        _share(node.attainment),
-        _number(node.open.ratio, 1),
-        _number(node.open.needed, 1),
-        _number(node.health.score, 0),
+        share(node.attainment),
+        number(node.open.ratio, 1),
+        number(node.open.needed, 1),
+        number(node.health.score, 0),
     )
 
 
@@ -120,14 +120,15 @@ def _plan(plan: Plan) -> list[str]:
     return [
         f"plan for bookings of {_money(plan.goal_cents)} in a period:",
         f"  quota per rep {_money(_float(plan.quota_cents))}: {_count(plan.reps_best_case)} reps if every one reaches "
-        f"it, {_count(plan.reps_needed)} at an attainment of {_share(_float(plan.attainment))}; "
+        f"it, {_count(plan.reps_needed)} at an attainment of {share(_float(plan.attainment))}; "
         f"{plan.reps} have a quota now, {_count(plan.reps_missing)} are missing",
         f"  pipeline at the period's start {_money(_float(plan.pipeline_per_rep))} per rep, "
-        f"{_money(_float(plan.pipeline_total))} for the goal, at {_number(_float(plan.coverage), 2)} open per 1 booked",
+        f"{_money(_float(plan.pipeline_total))} for the goal, at {number(_float(plan.coverage), 2)} open per 1 booked",
     ]
 
 
-def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
+def aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table whose columns stand below each other."""
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
 
@@ -136,11 +137,13 @@ def _money(cents: float | None) -> str:
     return "-" if cents is None else f"{cents / 100:,.0f}"
 
 
-def _share(value: float | None) -> str:
+def share(value: float | None) -> str:
+    """Return a share as whole percent."""
     return "-" if value is None else f"{value:.0%}"
 
 
-def _number(value: float | None, places: int) -> str:
+def number(value: float | None, places: int) -> str:
+    """Return a number with so many places."""
     return "-" if value is None else f"{value:,.{places}f}"
 
 

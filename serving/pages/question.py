@@ -101,7 +101,7 @@ class Question:
 def read_question(given: Mapping[str, str], end: date | None) -> Question:
     """Read the address. What is not known of it is left aside: bookmarks outlive views. end: of the running period."""
     view = next((one for one in VIEWS if one.key == given.get("view", "")), VIEWS[0])
-    said = {name: given[name].strip()[:LONGEST] for name in FILTERS if _is_text(given.get(name, ""))}
+    said = {name: given[name].strip()[:LONGEST] for name in FILTERS if is_text(given.get(name, ""))}
     sort = given.get("sort", DEFAULT_SORT)
     sort = sort if sort.removeprefix("-") in SORTS else DEFAULT_SORT
     query = Query(
@@ -119,26 +119,33 @@ def read_question(given: Mapping[str, str], end: date | None) -> Question:
         text=said.get("q"),
     )
     question = Question(said, view, sort, query)
-    return replace(question, query=replace(query, after=_after(question, given.get("after", ""))))
+    after = read_place(question.mark, given.get("after", ""), query.sort in TEXTS)
+    return replace(question, query=replace(query, after=after))
 
 
 def cursor(question: Question, last: StoredScore) -> str:
     """Return where the next page begins, for the same question alone."""
-    text = json.dumps([question.mark, last.place, last.deal_id], separators=(",", ":"))
+    return place_text(question.mark, last.place, last.deal_id)
+
+
+def place_text(mark: str, place: Any, name: str) -> str:
+    """Return a place in a list as an address holds it. mark: what it is bound to."""
+    text = json.dumps([mark, place, name], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _after(question: Question, said: str) -> tuple[Any, str] | None:
-    """Read a cursor; one of another question, or none at all, leads to the first page."""
+def read_place(mark: str, said: str, is_of_text: bool) -> tuple[Any, str] | None:
+    """Read a place; one that is bound to something else, or none at all, leads to the first page."""
     try:
-        mark, place, deal_id = json.loads(base64.urlsafe_b64decode(said + "=" * (-len(said) % 4)))
+        bound, place, name = json.loads(base64.urlsafe_b64decode(said + "=" * (-len(said) % 4)))
     except (ValueError, TypeError):
         return None
-    fits = place == "" or _is_text(place) if question.query.sort in TEXTS else _is_number(place)
-    return (place, deal_id) if mark == question.mark and fits and _is_text(deal_id) else None
+    fits = place == "" or is_text(place) if is_of_text else _is_number(place)
+    return (place, name) if bound == mark and fits and is_text(name) else None
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
+    """Whether something is a text that shows."""
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 

@@ -26,6 +26,7 @@ from configs.schema import Config
 from serving.api import Api
 from serving.auth import ApiKey
 from serving.pages.assets import by_address
+from serving.pages.lead_desk import LeadDesk
 from serving.pages.render import Renderer
 from serving.pages.sessions import Login
 from serving.pages.site import PAGES, nav_of
@@ -70,6 +71,7 @@ class Report:
     config: Config
     reader: Reader
     folder: Path
+    leads: LeadDesk | None = None
     files: dict[str, str] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
     _to_do: deque[str] = field(default_factory=deque)
@@ -79,7 +81,7 @@ class Report:
     def write(self, tell: Tell) -> None:
         """Write every page, what it leads to, and what it looks like. Raises StoreError, OSError and the pages' own."""
         for page in PAGES:
-            if page.title:
+            if page.title and page.there(self.leads, self.reader.principal):
                 self._file(page.path)
         for deal in self.reader.deals:
             self._file(deal_address(deal))
@@ -131,6 +133,8 @@ class Report:
         if matched is None:
             return None
         page, path = matched
+        if not page.there(self.leads, self.reader.principal):
+            return None
         query = dict(parse_qsl(urlsplit(address).query))
         if "deal_id" in path:
             return deal_file(path["deal_id"]) if path["deal_id"] in self.reader.deals and not query else None
@@ -163,8 +167,9 @@ class Report:
             query=dict(parse_qsl(query, keep_blank_values=True)),
             form={},
             path=path,
-            nav=nav_of(urlsplit(address).path),
+            nav=nav_of(urlsplit(address).path, self.leads, self.reader.principal),
             still=True,
+            leads=self.leads,
         )
         return page, visit
 

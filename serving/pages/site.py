@@ -25,12 +25,14 @@ from configs.errors import (
 )
 from configs.schema import Config
 from serving.api import Api
-from serving.pages import accuracy, data, deal, deals, deals_file, forecast, funnel, login, moves, team
+from serving.pages import accuracy, data, deal, deals, deals_file, forecast, funnel, leads, login, moves, team
 from serving.pages.assets import FOREVER, by_address
+from serving.pages.lead_desk import LeadDesk
 from serving.pages.render import Renderer
 from serving.pages.sessions import Login, Sessions, check_form
 from serving.pages.visit import Page, Visit
 from serving.pages.words import Words, locale_of
+from serving.principal import Principal
 
 CHOSEN_BY = ("view", "after", "flag", "team", "owner", "stage", "category")  # not by order: a report has one
 PAGES: tuple[Page, ...] = (
@@ -39,6 +41,7 @@ PAGES: tuple[Page, ...] = (
     Page("/deals", deals.listed, "Deals", follows=CHOSEN_BY),
     Page("/deals.csv", deals_file.exported, follows=CHOSEN_BY),
     Page("/deals/{deal_id:path}", deal.shown, post=True),
+    Page("/leads", leads.listed, "Leads", follows=("view", "after", "grade"), leads=True),
     Page("/team", team.shown, "Team"),
     Page("/accuracy", accuracy.shown, "Accuracy"),
     Page("/funnel", funnel.shown, "Funnel"),
@@ -54,6 +57,9 @@ class Site:
         self._api, self._config, self._settings = api, config, config.serving.pages
         self._renderer = Renderer()
         self._sessions = Sessions(api, self._settings)
+        self._leads = LeadDesk.of(config)
+        if self._leads is not None:
+            api.at_close(self._leads.close)
 
     def routes(self) -> list[Route]:
         """Return the routes of all pages; none of them begins with ``/v1``."""
@@ -110,7 +116,8 @@ class Site:
             query=dict(request.query_params),
             form=form,
             path=dict(request.path_params),
-            nav=nav_of(request.url.path),
+            nav=nav_of(request.url.path, self._leads, known.key.principal),
+            leads=self._leads,
         )
 
     async def _login(self, request: Request) -> Response:
@@ -145,9 +152,10 @@ class Site:
         return Words(locale, self._config.time_zone, self._settings.currency)
 
 
-def nav_of(path: str) -> tuple[tuple[str, str, bool], ...]:
-    """Return the navigation as a page at a path shows it, see `Visit.nav`."""
-    return tuple((one.path, one.title, path.startswith(one.path)) for one in PAGES if one.title)
+def nav_of(path: str, leads: LeadDesk | None, principal: Principal) -> tuple[tuple[str, str, bool], ...]:
+    """Return the navigation as a page at a path shows it to somebody, see `Visit.nav`."""
+    shown = (one for one in PAGES if one.title and one.there(leads, principal))
+    return tuple((one.path, one.title, path.startswith(one.path)) for one in shown)
 
 
 def for_people(scope: Scope) -> bool:

@@ -14,6 +14,7 @@ from configs.errors import ForbiddenError
 from configs.schema import Config
 from serving.api import Api
 from serving.intake import Loaded
+from serving.pages.lead_desk import LeadDesk
 from serving.pages.render import Renderer
 from serving.pages.sessions import Login
 from serving.pages.words import Words
@@ -26,7 +27,7 @@ class Visit:
     """One request for a page by someone who is logged in.
 
     query, form, path: parameters by name, the last of each. nav: (path, title, whether it is this one). still: the
-    page is for a report, which nobody can ask or tell anything.
+    page is for a report, which nobody can ask or tell anything. leads: that are served beside the deals, None: none.
     """
 
     api: Api
@@ -40,6 +41,7 @@ class Visit:
     path: Mapping[str, str]
     nav: tuple[tuple[str, str, bool], ...]
     still: bool = False
+    leads: LeadDesk | None = None
 
     @property
     def principal(self) -> Principal:
@@ -83,7 +85,8 @@ Handler = Callable[[Visit], Response]
 class Page:
     """One page. handler: runs in a thread. title: in the navigation, empty: not in it. post: takes a form too.
 
-    follows: parameters whose links a report follows, each with the page that it leads to; None: all of them.
+    follows: parameters whose links a report follows, each with the page that it leads to; None: all of them. leads: it
+    is about leads, see `there`.
     """
 
     path: str
@@ -91,3 +94,8 @@ class Page:
     title: str = ""
     post: bool = False
     follows: tuple[str, ...] | None = None
+    leads: bool = False
+
+    def there(self, leads: LeadDesk | None, principal: Principal) -> bool:
+        """Whether somebody may see it: leads belong to no team, so they are for who sees every one."""
+        return not self.leads or (leads is not None and principal.teams is None)

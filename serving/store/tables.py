@@ -22,6 +22,8 @@
 ``node_facts``       pipeline figures of the company, each team and each rep, as JSON, of the last as-ofs
 ``refreshes``        what was read from the source at each of these as-ofs, as JSON
 ``bridge_moves``     the deals with the largest moves of each part, of the newest forecast alone
+``lead_scores``      the score of every open lead, written by ``forecastle refresh`` of a config of leads
+``lead_refreshes``   counts, queue and funnel of leads at each of the last refreshes, as JSON
 ===================  ====================================================================================
 """
 
@@ -330,6 +332,36 @@ BRIDGE_MOVES = Table(
     Column("stage", Text),
     Column("close_date", Text),
     Column("amount_cents", BigInteger),
+)
+LEAD_SCORES = Table(
+    "lead_scores",
+    METADATA,
+    Column("lead_id", Text, primary_key=True),
+    Column("as_of", BigInteger, nullable=False),
+    Column("within_days", Integer, nullable=False),
+    Column("p_convert", Double, nullable=False),
+    Column("p_won", Double),
+    Column("amount_expected", Double),
+    Column("value_expected", Double),
+    Column("score", Integer, nullable=False),
+    Column("grade", Text, nullable=False),
+    Column("queue_rank", Integer),  # null: beyond the capacity
+    Column("queue_why", Text),
+    Column("reasons", Text, nullable=False),  # JSON
+    Column("model_version", Text, nullable=False),
+    Column("name", Text),  # for display
+    Column("source", Text),
+    Column("status", Text),
+    Column("created_at", BigInteger),
+    Column("last_act", Text),  # its kind
+    Column("last_act_at", BigInteger),
+)
+LEAD_REFRESHES = Table(
+    "lead_refreshes",
+    METADATA,
+    Column("as_of", BigInteger, primary_key=True),
+    Column("ran_at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
 )
 VERSION = Table("store_version", METADATA, Column("version", SmallInteger, nullable=False))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import Connection, inspect, select, text, update
 
 from configs.errors import StoreVersionError
-from serving.store import to_calls, to_deal_states, to_jobs, to_page_facts, to_pages
+from serving.store import to_calls, to_deal_states, to_jobs, to_leads, to_page_facts, to_pages
 from serving.store.overrides import OVERRIDES_APPEND_ONLY
 from serving.store.tables import APPEND_ONLY, LEDGER_OUTCOMES_SQL, METADATA, VERSION
 
@@ -18,9 +18,10 @@ STEPS: Mapping[int, Step] = {
     3: to_pages.step,
     4: to_calls.step,
     5: to_page_facts.step,
+    6: to_leads.step,
 }
 """From each version to the one after. A step says itself what it changes: `tables` describes the newest alone."""
-LATEST = 6
+LATEST = 7
 _LOCK = 0x666F7265  # of PostgreSQL, so that two workers do not both make the tables; SQLite's writers queue anyway
 
 

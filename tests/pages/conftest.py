@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lead_office import LeadOffice, lead_office
 from tests.paged import Visitor, key_for, visitor
 from tests.pages.told import past_office
 from tests.served import World, world_in
@@ -23,10 +24,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @pytest.fixture(scope="session")
-def office(world: World, tmp_path_factory: pytest.TempPathFactory) -> Office:
-    """A store over a few deals, refreshed on two Mondays; nothing changes it but logins and overrides."""
+def leads(tmp_path_factory: pytest.TempPathFactory) -> LeadOffice:
+    """Leads with a live model, refreshed once; nothing changes them."""
+    made = lead_office(tmp_path_factory.getbasetemp() / "leads")
+    made.refresh()
+    return made
+
+
+@pytest.fixture(scope="session")
+def office(world: World, leads: LeadOffice, tmp_path_factory: pytest.TempPathFactory) -> Office:
+    """A store over a few deals, refreshed on two Mondays, beside leads; nothing changes it but logins and overrides."""
     folder = tmp_path_factory.mktemp("pages")
-    made = office_in(world, folder, cut_export(world, folder / "export", few_deals(world, 60)))
+    export = cut_export(world, folder / "export", few_deals(world, 60))
+    made = office_in(world, folder, export, f"serving.leads={leads.path}")
     for weeks in reversed(range(MONDAYS)):
         made.now = world.as_of - weeks * 7 * DAY
         made.refresh()

@@ -155,11 +155,13 @@ def test_axe_finds_nothing_serious(seen: Seen, office: Office, request: pytest.F
         "missing": "/deals/nothing",
         "team": "/team",
         "funnel": "/funnel",
+        "leads": "/leads",
+        "leads_none": "/leads?view=all&grade=A&source=none",
         "data": "/data",
     }
     for name, path in pages.items():
         seen.go(path)
-        if name in ("deal", "forecast", "funnel"):
+        if name in ("deal", "forecast", "funnel", "leads"):
             seen.page.wait_for_selector("figure[data-state=drawn]")
             seen.page.wait_for_function(
                 "document.querySelectorAll('figure.chart:not([data-state=drawn])').length === 0"
@@ -224,10 +226,20 @@ def test_it_works_without_scripts(browser: Browser, root: str, office: Office, k
     seen.go(f"/deals/{flagged(office)}")
     seen.page.click("text=The same as a table >> nth=0")
     assert seen.page.locator("figure table >> nth=0").is_visible()
+    seen.page.click("nav >> text=Leads")
+    seen.page.fill("#capacity", "7")
+    seen.page.click("text=Plan")
+    assert seen.page.locator("#leads tbody tr").count() == 7
+    seen.page.select_option("#by-source", "referral")
+    seen.page.click("text=Show")
+    assert "capacity=7" in seen.page.url
+    assert 0 < seen.page.locator("#leads tbody tr").count() < 7
     context.close()
 
 
-@pytest.mark.parametrize("path", ["/forecast", "/deals", "/deals/{flagged}", "/login", "/team", "/funnel", "/data"])
+@pytest.mark.parametrize(
+    "path", ["/forecast", "/deals", "/deals/{flagged}", "/login", "/team", "/funnel", "/data", "/leads"]
+)
 def test_it_reflows_at_400_percent(browser: Browser, root: str, office: Office, key: str, path: str) -> None:
     """1280 pixels wide at 400 % is 320: nothing runs out to the right."""
     context, seen = opened(browser, root, viewport={"width": 320, "height": 256})
@@ -242,10 +254,11 @@ def test_it_reflows_at_400_percent(browser: Browser, root: str, office: Office, 
 def test_it_prints(browser: Browser, root: str, office: Office, key: str) -> None:
     context, seen = opened(browser, root)
     seen.log_in(key)
-    seen.go("/deals")
-    seen.page.emulate_media(media="print")
-    seen.shot("deals_print")
-    assert not seen.page.locator("form.filters").is_visible()
+    for name in ("leads", "deals"):
+        seen.go(f"/{name}")
+        seen.page.emulate_media(media="print")
+        seen.shot(f"{name}_print")
+        assert not any(form.is_visible() for form in seen.page.locator("form.filters").all())
     assert seen.page.pdf().startswith(b"%PDF")
     context.close()
 

@@ -23,6 +23,7 @@ from serving.pages.site import PAGES
 from serving.pages.still import still
 from serving.report_command import MARK, Wanted, write_report
 from serving.store.engine import FILE
+from tests.lead_office import CAPACITY, LeadOffice
 from tests.payloads import PAYLOADS
 from tests.stored import Office, office_in
 
@@ -74,7 +75,7 @@ def pages_of(out: Path) -> dict[Path, str]:
 
 
 def test_every_page_of_the_site_and_every_flagged_deal_is_there(whole: Path, past: Office) -> None:
-    titled = [page for page in PAGES if page.title]
+    titled = [page for page in PAGES if page.title and not page.leads]
     files = {"index.html", *(list_file(page.path, {}) for page in titled[1:])}
     files |= {deal_file(deal) for deal in asked(past, "SELECT DISTINCT deal_id FROM score_flags")}
     there = {path.relative_to(whole).as_posix() for path in whole.rglob("*") if path.is_file()}
@@ -127,6 +128,19 @@ def test_figures_are_those_of_the_service(whole: Path, past: Office) -> None:
     assert "Report of Jul 7, 2025" in index
     assert "every team" in index
     assert "In week 4 of the last 3 quarters" in (whole / "accuracy.html").read_text()
+
+
+def test_leads_are_in_the_report_of_who_sees_every_team(office: Office, leads: LeadOffice, tmp_path: Path) -> None:
+    made(office, tmp_path / "whole")
+    page = (tmp_path / "whole/leads.html").read_text()
+    assert page.count('<th role="rowheader" scope="row">L0') == CAPACITY
+    assert ">Leads</a>" in (tmp_path / "whole/index.html").read_text()
+    every = {lead for (lead,) in leads.asked("SELECT lead_id FROM lead_scores")}
+    whole = "".join(path.read_text() for path in (tmp_path / "whole").glob("leads*.html"))
+    assert every <= set(re.findall(r"L\d{5}", whole)), "the view of all open leads is followed"
+    made(office, tmp_path / "team", teams=("Team 1",))
+    assert list((tmp_path / "team").glob("leads*")) == []
+    assert ">Leads</a>" not in (tmp_path / "team/index.html").read_text()
 
 
 def test_a_report_of_a_team_tells_of_nobody_else(past: Office, tmp_path: Path) -> None:

@@ -168,6 +168,7 @@ def test_a_plan_from_the_own_past(shop: Path) -> None:
         (("--as-of", "soon"), "--as-of: 'soon'"),
         (("--as-of", "1950-01-01"), "fiscal calendar"),
         (("--as-of", "2024-05-15", "--level", "region"), "--level: 'region'; expected company or team or rep"),
+        (("--as-of", "2024-05-15", "--by", "source"), "--by: given for a config of deals"),
         (("--as-of", "2024-05-15", "--out", "x.xlsx"), "--out: 'x.xlsx'"),
         (("--as-of", "2024-05-15", "--goal", "lots"), "--goal: 'lots'"),
         (("--as-of", "2024-05-15", "--goal", "nan"), "--goal: 'nan'"),
@@ -203,7 +204,7 @@ def test_a_failed_write_leaves_the_old_file(shop: Path, monkeypatch: pytest.Monk
         path.write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("training.metrics_command.write_csv", full)
+    monkeypatch.setattr("training.metrics_out.write_csv", full)
     done = run(shop, "--as-of", "2024-05-15", "--out", out)
     assert (done.exit_code, "No space left" in done.stderr) == (StateError.exit_code, True)
     assert out.read_text() == "old"
