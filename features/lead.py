@@ -10,7 +10,7 @@ import numpy as np
 from features.asof import AsOfView
 from features.columns import number
 from features.periods import local_days, local_hours
-from features.registry import OWN, Columns, Context, Feature, Float, Schema, feature_group
+from features.registry import OWN, Columns, Context, Feature, Float, Schema, Word, feature_group
 from features.timeline import Bool, Int
 
 CONVERTED = ("converted",)
@@ -83,17 +83,36 @@ _FIXED = (
 
 
 def _specs(schema: Schema) -> tuple[Feature, ...]:
-    return _FIXED + tuple(
-        Feature(
-            name,
-            "as declared",
-            f"{name.replace('_', ' ')} is {{value}}; leads like this usually {{usual}}",
-            missing="not recorded",
-            style=",.6g",
-            targets=CONVERTED,
-            factor="fit",
+    return (
+        _FIXED
+        + tuple(map(_word, schema.words))
+        + tuple(
+            Feature(
+                name,
+                "as declared",
+                f"{name.replace('_', ' ')} is {{value}}; leads like this usually {{usual}}",
+                missing="not recorded",
+                style=",.6g",
+                targets=CONVERTED,
+                factor="fit",
+            )
+            for name in schema.numbers
         )
-        for name in schema.numbers
+    )
+
+
+def _word(word: Word) -> Feature:
+    """Return the feature of a usual value: a rate is known of it too, but a model need not wait for it to settle."""
+    named = f"{word.dimension.replace('_', ' ')} is {word.value[:60]}".replace("{", "{{").replace("}", "}}")
+    return Feature(
+        word.column,
+        "0 or 1",
+        f"{named}: {{value}}",
+        missing="not recorded",
+        unknown=f"its {word.dimension.replace('_', ' ')} is not recorded",
+        words=("no", "yes"),
+        targets=CONVERTED,
+        factor="fit",
     )
 
 
@@ -101,7 +120,8 @@ def _specs(schema: Schema) -> tuple[Feature, ...]:
 def lead(view: AsOfView, context: Context) -> Columns:
     """Return the lead's own columns for every request; see the module docstring."""
     history = view.of("history")
-    numbers = {name: np.asarray(view.fixed(name), dtype=np.float64) for name in context.schema.numbers}
+    told = (*context.schema.numbers, *(word.column for word in context.schema.words))
+    numbers = {name: np.asarray(view.fixed(name), dtype=np.float64) for name in told}
     return {
         "stage_rank": number(history.last("stage")),
         "days_open": view.days_since_created(),

@@ -23,7 +23,7 @@ from features.silence import silences_of
 from features.stages import StageMap
 from features.standings import book_of, calls_of, misses_of, quotas_of, yields_of
 from features.tables import Coded, CrmTables, Table
-from features.timeline import Bool, DealFacts, Int, Timeline
+from features.timeline import Bool, DealFacts, Float, Int, Timeline
 from features.usuals import usuals_of
 
 ACCOUNT_FIELDS = ("industry", "size", "region")
@@ -170,8 +170,15 @@ def _deal_facts(tables: CrmTables, schema: Schema, vocabulary: Vocabulary) -> De
     numbers = {
         name: deals.floats(name) if name in deals.columns else np.full(deals.n, np.nan) for name in schema.numbers
     }
+    words = {word.column: _has(coded[word.dimension], word.value) for word in schema.words}
     fixed = {SEGMENT: np.full(deals.n, -1, dtype=np.int64), "created_at": deals.ints("created_at")}
-    return DealFacts(deals.ints("known_at"), fixed | codes | numbers)
+    return DealFacts(deals.ints("known_at"), fixed | codes | numbers | words)
+
+
+def _has(column: Coded, value: str) -> Float:
+    """Return 1 where a fact has this value and 0 where it has another; NaN where it is not told."""
+    here = column.codes == (column.code_of(value) if value in column.values else UNHEARD)
+    return np.where(column.codes < 0, np.nan, here.astype(np.float64))
 
 
 def _coded(column: Coded, places: Mapping[str, int]) -> Int:

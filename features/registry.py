@@ -72,17 +72,27 @@ class Feature:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A usual value of a dimension, which has a column of its own. column: its name, of small letters and digits."""
+
+    column: str
+    dimension: str
+    value: str
+
+
+@dataclass(frozen=True)
 class Schema:
     """What the record of one company offers beyond the fixed columns.
 
     target: the head ("in_period" or "eventual"). dimensions: categorical facts fixed at creation, each with an as-of
     rate (type, source, account attributes declared fixed, declared category attributes).
-    numbers: declared number attributes.
+    numbers: declared number attributes. words: usual values of dimensions, of leads alone.
     """
 
     target: str
     dimensions: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,8 +171,11 @@ class Plan:
 
         The sentence is part of it, since bundle and code answer together; who first defined the feature is not.
         """
+        schema = asdict(self.context.schema)
+        if not self.context.schema.words:  # deals have none, and mean what they meant
+            del schema["words"]
         told = {
-            "schema": asdict(self.context.schema),
+            "schema": schema,
             "shrink": self.context.shrink,
             "groups": self.groups,
             "features": [{k: v for k, v in asdict(f).items() if k != "source"} for f in self.features],

@@ -34,7 +34,7 @@ from configs.errors import BundleDamagedError, BundleMismatchError, ConfigError
 from features.build import ALWAYS, FeatureMatrix, plan_features
 from features.periods import Calendar
 from features.reference import Reference
-from features.registry import Context, Plan, Schema
+from features.registry import Context, Plan, Schema, Word
 from features.stages import StageMap
 from features.told import Told
 from models.amount import AMOUNT, AMOUNT_TREES, AmountModel
@@ -252,7 +252,12 @@ def _about(told: Any, folder: Path) -> About:
         return About(
             **told
             | {
-                "schema": Schema(schema["target"], tuple(schema["dimensions"]), tuple(schema["numbers"])),
+                "schema": Schema(
+                    schema["target"],
+                    tuple(schema["dimensions"]),
+                    tuple(schema["numbers"]),
+                    tuple(Word(**word) for word in schema.get("words", ())),
+                ),
                 "stages": StageMap.from_json(told["stages"]),
                 "groups": tuple(told["groups"]),
                 "drop": tuple(told["drop"]),
