@@ -36,6 +36,11 @@ def ratio(top: Float, bottom: Float) -> Float:
     return top / usable
 
 
+def log1p_or_missing(values: Float) -> Float:
+    """Return the natural log of 1 + a value, NaN where it is missing or negative."""
+    return np.log1p(np.where(values >= 0, values, np.nan))
+
+
 def log_money(cents: Int) -> Float:
     """Return the natural log of 1 + amount in whole currency, NaN where missing or negative."""
     money = cents / 100.0

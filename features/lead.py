@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from features.asof import AsOfView
-from features.columns import number
+from features.columns import log1p_or_missing, number
 from features.periods import local_days, local_hours
 from features.registry import OWN, Columns, Context, Feature, Float, Schema, Word, feature_group
 from features.timeline import Bool, Int
@@ -83,21 +83,23 @@ _FIXED = (
 
 
 def _specs(schema: Schema) -> tuple[Feature, ...]:
-    return (
-        _FIXED
-        + tuple(map(_word, schema.words))
-        + tuple(
-            Feature(
-                name,
-                "as declared",
-                f"{name.replace('_', ' ')} is {{value}}; leads like this usually {{usual}}",
-                missing="not recorded",
-                style=",.6g",
-                targets=CONVERTED,
-                factor="fit",
-            )
-            for name in schema.numbers
-        )
+    numbers = (_number(name, logged) for name in schema.numbers for logged in (False, True))
+    return (*_FIXED, *map(_word, schema.words), *numbers)
+
+
+def _number(name: str, logged: bool) -> Feature:
+    """Return the feature of a declared number, or of its size: what is counted or paid often goes by that."""
+    named = name.replace("_", " ")
+    return Feature(
+        f"{name}_log" if logged else name,
+        "log1p" if logged else "as declared",
+        f"{named} is {{value}}; leads like this usually {{usual}}",
+        missing="not recorded, or below 0" if logged else "not recorded",
+        unknown=f"its {named} is not recorded",
+        style=",.6g",
+        exp=logged,
+        targets=CONVERTED,
+        factor="fit",
     )
 
 
@@ -122,6 +124,7 @@ def lead(view: AsOfView, context: Context) -> Columns:
     history = view.of("history")
     told = (*context.schema.numbers, *(word.column for word in context.schema.words))
     numbers = {name: np.asarray(view.fixed(name), dtype=np.float64) for name in told}
+    sizes = {f"{name}_log": log1p_or_missing(numbers[name]) for name in context.schema.numbers}
     return {
         "stage_rank": number(history.last("stage")),
         "days_open": view.days_since_created(),
@@ -129,6 +132,7 @@ def lead(view: AsOfView, context: Context) -> Columns:
         "given_up_before": history.count("closed"),
         **_arrival(view),
         **numbers,
+        **sizes,
     }
 
 

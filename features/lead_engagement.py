@@ -25,13 +25,15 @@ def _theirs(
     style: str = ".0f",
     words: tuple[str, ...] = (),
 ) -> Feature:
+    factor, logged = "lead_engagement", unit.startswith("log1p")
     return Feature(
-        name, unit, says, missing, unknown, style=style, words=words, targets=CONVERTED, factor="lead_engagement"
+        name, unit, says, missing, unknown, style=style, words=words, exp=logged, targets=CONVERTED, factor=factor
     )
 
 
 def _ours(name: str, unit: str, says: str, missing: str = "never", unknown: str = "", style: str = ".0f") -> Feature:
-    return Feature(name, unit, says, missing, unknown, style=style, targets=CONVERTED, factor="our_follow_up")
+    factor, logged = "our_follow_up", unit.startswith("log1p")
+    return Feature(name, unit, says, missing, unknown, style=style, exp=logged, targets=CONVERTED, factor=factor)
 
 
 SPECS = (
@@ -41,13 +43,13 @@ SPECS = (
     _theirs("acts_30d", "acts", "it acted {value} times in 30 days; leads like this usually {usual}"),
     _theirs(
         "acts_fading_3d",
-        "acts",
+        "log1p acts",
         "its activity, fading by half in 3 days, stands at {value}; usually {usual}",
         style=".1f",
     ),
     _theirs(
         "acts_fading_14d",
-        "acts",
+        "log1p acts",
         "its activity, fading by half in 14 days, stands at {value}; usually {usual}",
         style=".1f",
     ),
@@ -82,7 +84,7 @@ SPECS = (
     _ours("campaigns_sent", "campaigns", "it was put into {value} campaigns; leads like this usually {usual}"),
     _ours(
         "hours_to_first_touch",
-        "hours",
+        "log1p hours",
         "we first reached out {value} hours after it came in; leads like this usually {usual}",
         "we have not reached out yet",
         "we have not reached out yet",
@@ -113,8 +115,8 @@ def lead_engagement(view: AsOfView, context: Context) -> Columns:
         "acts_1d": acts.count("inbound", within=DAY),
         "acts_7d": acts.count("inbound", within=7 * DAY),
         "acts_30d": acts.count("inbound", within=30 * DAY),
-        "acts_fading_3d": acts.decayed(3 * DAY, "inbound"),
-        "acts_fading_14d": acts.decayed(14 * DAY, "inbound"),
+        "acts_fading_3d": np.log1p(acts.decayed(3 * DAY, "inbound")),
+        "acts_fading_14d": np.log1p(acts.decayed(14 * DAY, "inbound")),
         "days_since_act": acts.days_since("inbound"),
         "spoke_first": _spoke_first(acts),
         "ways_to_reach_us": acts.distinct("kind", "inbound"),
@@ -150,4 +152,4 @@ def _first_touch(view: AsOfView) -> Float:
     created = np.asarray(view.fixed("created_at"), dtype=np.int64)
     told = (first != NAT) & view.exists()
     hours = np.where(told, first, 0) - np.where(told, created, 0)
-    return np.where(told, np.maximum(hours / (DAY / 24), 0.0), np.nan)
+    return np.where(told, np.log1p(np.maximum(hours / (DAY / 24), 0.0)), np.nan)

@@ -36,7 +36,7 @@ def _specs(schema: Schema) -> tuple[Feature, ...]:
             targets=CONVERTED,
             factor="fit",
         )
-        for name in schema.dimensions
+        for name in schema.rated
     )
 
 
@@ -53,7 +53,7 @@ def lead_rates(view: AsOfView, context: Context) -> Columns:
         told = lift(_rate(view.about(f"intake_{name}", value), ripe, base, weight), base)
         return np.where(value == NOT_TOLD, np.nan, told)
 
-    return {f"{name}_lift": lift_of(name) for name in context.schema.dimensions}
+    return {f"{name}_lift": lift_of(name) for name in context.schema.rated}
 
 
 def _usual_wait(company: Seen) -> Int:

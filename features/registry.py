@@ -16,6 +16,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from configs.vocab import Target
 from features.asof import AsOfView
 
 Float = NDArray[np.float64]
@@ -35,8 +36,8 @@ class Feature:
     sign: +1 or -1 where the probability may only rise or fall with it, other things equal; 0 free.
     targets: the heads it serves.
     factor: the reason it is told under, with the features that say much the same; its own name where empty.
-    exp: a log is told as what it is the log of ("log money" is that of 1 + the amount). words: a small whole number is
-    told as the word in that place.
+    exp: a log is told as what it is the log of ("log money" and "log1p" are that of 1 + it). words: a small whole number
+    is told as the word in that place.
     source: where the definition comes from: a CRM's object, an article, a paper, or `OWN`; the group's where empty.
     """
 
@@ -67,7 +68,7 @@ class Feature:
             return self.words[min(max(round(value), 0), len(self.words) - 1)]
         if not self.exp:
             return format(value, self.style)
-        told = np.exp(min(value, EXP_LIMIT)) - (self.unit == "log money")
+        told = np.exp(min(value, EXP_LIMIT)) - self.unit.startswith(("log money", "log1p"))
         return format(told, self.style)
 
 
@@ -86,13 +87,15 @@ class Schema:
 
     target: the head ("in_period" or "eventual"). dimensions: categorical facts fixed at creation, each with an as-of
     rate (type, source, account attributes declared fixed, declared category attributes).
-    numbers: declared number attributes. words: usual values of dimensions, of leads alone.
+    numbers: declared number attributes. words: usual values of dimensions, of leads alone;
+    rated: dimensions of leads that a rate is told of, since not all of their values are usual.
     """
 
     target: str
     dimensions: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
     words: tuple[Word, ...] = ()
+    rated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,8 +175,8 @@ class Plan:
         The sentence is part of it, since bundle and code answer together; who first defined the feature is not.
         """
         schema = asdict(self.context.schema)
-        if not self.context.schema.words:  # deals have none, and mean what they meant
-            del schema["words"]
+        if self.context.schema.target != Target.CONVERTED:  # of leads alone: deals mean what they meant
+            del schema["words"], schema["rated"]
         told = {
             "schema": schema,
             "shrink": self.context.shrink,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from features.tables import CrmTables
 
 OWN = ("type", "source")  # columns of deals, fixed at creation by contract
 FEWEST, MOST = 50, 20  # leads that have a value with a column of its own, and such values of a dimension
+COVERED = 0.98  # of the leads that a value is told of
 
 
 def schema_of(tables: CrmTables, mapping: Mapping, target: str) -> Schema:
@@ -25,27 +27,41 @@ def schema_of(tables: CrmTables, mapping: Mapping, target: str) -> Schema:
     own = tuple(name for name in OWN if tables.deals.has(name))
     accounts = tuple(name for name in mapping.fixed_account_fields if tables.accounts.has(name))
     schema = _schema(mapping, target, own, accounts)
-    return replace(schema, words=usual_words(tables, schema)) if target == Target.CONVERTED else schema
+    return _of_leads(tables, schema) if target == Target.CONVERTED else schema
 
 
-def usual_words(tables: CrmTables, schema: Schema) -> tuple[Word, ...]:
-    """Return the values of each dimension that at least `FEWEST` leads have, the `MOST` most usual ones, by name."""
-    found: list[Word] = []
+def _of_leads(tables: CrmTables, schema: Schema) -> Schema:
+    """Return the schema with the values that have a column, and the dimensions that a rate is told of.
+
+    Where nearly all leads have a value with a column, a rate has nothing to add but the noise of its first cases.
+    """
+    words: list[Word] = []
+    rated: list[str] = []
     for dimension in schema.dimensions:
         told = dimension_of(tables, dimension)
         count = np.bincount(told.codes[told.codes >= 0], minlength=len(told.values))
         usual = [code for code in np.argsort(-count, kind="stable")[:MOST].tolist() if count[code] >= FEWEST]
-        for place, value in enumerate(sorted(told.values[code] for code in usual)):
-            plain = re.sub(r"[^a-z0-9]+", "_", value.casefold()).strip("_")[:24]
-            column = f"{dimension}_is_{plain}"
-            taken = not plain or column in (word.column for word in found)
-            found.append(Word(f"{column}_{place}" if taken else column, dimension, value))
-    return tuple(found)
+        words += words_of(dimension, sorted(told.values[code] for code in usual))
+        if count[usual].sum() < COVERED * count.sum():
+            rated.append(dimension)
+    return replace(schema, words=tuple(words), rated=tuple(rated))
+
+
+def words_of(dimension: str, values: Sequence[str]) -> list[Word]:
+    """Return these values of a dimension, each with a column of its own whose name is plain."""
+    found: list[Word] = []
+    for place, value in enumerate(values):
+        plain = re.sub(r"[^a-z0-9]+", "_", value.casefold()).strip("_")[:24]
+        column = f"{dimension}_is_{plain}"
+        taken = not plain or column in [word.column for word in found]
+        found.append(Word(f"{column}_{place}" if taken else column, dimension, value))
+    return found
 
 
 def declared_schema(mapping: Mapping, target: str) -> Schema:
     """Return the schema of a record whose every column holds values: what the mapping alone can tell."""
-    return _schema(mapping, target, OWN, tuple(mapping.fixed_account_fields))
+    schema = _schema(mapping, target, OWN, tuple(mapping.fixed_account_fields))
+    return replace(schema, rated=schema.dimensions) if target == Target.CONVERTED else schema
 
 
 def _schema(mapping: Mapping, target: str, own: tuple[str, ...], accounts: tuple[str, ...]) -> Schema:

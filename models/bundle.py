@@ -257,6 +257,7 @@ def _about(told: Any, folder: Path) -> About:
                     tuple(schema["dimensions"]),
                     tuple(schema["numbers"]),
                     tuple(Word(**word) for word in schema.get("words", ())),
+                    tuple(schema.get("rated", ())),
                 ),
                 "stages": StageMap.from_json(told["stages"]),
                 "groups": tuple(told["groups"]),

@@ -69,8 +69,9 @@ def quarantined_facts(record: Record, tables: CrmTables, schema: Schema, setting
 def without(schema: Schema, names: Sequence[str]) -> Schema:
     """Return a schema without some of its facts."""
     dimensions = tuple(name for name in schema.dimensions if name not in names)
+    numbers = tuple(name for name in schema.numbers if name not in names)
     words = tuple(word for word in schema.words if word.dimension not in names)
-    return Schema(schema.target, dimensions, tuple(name for name in schema.numbers if name not in names), words)
+    return Schema(schema.target, dimensions, numbers, words, tuple(name for name in schema.rated if name in dimensions))
 
 
 def sampled(closed: Closed) -> Closed:

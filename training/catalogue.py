@@ -25,7 +25,7 @@ from configs.load import MAPPINGS, mapping_of
 from configs.schema import Config
 from configs.vocab import LEAD_GROUPS, SourceKind, Target
 from features.build import GROUP_MODULES, load_groups, plan_features
-from features.registry import Context, Feature, Schema, group_features
+from features.registry import Context, Feature, Schema, Word, group_features
 from features.schema import declared_schema
 from features.sources.salesforce.objects import NOT_STANDARD, OBJECTS, TRACKED, Field, ObjectSpec
 from features.tables import TABLES, Column
@@ -34,7 +34,13 @@ from models.flags import load_flags
 NAME = "NAME"  # stands for what a company declares: a dimension, an attribute, a key of a mapping
 ANY_COMPANY = Schema("in_period", dimensions=("type", NAME), numbers=(NAME,))
 """A schema with types of deals, one dimension more and one number attribute; the head `in_period` has every feature."""
-ANY_LEADS = Schema("converted", dimensions=("source", NAME), numbers=(NAME,))
+ANY_LEADS = Schema(
+    "converted",
+    dimensions=("source", NAME),
+    numbers=(NAME,),
+    words=(Word("source_is_WORD", "source", "WORD"), Word(f"{NAME}_is_WORD", NAME, "WORD")),
+    rated=("source", NAME),
+)
 """The same for leads."""
 
 _BLOCK = re.compile(r"<!-- generated:(?P<name>[a-z-]+) -->\n.*?<!-- /generated:(?P=name) -->", re.DOTALL)
