@@ -27,7 +27,8 @@ from configs.vocab import SourceKind, Target
 from features.build import GROUP_MODULES, load_groups, plan_features
 from features.registry import Context, Feature, Schema, group_features
 from features.schema import declared_schema
-from features.sources.salesforce.objects import NOT_STANDARD, OBJECTS, TRACKED, Field, ObjectSpec
+from features.sources.objects import Field, ObjectSpec
+from features.sources.salesforce.objects import NOT_STANDARD, OBJECTS, TRACKED
 from features.tables import TABLES, Column
 from models.flags import load_flags
 
