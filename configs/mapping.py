@@ -1,8 +1,8 @@
 """The schema of a mapping file: how one source's words and columns become ours.
 
-``FilesMapping`` serves the kinds ``files`` and ``simulated``, ``EventLogMapping`` the kind ``event_log``; that of
-``salesforce`` is in ``configs.salesforce``. Words are compared exactly, except categories and activity kinds, which
-ignore case, spaces, underscores and dashes.
+``FilesMapping`` serves the kinds ``files`` and ``simulated``, ``EventLogMapping`` the kind ``event_log``; those of
+``salesforce`` and ``hubspot`` are in ``configs.salesforce`` and ``configs.hubspot``. Words are compared exactly, except
+categories and activity kinds, which ignore case, spaces, underscores and dashes.
 """
 
 import re
