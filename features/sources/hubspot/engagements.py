@@ -32,7 +32,6 @@ MERGE_UNTOLD = "of a contact that was merged at a time that the export does not 
 TWICE = "a repeated row"
 NOTE = "a note: nobody acted"
 NO_DIRECTION = "a mail that was neither sent nor received"
-TO_COME = "still to come when it was exported"
 NO_ACTIVITY = "a to-do that is no call or mail"
 NO_START = "a meeting without a start"
 NO_TIME = "done at a time that the export does not tell"
@@ -71,14 +70,14 @@ WORDS: dict[str, tuple[str, dict[str, Told]]] = {
 """Objects of what a contact did: the property that says what, and what each of its words is to us."""
 
 
-def activity_table(export: Export, contacts: Contacts, until: int) -> tuple[Stacked, list[Notice]]:
-    """All that was done about leads, and by them. until: the last instant that the export tells of."""
+def activity_table(export: Export, contacts: Contacts) -> tuple[Stacked, list[Notice]]:
+    """All that was done about leads, and by them."""
     facts: dict[str, Callable[[Rows], list[Facts]]] = {
-        "emails": lambda rows: _mails(rows, until),
-        "calls": lambda rows: _calls(rows, until),
+        "emails": _mails,
+        "calls": _calls,
         "meetings": lambda rows: _meetings(rows, export["meetings" + HISTORY]),
         "tasks": lambda rows: _tasks(rows, export["tasks" + HISTORY]),
-        **{name: lambda rows: _events(rows) for name in EVENTS},
+        **dict.fromkeys(EVENTS, _events),
     }
     blocks: list[Block] = []
     notices: list[Notice] = []
@@ -158,25 +157,24 @@ def _coded(column: Coded, words: dict[str, int], missing: int = NO_WORD) -> IntA
     return np.array([*listed, missing], dtype=np.int64)[column.codes]
 
 
-def _mails(rows: Rows, until: int) -> list[Facts]:
+def _mails(rows: Rows) -> list[Facts]:
     words = {word: DIRECTION_WORDS.index(way.value) for word, way in MAIL_DIRECTIONS.items()}
     way = _coded(rows.coded("hs_email_direction"), words)
     rows.refuse(way == NO_WORD, NO_DIRECTION)
-    return _happened(rows, ActivityKind.EMAIL, way, until)
+    return _happened(rows, ActivityKind.EMAIL, way)
 
 
-def _calls(rows: Rows, until: int) -> list[Facts]:
+def _calls(rows: Rows) -> list[Facts]:
     """Calls; one without a direction is ours. What came of it is a current value, and not read."""
     words = {way.value: DIRECTION_WORDS.index(way.value) for way in (Direction.INBOUND, Direction.OUTBOUND)}
     way = _coded(rows.coded("hs_call_direction"), words, words[Direction.OUTBOUND.value])
     way[way == NO_WORD] = words[Direction.OUTBOUND.value]
-    return _happened(rows, ActivityKind.CALL, way, until)
+    return _happened(rows, ActivityKind.CALL, way)
 
 
-def _happened(rows: Rows, kind: ActivityKind, way: IntArray, until: int) -> list[Facts]:
+def _happened(rows: Rows, kind: ActivityKind, way: IntArray) -> list[Facts]:
     when = rows.ints("hs_timestamp")
     known_at = np.maximum(when, rows.ints("hs_createdate"))
-    rows.refuse(known_at > until, TO_COME)
     return [_facts(rows.live, known_at, when, _all(kind, rows.n), way, _outcome(None, rows.n))]
 
 

@@ -20,15 +20,14 @@ from configs.vocab import Target
 from features.ingest import Ingest
 from features.sources.assemble import assemble, refusal_of
 from features.sources.base import source
-from features.sources.exports import Export, Layout, read_export
+from features.sources.exports import Layout, read_export
 from features.sources.hubspot.contacts import OPT_OUT, Contacts
 from features.sources.hubspot.deals import Deals
 from features.sources.hubspot.engagements import activity_table
 from features.sources.hubspot.lifecycle import Lifecycle
-from features.sources.hubspot.objects import CONTACTS, ENGAGEMENTS, HISTORY, OBJECTS
+from features.sources.hubspot.objects import CONTACTS, OBJECTS
 from features.sources.hubspot.pages import ALL_SUFFIXES, read_object
 from features.sources.objects import Field, ObjectSpec
-from features.tables import NAT
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class HubSpot:
             raise refusal_of(faults)
         deals = Deals(export, self.mapping, contacts)
         deal, unlinked = deals.of_leads(lifecycle.converted_at, self.zone)
-        acts, moved = activity_table(export, contacts, _until(export))
+        acts, moved = activity_table(export, contacts)
         tables = deals.tables() | contacts.tables()
         tables |= {"lead_history": lifecycle.table(deal), "lead_activities": acts}
         notices = [*export.notices, *contacts.notices(), *lifecycle.notices(), *unlinked, *moved]
@@ -65,12 +64,6 @@ def _layout(mapping: HubSpotMapping) -> Layout:
     told = {name.value: file for name, file in mapping.objects.items()}
     attributes = {CONTACTS: mapping.leads.attributes}
     return Layout(OBJECTS, told, attributes, opt_outs, ALL_SUFFIXES, read_object, epoch_ms=True)
-
-
-def _until(export: Export) -> int:
-    """The last instant that the export tells of: of a contact's creation or history, or of an engagement's entry."""
-    told = [(CONTACTS, "createdate"), (CONTACTS + HISTORY, "timestamp"), *((n, "hs_createdate") for n in ENGAGEMENTS)]
-    return max(int(export[name].ints(column).max(initial=NAT)) for name, column in told)
 
 
 @source("hubspot")
