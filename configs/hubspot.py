@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from configs.base import Distinct
-from configs.mapping import Leads, Mapping, Name, ObjectFile, fold
+from configs.mapping import Leads, Mapping, Name, ObjectFile
 from configs.vocab import HubSpotObject, LeadEvent
 
 HUBSPOT_WORDS = {
@@ -29,15 +29,6 @@ class HubSpotLeads(Leads):
         """Return folded source word -> event; the mapping's own words come first."""
         return {**HUBSPOT_WORDS, **super().index()}
 
-    def lifecycle(self, word: str) -> LeadEvent | None:
-        """Return what a value of lifecyclestage stands for; None where it is no step of a lead."""
-        return self.index().get(fold(word))
-
-    def status(self, word: str) -> LeadEvent | None:
-        """Return what a value of hs_lead_status stands for: worked, disqualified, or None."""
-        event = self.index().get(fold(word))
-        return event if event in (LeadEvent.WORKED, LeadEvent.DISQUALIFIED) else None
-
 
 class HubSpotMapping(Mapping):
     """Mapping of the kind ``hubspot``. ``stages`` are those of deals, by their internal names."""
@@ -50,9 +41,9 @@ class HubSpotMapping(Mapping):
         default_factory=dict, description="objects whose file or properties have other names"
     )
     opt_outs: Annotated[tuple[Name, ...], Distinct] = Field(
-        default=("hs_email_optout", "hs_email_optout_*"),
-        description="properties of contacts any of which, when true, keeps a contact out of training and scoring; * "
-        "stands for any text, here for the id of a subscription type",
+        default=("hs_email_optout", "hs_email_optout_[0-9]*"),
+        description="properties of contacts any of which, when true, keeps a contact out of training and scoring; "
+        "[0-9]* stands for the id of a subscription type",
     )
     bulk_contacts: int = Field(
         default=100,

@@ -18,13 +18,11 @@ from features.sources.columns import among, at, texts
 from features.sources.exports import Export
 from features.sources.frames import Stacked
 from features.sources.hubspot.contacts import ARCHIVED, UNTOLD, Contacts, archived
-from features.sources.hubspot.history import of_property
+from features.sources.hubspot.history import of_property, refuse_unread
 from features.sources.hubspot.objects import DEALS, HISTORY, KEY
 from features.tables import NAT, Coded, ColumnData, IntArray, Table
 
 Mask = NDArray[np.bool_]
-ORPHAN = "its deal is not in the export, or left out"
-UNREAD = "a property whose history is not read"
 EMPTY = "an empty stage"
 NO_AMOUNT = "an amount that is no number"
 
@@ -41,8 +39,7 @@ class Deals:
         self.created = self.object.ints("createdate")[self.rows]
         place = {text or "": code for code, text in enumerate(self.ids.strings())}
         self.deal = self.log.coded("object_id").codes_in(place).astype(np.int64)
-        self.log.refuse(self.deal < 0, ORPHAN)
-        self.log.refuse(~(of_property(self.log, "dealstage") | of_property(self.log, "amount")), UNREAD)
+        refuse_unread(self.log, self.deal, "dealstage", "amount")
         self.log.refuse(of_property(self.log, "dealstage") & (self.log.coded("value").codes < 0), EMPTY)
         said = self.log.coded("value")
         self.log.refuse(

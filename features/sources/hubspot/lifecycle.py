@@ -22,21 +22,19 @@ from features.sources.columns import among
 from features.sources.exports import Export
 from features.sources.frames import Stacked
 from features.sources.hubspot.contacts import Contacts
-from features.sources.hubspot.history import first_of, of_property
+from features.sources.hubspot.history import first_of, of_property, refuse_unread
 from features.sources.hubspot.objects import CONTACTS, HISTORY
 from features.tables import NAT, Coded, ColumnData, IntArray, Table
 
 Mask = NDArray[np.bool_]
-ORPHAN = "its contact is not in the export, or left out"
 MERGED_HISTORY = "of a merged contact: the history of the one that is left counts"
-UNREAD = "a property whose history is not read"
 CLEARED = "the stage was cleared, to be set anew"
 NO_STEP = "a lifecycle stage that is no step of a lead"
 STATUS = "a lead status that changes nothing"
 EVENTS = tuple(event.value for event in LeadEvent)
 _NEW, _WORKED, _DISQUALIFIED = (EVENTS.index(e) for e in (LeadEvent.NEW, LeadEvent.WORKED, LeadEvent.DISQUALIFIED))
 _CONVERTED = EVENTS.index(LeadEvent.CONVERTED)
-SECOND = 1_000_000
+_SECOND = 1_000_000
 
 
 class Lifecycle:
@@ -68,18 +66,23 @@ class Lifecycle:
     @cached_property
     def _word(self) -> IntArray:
         """int64[n]: the event that each value stands for by itself, -1 for none."""
-        value, leads = self.log.coded("value"), self.contacts.mapping.leads
-        stage, status = (
-            np.array([*(-1 if (e := of(text)) is None else EVENTS.index(e) for text in value.values), -1])[value.codes]
-            for of in (leads.lifecycle, leads.status)
-        )
-        return np.where(self._is_stage, stage, status)
+        value = self.log.coded("value")
+        told = np.array([*(self._event_of(text) for text in value.values), -1])[value.codes]
+        of_status = np.isin(told, (_WORKED, _DISQUALIFIED))
+        return np.where(self._is_stage | of_status, told, -1)
+
+    @cached_property
+    def _words(self) -> dict[str, LeadEvent]:
+        return self.contacts.mapping.leads.index()
+
+    def _event_of(self, text: str) -> int:
+        event = self._words.get(fold(text))
+        return -1 if event is None else EVENTS.index(event)
 
     def _refuse(self) -> None:
         rows = self.log
         rows.refuse(among(rows.coded("object_id"), self.contacts.merged_ids), MERGED_HISTORY)
-        rows.refuse(self.lead < 0, ORPHAN)
-        rows.refuse(~(self._is_stage | of_property(self.log, "hs_lead_status")), UNREAD)
+        refuse_unread(rows, self.lead, "lifecyclestage", "hs_lead_status")
         rows.refuse(self._is_stage & (rows.coded("value").codes < 0), CLEARED)
         rows.refuse(self._is_stage & (self._word < 0), NO_STEP)
 
@@ -138,7 +141,7 @@ class Lifecycle:
         told = np.zeros(len(contacts.rows), dtype=bool)
         told[self.lead[self._is_stage & (self.lead >= 0)]] = True
         now = contacts.object.coded("lifecyclestage").take(contacts.rows)
-        words = {text for text in now.values if contacts.mapping.leads.lifecycle(text) is LeadEvent.CONVERTED}
+        words = {text for text in now.values if self._event_of(text) == _CONVERTED}
         untold = among(now, words) & (self.converted_at == NAT)
         value = rows.coded("value")
         strange = self._is_stage & (self.lead >= 0) & (self._word < 0) & (value.codes >= 0)
@@ -160,10 +163,10 @@ class Lifecycle:
     def _bulk(self) -> Iterator[Notice]:
         """Count the changes that came at one with those of many other contacts."""
         rows = np.flatnonzero(self.log.live & self._is_stage)
-        pairs = np.unique(np.stack([self.when[rows] // SECOND, self.lead[rows]], axis=1), axis=0)
+        pairs = np.unique(np.stack([self.when[rows] // _SECOND, self.lead[rows]], axis=1), axis=0)
         second, contacts = np.unique(pairs[:, 0], return_counts=True)
         many = second[contacts >= self.contacts.mapping.bulk_contacts]
-        hit = rows[np.isin(self.when[rows] // SECOND, many)]
+        hit = rows[np.isin(self.when[rows] // _SECOND, many)]
         if len(hit):
             message = f"lifecycle changes of many contacts at once, in {len(many)} bulk edits or imports; they count"
             places = tuple(self.log.place(int(row)) for row in hit[:EXAMPLES])

@@ -120,9 +120,12 @@ class _Records:
         self.n += 1
 
     def _put(self, name: str, cell: Any) -> None:
-        column = self.columns.setdefault(name, [])
-        if len(self.columns) > MAX_PROPERTIES:
-            raise _wrong(self._place(self.n), f"more than {MAX_PROPERTIES:,} properties")
+        if name not in self.columns:
+            self.columns[name] = []
+            self._text("the name of a property", name)
+            if len(self.columns) > MAX_PROPERTIES:
+                raise _wrong(self._place(self.n), f"more than {MAX_PROPERTIES:,} properties")
+        column = self.columns[name]
         column.extend([None] * (self.n - len(column)))
         column.append(self._text(name, cell))
 
@@ -156,7 +159,7 @@ class _Records:
                 raise _wrong(self._place(self.n), f"a history of {name[:80]!r} that is no list of values")
             for entry in entries:
                 self.told["object_id"].append(self._text("id", owner))
-                self.told["property"].append(name)
+                self.told["property"].append(self._text("the name of a property", name))
                 for column in _OF_HISTORY:
                     self.told[column].append(self._text(column, entry.get(column)))
                 self.owner.append(self.n)
@@ -174,9 +177,8 @@ class _Records:
     def _frame(
         self, columns: dict[str, list[str | None]], n: int, owner: range | list[int], notes: tuple[str, ...]
     ) -> Frame:
-        arrays = {
-            name: coded_cells(pa.chunked_array([pa.array(cells, pa.string())])) for name, cells in columns.items()
-        }
+        texts = ((name, pa.array(cells, pa.string())) for name, cells in columns.items())
+        arrays = {name: coded_cells(pa.chunked_array([cells])) for name, cells in texts}
 
         def place(row: int) -> str:
             return self._place(owner[row])

@@ -58,7 +58,8 @@ def _layout(mapping: HubSpotMapping) -> Layout:
     """What the exports look like: CSV, Parquet or JSON, times as ISO 8601 or milliseconds since 1970."""
 
     def opt_outs(spec: ObjectSpec, columns: Sequence[str]) -> list[Field]:
-        named = [column for column in columns if any(fnmatchcase(column, word) for word in mapping.opt_outs)]
+        words = [word.casefold() for word in mapping.opt_outs]
+        named = [column for column in columns if any(fnmatchcase(column.casefold(), word) for word in words)]
         return [Field(OPT_OUT + column, "bool", names=(column,)) for column in named if spec.name == CONTACTS]
 
     told = {name.value: file for name, file in mapping.objects.items()}

@@ -14,7 +14,8 @@ from features.leads import as_leads
 from features.sources.base import open_source
 from features.sources.hubspot.contacts import ARCHIVED, MERGED
 from features.sources.hubspot.engagements import MERGE_UNTOLD
-from features.sources.hubspot.lifecycle import CLEARED, MERGED_HISTORY, NO_STEP, ORPHAN, STATUS, UNREAD
+from features.sources.hubspot.history import ORPHAN, UNREAD
+from features.sources.hubspot.lifecycle import CLEARED, MERGED_HISTORY, NO_STEP, STATUS
 from features.sources.hubspot.source import HubSpot
 from tests.hs import acts, contact, done, history, portal, read, said, t, why, write
 from tests.sf import rows
@@ -132,7 +133,7 @@ def test_archived_contacts_and_opt_outs(tmp_path: Path) -> None:
         tmp_path,
         contacts=[
             contact("1", hs_email_optout="", hs_email_optout_8="true", archived="false"),
-            contact("2", hs_email_optout="true", archived="false"),
+            contact("2", hs_email_optout="true", archived="false", hs_email_optout_survey_reason="NEVER_SIGNED_UP"),
             contact("3", hs_email_optout="false", archived="true"),
             contact("4", archivedAt=t("03-01")),
             contact("5", hs_email_optout_8="false", Industry="RETAIL", NumEmployees="12", country="NL", company="Acme"),
@@ -275,5 +276,3 @@ def test_the_shipped_mapping_reads_a_portal_as_it_comes(tmp_path: Path) -> None:
     )
     ingest = HubSpot(tmp_path, shipped, ZoneInfo("Europe/Amsterdam")).read()
     assert [event for _, event in history(ingest, "1")] == ["new", "converted"]
-    assert shipped.leads.lifecycle("OTHER") is None
-    assert shipped.leads.status("Unqualified") == "disqualified"

@@ -20,6 +20,7 @@ from features.sources.hubspot.engagements import (
     OTHER_EVENT,
     TWICE,
 )
+from features.sources.hubspot.history import ORPHAN, UNREAD
 from tests.hs import acts, contact, done, read, said, t, why
 
 LAST = [said("1", t("06-01"), "lead")]  # the last instant that the export tells of
@@ -84,8 +85,10 @@ def test_meetings_by_the_history_of_their_outcome(tmp_path: Path) -> None:
                 ("1", "COMPLETED", t("03-10")),
                 ("2", "NO_SHOW", t("01-12")),
                 ("4", "CANCELED", t("01-14")),
+                ("77", "COMPLETED", t("01-14")),
             )
-        ],
+        ]
+        + [{"meetingId": "1", "property": "hs_meeting_title", "value": "COMPLETED", "timestamp": t("01-05")}],
     )
     assert [(row[1], row[2], row[5]) for row in acts(ingest)] == [
         ("01-05 09:00:00", "01-10 09:00:00", "planned"),
@@ -97,6 +100,7 @@ def test_meetings_by_the_history_of_their_outcome(tmp_path: Path) -> None:
         ("01-14 09:00:00", "01-12 09:00:00", "cancelled"),
     ]
     assert why(ingest, "meetings") == {NO_START: 1}
+    assert why(ingest, "meetings_property_history") == {ORPHAN: 1, UNREAD: 1}
 
 
 def test_without_history_an_outcome_is_known_when_the_meeting_was_last_touched(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ BROKEN = {
     "nested": ('{"id": "1", "properties": {"x": {"y": 1}}}', "contacts.json:record 1", "'x' holds no plain value"),
     "a nul": ('{"id": "1\\u0000", "properties": {}}', "contacts.json:record 1", "holds NUL"),
     "half a character": ('{"id": "1", "properties": {"x": "\\ud800"}}', "contacts.json:record 1", "half a character"),
+    "half a name": ('{"id": "1", "properties": {"\\ud800": "x"}}', "contacts.json:record 1", "half a character"),
     "a history that is no list": (
         '{"id": "1", "properties": {}, "propertiesWithHistory": {"lifecyclestage": "lead"}}',
         "contacts.json:record 1",
