@@ -20,9 +20,9 @@ from features.sources.columns import among
 from features.sources.exports import Export, Rows
 from features.sources.facts import OUTCOMES, Block, Facts, block, stacked
 from features.sources.frames import Stacked
-from features.sources.hubspot.contacts import ARCHIVED, UNTOLD, Contacts, archived
+from features.sources.hubspot.contacts import ARCHIVED, UNTOLD, Contacts, Pairs, archived
 from features.sources.hubspot.history import first_said
-from features.sources.hubspot.objects import ENGAGEMENTS, EVENTS, HISTORY
+from features.sources.hubspot.objects import ENGAGEMENTS, EVENTS, HISTORY, KEY
 from features.tables import NAT, Coded, IntArray
 
 Mask = NDArray[np.bool_]
@@ -95,31 +95,13 @@ def activity_table(export: Export, contacts: Contacts) -> tuple[Stacked, list[No
 
 def _of_object(rows: Rows, listed: list[Facts], contacts: Contacts) -> tuple[list[Block], list[Notice]]:
     """The facts of an object that belong to leads; records without any are refused."""
-    pairs = contacts.pairs(rows.coded("contact_ids"))
-    ours = (pairs.lead >= 0) & (pairs.since != UNTOLD)
-    named, untold, has = (np.zeros(rows.n, dtype=bool) for _ in range(3))
-    named[pairs.row], untold[pairs.row[(pairs.lead >= 0) & ~ours]], has[pairs.row[ours]] = True, True, True
-    rows.refuse(~named, NO_CONTACT)
-    rows.refuse(untold & ~has, MERGE_UNTOLD)
-    rows.refuse(~has, OF_NOBODY)
-    pairs = pairs.take(ours)
-    key = rows.coded("hs_object_id").codes[pairs.row].astype(np.int64)
-    # A row for each contact repeats the record; two rows of one record and contact say it twice.
-    seen = np.unique(np.stack([np.where(key >= 0, key, -1 - pairs.row), pairs.lead]), axis=1, return_index=True)[1]
-    first = np.zeros(len(pairs.row), dtype=bool)
-    first[seen] = True
-    kept = np.zeros(rows.n, dtype=bool)
-    kept[pairs.row[first]] = True
-    rows.refuse(~kept, TWICE)
-    pairs = pairs.take(first & rows.live[pairs.row])
-    with_lead, blocks = 0, []
+    pairs, with_lead, blocks = _owned(rows, contacts), 0, []
     for facts in listed:
         place = np.full(rows.n, -1)
         place[facts.rows] = np.arange(len(facts.rows))
-        fact = place[pairs.row]
-        has_fact = fact >= 0
-        fact, lead, since = fact[has_fact], pairs.lead[has_fact], pairs.since[has_fact]
-        floor = np.maximum(contacts.created[lead], since)
+        told = pairs.take(place[pairs.row] >= 0)
+        fact = place[told.row]
+        floor = np.maximum(contacts.created[told.lead], told.since)
         with_lead += int(np.count_nonzero(facts.known_at[fact] < floor))
         spread = Facts(
             facts.rows[fact],
@@ -130,9 +112,29 @@ def _of_object(rows: Rows, listed: list[Facts], contacts: Contacts) -> tuple[lis
             facts.outcome.take(fact),
             facts.minutes[fact],
         )
-        blocks.append(block(rows, spread, {"lead_id": contacts.ids}, lead, None))
+        blocks.append(block(rows, spread, {"lead_id": contacts.ids}, told.lead, None))
     message = "facts from before their contact was there, or was merged with another; they count from then on"
     return blocks, [Notice("known_with_lead", rows.name, with_lead, message)] if with_lead else []
+
+
+def _owned(rows: Rows, contacts: Contacts) -> Pairs:
+    """The leads of each record, each once; records without any are refused."""
+    pairs = contacts.pairs(rows.coded("contact_ids"))
+    ours = (pairs.lead >= 0) & (pairs.since != UNTOLD)
+    named, untold, has = (np.zeros(rows.n, dtype=bool) for _ in range(3))
+    named[pairs.row], untold[pairs.row[(pairs.lead >= 0) & ~ours]], has[pairs.row[ours]] = True, True, True
+    rows.refuse(~named, NO_CONTACT)
+    rows.refuse(untold & ~has, MERGE_UNTOLD)
+    rows.refuse(~has, OF_NOBODY)
+    pairs = pairs.take(ours)
+    key = rows.coded(KEY).codes[pairs.row].astype(np.int64)
+    # A row for each contact repeats the record; two rows of one record and contact say it twice.
+    seen = np.unique(np.stack([np.where(key >= 0, key, -1 - pairs.row), pairs.lead]), axis=1, return_index=True)[1]
+    first, kept = np.zeros(len(pairs.row), dtype=bool), np.zeros(rows.n, dtype=bool)
+    first[seen] = True
+    kept[pairs.row[first]] = True
+    rows.refuse(~kept, TWICE)
+    return pairs.take(first & rows.live[pairs.row])
 
 
 def _facts(which: Mask, known_at: IntArray, occurred_at: IntArray, kind: IntArray, way: IntArray, out: Coded) -> Facts:
