@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from configs.document import Document, KeyPath, override, read_document
 from configs.errors import ConfigError
 from configs.faults import schema_faults
+from configs.hubspot import HubSpotMapping
 from configs.mapping import EventLogMapping, FilesMapping, Mapping, lead_mapping
 from configs.salesforce import SalesforceMapping
 from configs.schema import LEAD_AGES, Config
@@ -32,6 +33,7 @@ MAPPINGS: dict[SourceKind, type[Mapping]] = {
     SourceKind.EVENT_LOG: EventLogMapping,
     SourceKind.SIMULATED: FilesMapping,
     SourceKind.SALESFORCE: SalesforceMapping,
+    SourceKind.HUBSPOT: HubSpotMapping,
 }
 
 _Model = TypeVar("_Model", bound=BaseModel)

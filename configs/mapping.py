@@ -1,8 +1,8 @@
 """The schema of a mapping file: how one source's words and columns become ours.
 
-``FilesMapping`` serves the kinds ``files`` and ``simulated``, ``EventLogMapping`` the kind ``event_log``; that of
-``salesforce`` is in ``configs.salesforce``. Words are compared exactly, except categories and activity kinds, which
-ignore case, spaces, underscores and dashes.
+``FilesMapping`` serves the kinds ``files`` and ``simulated``, ``EventLogMapping`` the kind ``event_log``; those of
+``salesforce`` and ``hubspot`` are in ``configs.salesforce`` and ``configs.hubspot``. Words are compared exactly, except
+categories and activity kinds, which ignore case, spaces, underscores and dashes.
 """
 
 import re
@@ -29,6 +29,7 @@ from configs.vocab import (
 )
 
 Words = Annotated[tuple[str, ...], Distinct]
+Name = Annotated[str, Field(min_length=1)]
 COLUMN_NAME = r"^[a-z][a-z0-9_]{0,62}$"
 CanonicalName = Annotated[str, Field(pattern=COLUMN_NAME)]
 
@@ -277,6 +278,20 @@ class Part(Strict):
                 field=f"values.{column}",
             )
         return self
+
+
+class ObjectFile(Strict):
+    """Where one object's rows are, and which columns hold what."""
+
+    file: Annotated[str, AfterValidator(inside_the_folder)] | None = Field(
+        default=None,
+        description="file below source.path; default: the object's name with .csv, .csv.gz or .parquet",
+    )
+    columns: dict[Name, Name | Annotated[tuple[Name, ...], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="what we read (an API name, or a name of ours such as team) -> column of the file; of a list, the "
+        "first column that is there",
+    )
 
 
 class FilesMapping(Mapping):

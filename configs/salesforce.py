@@ -7,13 +7,12 @@ Objects and columns have their API names unless the mapping says otherwise; case
 from collections.abc import Iterator
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from configs.base import Distinct, Strict, refuse
-from configs.mapping import Categories, Mapping, Words, fold, inside_the_folder
+from configs.mapping import Categories, Mapping, Name, ObjectFile, Words, fold
 from configs.vocab import ActivityKind, ContactField, DealField, Direction, ForecastCategory, SalesforceObject
 
-Name = Annotated[str, Field(min_length=1)]
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 SALESFORCE_WORDS = {
@@ -28,20 +27,6 @@ class SalesforceCategories(Categories):
     def index(self) -> dict[str, ForecastCategory]:
         """Return folded source word -> category; the mapping's own words come first."""
         return {**SALESFORCE_WORDS, **super().index()}
-
-
-class ObjectFile(Strict):
-    """Where one object's rows are, and which columns hold what."""
-
-    file: Annotated[str, AfterValidator(inside_the_folder)] | None = Field(
-        default=None,
-        description="file below source.path; default: the object's name with .csv, .csv.gz or .parquet",
-    )
-    columns: dict[Name, Name | Annotated[tuple[Name, ...], Field(min_length=1)]] = Field(
-        default_factory=dict,
-        description="what we read (an API name, or a name of ours such as team) -> column of the file; of a list, the "
-        "first column that is there",
-    )
 
 
 class TaskRule(Strict):

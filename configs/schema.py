@@ -115,7 +115,17 @@ class SalesforceSource(Strict):
     mapping: Path = Field(description="mapping file; relative to the config file")
 
 
-Source = Annotated[FilesSource | EventLogSource | SimulatedSource | SalesforceSource, Field(discriminator="kind")]
+class HubSpotSource(Strict):
+    """A folder of exports of HubSpot, one file an object: contacts as leads."""
+
+    kind: Literal[SourceKind.HUBSPOT] = Field(description="hubspot; with `target: converted` alone")
+    path: Path = Field(description="folder of the exports; relative to the working directory")
+    mapping: Path = Field(description="mapping file; relative to the config file")
+
+
+Source = Annotated[
+    FilesSource | EventLogSource | SimulatedSource | SalesforceSource | HubSpotSource, Field(discriminator="kind")
+]
 
 
 class Snapshots(Strict):

@@ -125,6 +125,27 @@ class SourceKind(StrEnum):
     EVENT_LOG = "event_log"
     SIMULATED = "simulated"
     SALESFORCE = "salesforce"
+    HUBSPOT = "hubspot"
+
+
+class HubSpotObject(StrEnum):
+    """The objects of a HubSpot export."""
+
+    CONTACTS = "contacts"
+    CONTACTS_HISTORY = "contacts_property_history"
+    EMAILS = "emails"
+    CALLS = "calls"
+    MEETINGS = "meetings"
+    MEETINGS_HISTORY = "meetings_property_history"
+    TASKS = "tasks"
+    TASKS_HISTORY = "tasks_property_history"
+    NOTES = "notes"
+    FORM_SUBMISSIONS = "form_submissions"
+    PAGE_VIEWS = "page_views"
+    EMAIL_EVENTS = "email_events"
+    MARKETING_EVENTS = "marketing_events"
+    DEALS = "deals"
+    DEALS_HISTORY = "deals_property_history"
 
 
 class SalesforceObject(StrEnum):

@@ -36,8 +36,8 @@ class Feature:
     sign: +1 or -1 where the probability may only rise or fall with it, other things equal; 0 free.
     targets: the heads it serves.
     factor: the reason it is told under, with the features that say much the same; its own name where empty.
-    exp: a log is told as what it is the log of ("log money" and "log1p" are that of 1 + it). words: a small whole number
-    is told as the word in that place.
+    exp: a log is told as what it is the log of ("log money" and "log1p" are that of 1 + it).
+    words: a small whole number is told as the word in that place.
     source: where the definition comes from: a CRM's object, an article, a paper, or `OWN`; the group's where empty.
     """
 

@@ -29,7 +29,10 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LONGER = sorted((ROOT / "docs").glob("*.md"))
 SAYING = "\n".join([README, *(path.read_text(encoding="utf-8") for path in LONGER)])
-PAGES = ("README.md", "docs/config.md", "docs/features.md", "docs/flags.md", "docs/salesforce.md")
+PAGES = (
+    *("README.md", "docs/config.md", "docs/features.md", "docs/flags.md"),
+    *("docs/hubspot.md", "docs/salesforce.md"),
+)
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")

@@ -10,7 +10,10 @@ from serving import openapi
 from training.catalogue import rendered
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/config.md", "docs/features.md", "docs/flags.md", "docs/salesforce.md")
+PAGES = (
+    *("README.md", "docs/config.md", "docs/features.md", "docs/flags.md"),
+    *("docs/hubspot.md", "docs/salesforce.md"),
+)
 CONTRACT = "docs/openapi.json"
 
 

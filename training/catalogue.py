@@ -27,7 +27,9 @@ from configs.vocab import LEAD_GROUPS, SourceKind, Target
 from features.build import GROUP_MODULES, load_groups, plan_features
 from features.registry import Context, Feature, Schema, Word, group_features
 from features.schema import declared_schema
-from features.sources.salesforce.objects import NOT_STANDARD, OBJECTS, TRACKED, Field, ObjectSpec
+from features.sources.hubspot import objects as hubspot
+from features.sources.objects import Field, ObjectSpec
+from features.sources.salesforce.objects import NOT_STANDARD, OBJECTS, TRACKED
 from features.tables import TABLES, Column
 from models.flags import load_flags
 
@@ -153,15 +155,19 @@ def mapping_table(kind: str) -> str:
     return _keys(MAPPINGS[SourceKind(kind)])
 
 
-def salesforce_table() -> str:
-    """Return a row per object of a Salesforce export: what it must have, and when a row of it is known."""
+def object_table(objects: Mapping[str, ObjectSpec]) -> str:
+    """Return a row per object of a CRM's export: what it must have, and when a row of it is known."""
     rows = []
-    for spec in OBJECTS.values():
-        must = ", ".join(f"`{field.name}`" for field in spec.fields if field.required)
+    for spec in objects.values():
+        must = ", ".join(_called(field) for field in spec.fields if field.required)
         ours = ", ".join(_by_mapping(field) for field in spec.fields if field.ours)
         rows.append((f"`{spec.name}`", _needed(spec.required_for), spec.feeds, must, ours, spec.clock))
     head = ("object", "must exist", "becomes", "required columns", "by mapping (default)", "a row is known at")
     return _table(head, rows)
+
+
+def _called(field: Field) -> str:
+    return " or ".join(f"`{name}`" for name in dict.fromkeys((field.name, *field.aliases)))
 
 
 def _by_mapping(field: Field) -> str:
@@ -332,7 +338,9 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "mapping-files": lambda: mapping_table("files"),
     "mapping-event-log": lambda: mapping_table("event_log"),
     "mapping-salesforce": lambda: mapping_table("salesforce"),
-    "salesforce": salesforce_table,
+    "mapping-hubspot": lambda: mapping_table("hubspot"),
+    "salesforce": lambda: object_table(OBJECTS),
+    "hubspot": lambda: object_table(hubspot.OBJECTS),
     "salesforce-soql": salesforce_queries,
 }
 """Every table by the name of its block."""

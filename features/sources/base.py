@@ -28,7 +28,13 @@ class CrmSource(Protocol):
 
 Opener = Callable[[Config, Mapping, ZoneInfo], CrmSource]
 SOURCES: dict[str, Opener] = {}
-MODULES = ("files", "event_log", "simulated", "salesforce.source")  # each registers itself when imported
+MODULES = (
+    "files",
+    "event_log",
+    "simulated",
+    "salesforce.source",
+    "hubspot.source",
+)  # each registers itself when imported
 
 
 def source(kind: str) -> Callable[[Opener], Opener]:

@@ -70,7 +70,7 @@ def read_frame(path: Path, label: str) -> Frame:
     if path.name.endswith(".parquet"):
         return _read_parquet(path, label)
     if path.name.endswith((".csv", ".csv.gz")):
-        return _read_csv(_bytes_of(path, label), label)
+        return _read_csv(bytes_of(path, label), label)
     raise UnreadableFileError.at(label, f"{path.suffix or 'no'} suffix", expected=f"one of {', '.join(SUFFIXES)}")
 
 
@@ -83,10 +83,11 @@ def neighbours(folder: Path) -> str:
     return f"the folder {folder} holds {shown or 'nothing'}"
 
 
-def _bytes_of(path: Path, label: str) -> bytes:
-    """The file's content, unpacked, without a byte order mark, and checked to be UTF-8 text."""
+def bytes_of(path: Path, label: str, most: int | None = None, expected: str = "a header line") -> bytes:
+    """The file's content, unpacked, without a byte order mark, checked to be UTF-8 text of at most so many bytes."""
     try:
-        data = gzip.decompress(path.read_bytes()) if path.name.endswith(".gz") else path.read_bytes()
+        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
+            data = file.read() if most is None else file.read(most + 1)
     except (EOFError, zlib.error, OSError) as error:
         raise UnreadableFileError.at(
             label,
@@ -96,7 +97,11 @@ def _bytes_of(path: Path, label: str) -> bytes:
         ) from error
     if not data.strip():
         raise UnreadableFileError.at(
-            label, "the file is empty", expected="a header line", remedy="export it again", code="empty_file"
+            label, "the file is empty", expected=expected, remedy="export it again", code="empty_file"
+        )
+    if most is not None and len(data) > most:
+        raise UnreadableFileError.at(
+            label, f"more than {most:,} bytes", expected="less", remedy="export it as CSV or Parquet", code="huge_file"
         )
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise _encoding(label, "UTF-16 text")
@@ -197,16 +202,16 @@ def _read_csv(data: bytes, label: str) -> Frame:
     if wrong:
         raise _wrong_width(_Lines(label, data, ()), wrong)
     table = table.slice(0, table.num_rows - 1)
-    arrays = {name: _coded(table.column(i)) for i, name in enumerate(names)}
+    arrays = {name: coded_cells(table.column(i)) for i, name in enumerate(names)}
     records = 1 + table.num_rows + len(bad)
     arrays, blank = _without_blank_rows(arrays, table.num_rows, [row.number for row in bad])
     lines = _Lines(label, data, tuple(blank), records)
-    _check_field_sizes(arrays, lines)
+    check_field_sizes(arrays, lines.place)
     notes = () if data.endswith((b"\n", b"\r")) else (UNENDED,)
     return Frame(label, arrays, len(next(iter(arrays.values()))), lines.place, len(blank), notes)
 
 
-def _coded(column: pa.ChunkedArray) -> pa.Array:
+def coded_cells(column: pa.ChunkedArray) -> pa.Array:
     """One array of a column's cells: coded, unless it is long and its texts hardly repeat, so that codes only cost."""
     if len(column) > _SAMPLE and column.nbytes < 1 << 31:
         sample = column.slice(0, _SAMPLE)
@@ -335,7 +340,8 @@ def _open_quote(data: bytes, label: str) -> UnreadableFileError:
     )
 
 
-def _check_field_sizes(arrays: Mapping[str, pa.Array], lines: _Lines) -> None:
+def check_field_sizes(arrays: Mapping[str, pa.Array], place: Callable[[int], str]) -> None:
+    """Refuse cells that no field of a CRM can hold. Raises UnreadableFileError."""
     faults = []
     for name, array in arrays.items():
         coded = pa.types.is_dictionary(array.type)
@@ -346,7 +352,7 @@ def _check_field_sizes(arrays: Mapping[str, pa.Array], lines: _Lines) -> None:
             if coded:
                 row = pc.index(array.indices, pa.scalar(row, pa.int32())).as_py()
             size = f"{largest:,} bytes in one cell"
-            faults.append(Fault("huge_cell", lines.place(row), size, f"at most {MAX_FIELD_BYTES:,}", path=name))
+            faults.append(Fault("huge_cell", place(row), size, f"at most {MAX_FIELD_BYTES:,}", path=name))
     if faults:
         raise UnreadableFileError(faults=faults)
 

@@ -20,6 +20,7 @@ from features.tables import NAT, IntArray
 _DAYS = r"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
 _WALL = rf"^(?:19|20)\d\d-{_DAYS}[T ](?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{{1,6}})?"
 _ZONE = r"(?:Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d)"
+_MILLISECONDS = r"^\d{11,14}$"  # since 1970; fewer digits may be seconds, and are not guessed at
 EXACT, WALL = rf"{_WALL}{_ZONE}$", rf"{_WALL}$"
 
 
@@ -41,6 +42,20 @@ def quick_times(texts: pa.Array, zone: ZoneInfo) -> tuple[IntArray, NDArray[np.b
         if done.all():
             break
     return stamps, done
+
+
+def iso_times(texts: pa.Array) -> pa.Array:
+    """Return a column of times with milliseconds since 1970 written as ISO 8601; all other cells as they are."""
+    if pa.types.is_dictionary(texts.type):
+        return pa.DictionaryArray.from_arrays(texts.indices, iso_times(texts.dictionary))
+    whole = texts.cast(pa.string()) if pa.types.is_integer(texts.type) else texts
+    if not pa.types.is_string(whole.type):
+        return texts
+    fits = pc.match_substring_regex(whole, _MILLISECONDS)
+    if not pc.any(fits).as_py():
+        return texts
+    stamps = pc.if_else(fits, whole, pa.scalar(None, pa.string())).cast(pa.int64()).cast(pa.timestamp("ms"))
+    return pc.if_else(fits, pc.strftime(stamps, format="%Y-%m-%dT%H:%M:%SZ"), whole)
 
 
 def _flags(found: pa.Array) -> NDArray[np.bool_]:

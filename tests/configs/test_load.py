@@ -176,7 +176,7 @@ def test_an_override_mends_a_fault_of_the_file(good: Path) -> None:
         ("name=2024", "name: the number 2024; expected text; put it in quotes"),
         (
             "source.kind=filez",
-            "source.kind: the text 'filez'; expected one of files, event_log, simulated, salesforce; did",
+            "source.kind: the text 'filez'; expected one of files, event_log, simulated, salesforce, hubspot; did",
         ),
         ("seed={a: 1, a: 2}", "seed.a: this key again"),
         ("seed=1.0", "seed: the number 1.0; expected a whole number"),

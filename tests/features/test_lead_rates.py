@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,10 @@ from configs.load import mapping_of
 from features.asof import Requests
 from features.build import build_features, plan_features
 from features.record import Record, build_record
-from features.registry import Context
+from features.registry import Context, Schema
 from features.schema import schema_of
 from features.sources.base import open_source
-from features.tables import CrmTables
+from features.tables import Coded, CrmTables
 from models.base import Float
 from tests.lead_world import lead_config, write_leads
 from training.prepare import calendar_of
@@ -28,7 +29,7 @@ def test_missing_is_missing_and_unheard_is_ordinary(tmp_path: Path) -> None:
     write_leads(tmp_path, n=400)
     config = lead_config(tmp_path)
     ingest = open_source(config).read()
-    schema = schema_of(ingest.tables, mapping_of(config), config.target)
+    schema = replace(schema_of(ingest.tables, mapping_of(config), config.target), rated=("source",))
     whole = build_record(ingest.tables, ingest.stages, calendar_of(config), schema)
     source = ingest.tables.deals.coded("source")
     words = [*source.strings()]
@@ -42,3 +43,23 @@ def test_missing_is_missing_and_unheard_is_ordinary(tmp_path: Path) -> None:
     assert np.isnan(told[0])
     assert told[1] == 0.0
     assert told[2] == lifts(whole, asked, Context(schema, 20.0))[2] != 0.0
+
+
+def test_values_that_many_leads_have_get_columns_of_plain_names(tmp_path: Path) -> None:
+    """The others do not, and only then a rate of the dimension is told."""
+    write_leads(tmp_path, n=400)
+    config = lead_config(tmp_path)
+    tables = open_source(config).read().tables
+
+    def schema(words: list[str | None]) -> Schema:
+        deals = tables.deals.replace({"source": Coded.of(words)})
+        return schema_of(CrmTables.of(tables.by_name() | {"deals": deals}), mapping_of(config), config.target)
+
+    n = tables.deals.n
+    many = schema([("Web / DE", "web-de", "<b>", None)[k % 4] for k in range(n)])
+    named = [(word.column, word.value) for word in many.words if word.dimension == "source"]
+    assert named == [("source_is_b", "<b>"), ("source_is_web_de", "Web / DE"), ("source_is_web_de_2", "web-de")]
+    assert "source" not in many.rated
+    few = schema([f"value {k}" for k in range(n)])
+    assert not [word for word in few.words if word.dimension == "source"]
+    assert "source" in few.rated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from math import log, nan
+from math import log, log1p, nan
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -64,6 +64,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     acts.loc[few[200:250], ["kind", "direction"]] = ["call", "inbound"]
     acts.loc[few[250:], ["kind", "direction", "outcome"]] = ["call", "outbound", "connected"]
     acts.to_csv(export / "lead_activities.csv", index=False)
+    leads = pd.read_csv(export / "leads.csv", keep_default_na=False)
+    leads.loc[rng.choice(len(leads), 20, replace=False), "source"] = "word of mouth"  # too few for a column
+    leads.to_csv(export / "leads.csv", index=False)
     history = pd.read_csv(export / "lead_history.csv", keep_default_na=False)
     converted = history[history.event == "converted"]
     late = converted.assign(event="disqualified", deal_id="", known_at=[_later(text) for text in converted.known_at])
@@ -226,14 +229,14 @@ def since(direction: str) -> Callable[[Known], float]:
 def fading(days: int) -> Callable[[Known], float]:
     def total(known: Known) -> float:
         acts = [at(a["occurred_at"]) for a in known[2] if a["direction"] == "inbound"]
-        return sum(0.5 ** ((known[3] - when) / (days * DAY)) for when in acts)
+        return log1p(sum(0.5 ** ((known[3] - when) / (days * DAY)) for when in acts))
 
     return total
 
 
 def first_touch(known: Known) -> float:
     touched = [at(a["occurred_at"]) for a in known[2] if a["direction"] == "outbound" and a["kind"] != "campaign"]
-    return max(touched[0] - at(known[0]["created_at"]), 0) / (DAY / 24) if touched else nan
+    return log1p(max(touched[0] - at(known[0]["created_at"]), 0) / (DAY / 24)) if touched else nan
 
 
 def owed(known: Known) -> float:
@@ -264,6 +267,12 @@ ORACLE: dict[str, Callable[[Known], float]] = {
     "came_in_working_hours": lambda k: float(came(k).weekday() < 5 and 8 <= came(k).hour < 18),
     "came_at_hour": lambda k: float(came(k).hour),
     "seats": lambda k: float(str(k[0]["seats"])),
+    "seats_log": lambda k: log1p(float(str(k[0]["seats"]))),
+    **{
+        f"{name}_is_{value}": lambda k, name=name, value=value: float(k[0][name] == value)  # type: ignore[misc]
+        for name, values in {"source": ("referral", "web", "list"), "size": ("small", "large")}.items()
+        for value in values
+    },
     "acts_total": mine("", "inbound"),
     "acts_1d": mine("", "inbound", 1),
     "acts_7d": mine("", "inbound", 7),
@@ -308,7 +317,7 @@ def asked(files: Files) -> tuple[FeatureMatrix, list[Known]]:
 
 
 def test_every_feature_has_an_oracle(asked: tuple[FeatureMatrix, list[Known]]) -> None:
-    assert {name for name in asked[0].names if not name.endswith("_lift")} == set(ORACLE)
+    assert set(asked[0].names) == {*ORACLE, "source_lift"}  # all leads have a size with a column: no rate of it
 
 
 @pytest.mark.parametrize("name", ORACLE)

@@ -20,15 +20,15 @@ from configs.vocab import PLANNED, ActivityKind, Direction
 from features.ingest import Notice
 from features.periods import DAY
 from features.settle import DIRECTION_WORDS, KIND_WORDS
+from features.sources.columns import joined
+from features.sources.exports import Export, Rows
+from features.sources.facts import Block, Facts, block, same, stacked
 from features.sources.frames import Stacked
 from features.sources.salesforce.attribution import REASONS, Attribution, Named
 from features.sources.salesforce.campaigns import campaign_facts, people_of_mails, untold_answers
-from features.sources.salesforce.columns import joined
-from features.sources.salesforce.facts import Facts, same
 from features.sources.salesforce.ids import shortened
 from features.sources.salesforce.leads import Leads, NamedLeads
-from features.sources.salesforce.reading import Export, Rows
-from features.tables import NAT, Coded, ColumnData, FloatArray, IntArray, Table
+from features.tables import NAT, Coded, FloatArray, IntArray
 
 Mask = NDArray[np.bool_]
 NO_ACTIVITY = "a to-do that is no activity: the mapping lists no such Type under task_types"
@@ -64,7 +64,7 @@ def activity_table(
         ("EmailMessage", mail_facts, ("RelatedToId", "contact_id")),
         ("CampaignMember", campaign_facts, ()),
     )
-    blocks: dict[str, list[_Block]] = {"activities": [], "lead_activities": []}
+    blocks: dict[str, list[Block]] = {"activities": [], "lead_activities": []}
     notices = untold_answers(export["CampaignMember"])
     for name, facts, columns in told:
         rows = export[name]
@@ -75,16 +75,7 @@ def activity_table(
             whose = attribution.named(rows, *columns) if columns else attribution.nobody(rows)
             notices += _of_object(rows, made, _Whose(attribution, whose, leads, named), blocks)
             rows.columns, rows.raw = {}, {}
-    return {name: _stacked(name, listed) for name, listed in blocks.items()}, notices
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Facts of one object that belong to somebody. origin: the row of each; columns: of the table."""
-
-    rows: Rows
-    origin: NDArray[np.int32]
-    columns: dict[str, ColumnData]
+    return {name: stacked(name, listed) for name, listed in blocks.items()}, notices
 
 
 @dataclass(frozen=True)
@@ -103,7 +94,7 @@ class _Whose:
         return deal, lead, reason, given
 
 
-def _of_object(rows: Rows, listed: Sequence[Facts], whose: _Whose, blocks: Mapping[str, list[_Block]]) -> list[Notice]:
+def _of_object(rows: Rows, listed: Sequence[Facts], whose: _Whose, blocks: Mapping[str, list[Block]]) -> list[Notice]:
     """Add the facts that belong to somebody to the blocks; refuse records without any, and say what is lost."""
     found = [whose.at(facts) for facts in listed]
     kept = np.zeros(rows.n, dtype=bool)
@@ -118,8 +109,8 @@ def _of_object(rows: Rows, listed: Sequence[Facts], whose: _Whose, blocks: Mappi
             mask[facts.rows[(reason == code) & (lead < 0)]] = True
             rows.refuse(mask & ~kept, words)
         contact = whose.named.contact
-        blocks[OF_DEALS].append(_block(rows, facts, {"deal_id": whose.attribution.deals.ids}, deal, contact))
-        blocks[OF_LEADS].append(_block(rows, facts, {"lead_id": whose.leads.ids}, lead, None))
+        blocks[OF_DEALS].append(block(rows, facts, {"deal_id": whose.attribution.deals.ids}, deal, contact))
+        blocks[OF_LEADS].append(block(rows, facts, {"lead_id": whose.leads.ids}, lead, None))
     listed_notices = (
         (
             "unattributed_facts",
@@ -129,40 +120,6 @@ def _of_object(rows: Rows, listed: Sequence[Facts], whose: _Whose, blocks: Mappi
         ("given_back", given, "facts of a contact from before a lead became it: they count for the lead"),
     )
     return [Notice(code, rows.name, count, message) for code, count, message in listed_notices if count]
-
-
-def _block(rows: Rows, facts: Facts, owner: Mapping[str, Coded], code: IntArray, contact: Coded | None) -> _Block:
-    """The facts that have an owner. owner: the column that names it and the ids; code: of each fact, -1 for none."""
-    has = np.flatnonzero(code >= 0)
-    origin = facts.rows[has]
-    columns: dict[str, ColumnData] = {
-        **{name: ids.take(code[has]) for name, ids in owner.items()},
-        "occurred_at": facts.occurred_at[has],
-        "known_at": facts.known_at[has],
-        "kind": Coded(facts.kind[has].astype(np.int32), KIND_WORDS),
-        "direction": Coded(facts.direction[has].astype(np.int32), DIRECTION_WORDS),
-        "outcome": facts.outcome.take(has),
-        "minutes": facts.minutes[has],
-        **({"contact_id": contact.take(origin)} if contact is not None else {}),
-    }
-    return _Block(rows, origin.astype(np.int32), columns)
-
-
-def _stacked(name: str, blocks: Sequence[_Block]) -> Stacked:
-    """The facts of all objects, one after the other."""
-    blocks = [block for block in blocks if len(block.origin)]
-    sizes = [len(block.origin) for block in blocks]
-    n, ends = sum(sizes), np.cumsum(sizes)
-    if not n:
-        return Stacked(Table.empty(name), str, (), 0)
-    columns = {label: joined([block.columns.pop(label) for block in blocks]) for label in list(blocks[0].columns)}
-
-    def place(row: int) -> str:
-        i = int(np.searchsorted(ends, row, side="right"))
-        return blocks[i].rows.place(int(blocks[i].origin[row - int(ends[i]) + sizes[i]]))
-
-    files = tuple(dict.fromkeys(block.rows.label for block in blocks))
-    return Stacked(Table.of(name, columns, n), place, files, n)
 
 
 def task_facts(export: Export, mapping: SalesforceMapping) -> list[Facts]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.sources.salesforce.columns import among, first_filled, renamed
+from features.sources.columns import among, first_filled, renamed
+from features.sources.exports import Rows
 from features.sources.salesforce.deal_history import History
 from features.sources.salesforce.deals import Deals
 from features.sources.salesforce.ids import LONG, SHORT
-from features.sources.salesforce.reading import Rows
 from features.tables import Coded, IntArray
 
 Mask = NDArray[np.bool_]

@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 from configs.vocab import ActivityKind, Direction
 from features.ingest import Notice
 from features.settle import DIRECTION_WORDS, KIND_WORDS
-from features.sources.salesforce.facts import Facts, same
+from features.sources.exports import Export, Rows
+from features.sources.facts import Facts, same
 from features.sources.salesforce.ids import shortened
 from features.sources.salesforce.leads import Leads
-from features.sources.salesforce.reading import Export, Rows
 from features.tables import NAT, Coded, IntArray
 
 

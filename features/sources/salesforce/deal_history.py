@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from configs.salesforce import SalesforceMapping
 from features.ingest import EXAMPLES, Notice
+from features.sources.columns import among, at, joined
+from features.sources.exports import Rows
 from features.sources.frames import Stacked
-from features.sources.salesforce.columns import among, at, joined
 from features.sources.salesforce.deals import CURRENT, Deals
 from features.sources.salesforce.fields import FIELD_HISTORY, Changes, FieldLog, in_order
 from features.sources.salesforce.history import OF_DEAL, OF_DELETION, OF_FIELDS, OF_LOG, Log, Spine, State, spine, state
 from features.sources.salesforce.ids import short
 from features.sources.salesforce.money import in_base
-from features.sources.salesforce.reading import Rows
 from features.tables import NAT, Coded, ColumnData, IntArray, Table, is_missing
 
 Mask = NDArray[np.bool_]

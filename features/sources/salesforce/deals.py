@@ -13,10 +13,10 @@ from configs.errors import Fault
 from configs.salesforce import SalesforceMapping
 from features.ingest import EXAMPLES
 from features.sources.assemble import FEW, MAX_SHARE
+from features.sources.columns import at, first_rows, joined, renamed
+from features.sources.exports import ATTRIBUTE, Export, Rows
 from features.sources.frames import Stacked
-from features.sources.salesforce.columns import at, first_rows, joined, renamed
 from features.sources.salesforce.fields import FieldLog
-from features.sources.salesforce.reading import ATTRIBUTE, Export, Rows
 from features.tables import Coded, ColumnData, IntArray, Table
 
 Mask = NDArray[np.bool_]

@@ -20,10 +20,10 @@ from features.checks import Finding, faults_of
 from features.ingest import Notice
 from features.parsing import EXPECTED, REMEDY
 from features.settle import ATTRIBUTE_KINDS, read_coded, translated
-from features.sources.salesforce.columns import among, renamed
+from features.sources.columns import among, renamed
+from features.sources.exports import ATTRIBUTE, Export, Rows, folded
 from features.sources.salesforce.ids import Shorten, is_user
 from features.sources.salesforce.objects import TRACKED
-from features.sources.salesforce.reading import ATTRIBUTE, Export, Rows, folded
 from features.tables import Coded, Column, ColumnData, IntArray, Kind
 
 Mask = NDArray[np.bool_]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.sources.salesforce.columns import at, first_rows, joined
+from features.sources.columns import at, first_rows, joined
 from features.sources.salesforce.fields import Changes
 from features.tables import Coded, ColumnData, IntArray, is_missing
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from configs.errors import Fault
 from features.settle import translated
-from features.sources.salesforce.reading import Export, Rows
+from features.sources.chains import circles, ends
+from features.sources.exports import Export, Rows
 
 SHORT, LONG = 15, 18
 _SUFFIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
@@ -73,33 +74,4 @@ def masters(rows: Rows, column: str) -> tuple[dict[str, str], list[Fault]]:
         if child is not None and parent is not None and child != parent
     }
     faults = circles(rows, step, column, "merged into")
-    return ({} if faults else _ends(step)), faults
-
-
-def _ends(step: Mapping[str, str]) -> dict[str, str]:
-    ends: dict[str, str] = {}
-    for start in step:
-        path = [start]
-        while path[-1] in step and path[-1] not in ends:
-            path.append(step[path[-1]])
-        ends |= dict.fromkeys(path, ends.get(path[-1], path[-1]))
-    return {record: ends[record] for record in step}
-
-
-def circles(rows: Rows, step: Mapping[str, str], column: str, words: str) -> list[Fault]:
-    """A fault for each circle of records that lead to each other."""
-    faults, done = [], set[str]()
-    for start in step:
-        path: dict[str, None] = {}
-        record = start
-        while record in step and record not in done and record not in path:
-            path[record] = None
-            record = step[record]
-        if record in path:
-            circle = [*list(path)[list(path).index(record) :], record]
-            row = rows.coded("Id").strings().index(record)
-            got = f"{f' {words} '.join(map(repr, circle[:6]))}: a circle"
-            remedy = f"correct or empty {column} of one of them"
-            faults.append(Fault("circle", rows.place(row), got, "a chain with an end", remedy, f"{rows.name}.{column}"))
-        done |= set(path)
-    return faults
+    return ({} if faults else ends(step)), faults

@@ -21,10 +21,10 @@ from configs.vocab import LeadEvent
 from features.ingest import Notice
 from features.periods import DAY
 from features.sources.assemble import FEW, MAX_SHARE
+from features.sources.columns import among, at, first_rows, renamed, texts
+from features.sources.exports import ATTRIBUTE, Export, folded
 from features.sources.frames import Stacked
-from features.sources.salesforce.columns import among, at, first_rows, renamed, texts
 from features.sources.salesforce.fields import UNREAD, in_order
-from features.sources.salesforce.reading import ATTRIBUTE, Export, folded
 from features.tables import NAT, Coded, ColumnData, IntArray, Table
 
 Mask = NDArray[np.bool_]

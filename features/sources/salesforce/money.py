@@ -10,8 +10,8 @@ import numpy as np
 from configs.errors import Fault
 from configs.salesforce import Currency
 from features.parsing import MAX_CENTS
+from features.sources.exports import Export
 from features.sources.salesforce.fields import FIELD_HISTORY, FieldLog
-from features.sources.salesforce.reading import Export
 from features.tables import NAT, Coded, IntArray
 
 CODE = "CurrencyIsoCode"

@@ -6,75 +6,8 @@ underscores; where Salesforce has no such field (team, size ...), under the firs
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from configs.vocab import Target
-from features.tables import OF_DEALS, OF_LEADS, Kind
-
-
-@dataclass(frozen=True)
-class Field:
-    """One column. ``required``: the file must have it; ``filled``: it must hold a value; ``raw``: never decoded.
-
-    ours: something that Salesforce has no field for, looked for under `names`, or only where the mapping says.
-    aliases: other names that exports give to the column.
-    """
-
-    name: str
-    kind: Kind
-    required: bool = False
-    filled: bool = False
-    raw: bool = False
-    names: tuple[str, ...] = ()
-    ours: bool = False
-    aliases: tuple[str, ...] = ()
-
-    @property
-    def candidates(self) -> tuple[str, ...]:
-        """Columns to look for, in order."""
-        return (*(self.names or (() if self.ours else (self.name,))), *self.aliases)
-
-
-@dataclass(frozen=True)
-class ObjectSpec:
-    """One object. ``feeds``: what we make of it; ``clock``: when a row of it is known.
-
-    required_for: the targets whose export must have it.
-    """
-
-    name: str
-    feeds: str
-    clock: str
-    fields: tuple[Field, ...]
-    required_for: tuple[Target, ...] = ()
-    deleted: bool = False  # the export should hold deleted rows (queryAll)
-
-    def field(self, name: str) -> Field:
-        """The declared field. Raises KeyError, naming the object, where there is none."""
-        for field in self.fields:
-            if field.name == name:
-                return field
-        raise KeyError(f"{self.name} declares no {name!r}")
-
-
-def _must(name: str, kind: Kind, *names: str) -> Field:
-    """A column that must be there and hold a value on every row."""
-    return Field(name, kind, required=True, filled=True, names=names)
-
-
-def _there(name: str, kind: Kind, *names: str) -> Field:
-    """A column that must be there."""
-    return Field(name, kind, required=True, names=names)
-
-
-def _may(name: str, kind: Kind, *names: str) -> Field:
-    return Field(name, kind, names=names)
-
-
-def _ours(name: str, kind: Kind, *names: str) -> Field:
-    """Something that has no field of its own in Salesforce."""
-    return Field(name, kind, names=names, ours=True)
-
+from features.sources.objects import Field, ObjectSpec, may, must, ours, there
+from features.tables import OF_DEALS, OF_LEADS
 
 _ROW_ID = Field("Id", "id", raw=True)  # orders rows of one second, and tells repeated rows
 
@@ -84,26 +17,26 @@ _SPECS = (
         "deals",
         "CreatedDate",
         (
-            _must("Id", "id"),
-            _must("CreatedDate", "time"),
-            _may("CreatedById", "id"),
-            _may("AccountId", "id"),
-            _may("Name", "text"),
-            _may("Type", "text"),
-            _may("LeadSource", "text"),
-            _may("RecordTypeId", "id"),
-            _may("StageName", "text"),
-            _may("Amount", "money"),
-            _may("CloseDate", "date"),
-            _may("Probability", "float"),
+            must("Id", "id"),
+            must("CreatedDate", "time"),
+            may("CreatedById", "id"),
+            may("AccountId", "id"),
+            may("Name", "text"),
+            may("Type", "text"),
+            may("LeadSource", "text"),
+            may("RecordTypeId", "id"),
+            may("StageName", "text"),
+            may("Amount", "money"),
+            may("CloseDate", "date"),
+            may("Probability", "float"),
             Field("ForecastCategoryName", "text", aliases=("ForecastCategory",)),
-            _may("NextStep", "text"),
-            _may("OwnerId", "id"),
-            _may("CurrencyIsoCode", "text"),
-            _may("IsDeleted", "bool"),
-            _may("LastModifiedDate", "time"),
-            _may("SystemModstamp", "time"),
-            _ours("merged_into", "id"),
+            may("NextStep", "text"),
+            may("OwnerId", "id"),
+            may("CurrencyIsoCode", "text"),
+            may("IsDeleted", "bool"),
+            may("LastModifiedDate", "time"),
+            may("SystemModstamp", "time"),
+            ours("merged_into", "id"),
         ),
         required_for=OF_DEALS,
         deleted=True,
@@ -114,18 +47,18 @@ _SPECS = (
         "CreatedDate",
         (
             _ROW_ID,
-            _must("OpportunityId", "id"),
-            _must("CreatedDate", "time"),
-            _may("CreatedById", "id"),
-            _must("StageName", "text"),
-            _may("Amount", "money"),
-            _may("CloseDate", "date"),
-            _may("Probability", "float"),
+            must("OpportunityId", "id"),
+            must("CreatedDate", "time"),
+            may("CreatedById", "id"),
+            must("StageName", "text"),
+            may("Amount", "money"),
+            may("CloseDate", "date"),
+            may("Probability", "float"),
             Field("ForecastCategory", "text", aliases=("ForecastCategoryName",)),
-            _may("CurrencyIsoCode", "text"),
-            _may("PrevAmount", "money"),
-            _may("PrevCloseDate", "date"),
-            _may("IsDeleted", "bool"),
+            may("CurrencyIsoCode", "text"),
+            may("PrevAmount", "money"),
+            may("PrevCloseDate", "date"),
+            may("IsDeleted", "bool"),
         ),
         required_for=OF_DEALS,
         deleted=True,
@@ -136,13 +69,13 @@ _SPECS = (
         "CreatedDate",
         (
             _ROW_ID,
-            _must("OpportunityId", "id"),
-            _must("CreatedDate", "time"),
-            _may("CreatedById", "id"),
-            _must("Field", "text"),
-            _there("OldValue", "text"),
-            _there("NewValue", "text"),
-            _may("IsDeleted", "bool"),
+            must("OpportunityId", "id"),
+            must("CreatedDate", "time"),
+            may("CreatedById", "id"),
+            must("Field", "text"),
+            there("OldValue", "text"),
+            there("NewValue", "text"),
+            may("IsDeleted", "bool"),
         ),
         deleted=True,
     ),
@@ -152,21 +85,21 @@ _SPECS = (
         "planned: CreatedDate; done: later of CreatedDate and CompletedDateTime (LastModifiedDate where that is empty)",
         (
             _ROW_ID,
-            _there("WhatId", "id"),
-            _may("WhoId", "id"),
-            _may("AccountId", "id"),
-            _must("CreatedDate", "time"),
-            _may("CompletedDateTime", "time"),
-            _may("LastModifiedDate", "time"),
-            _may("ActivityDate", "time"),
-            _may("IsClosed", "bool"),
-            _may("Status", "text"),
-            _may("TaskSubtype", "text"),
-            _may("Type", "text"),
-            _may("CallType", "text"),
-            _may("CallDisposition", "text"),
-            _may("CallDurationInSeconds", "float"),
-            _may("IsDeleted", "bool"),
+            there("WhatId", "id"),
+            may("WhoId", "id"),
+            may("AccountId", "id"),
+            must("CreatedDate", "time"),
+            may("CompletedDateTime", "time"),
+            may("LastModifiedDate", "time"),
+            may("ActivityDate", "time"),
+            may("IsClosed", "bool"),
+            may("Status", "text"),
+            may("TaskSubtype", "text"),
+            may("Type", "text"),
+            may("CallType", "text"),
+            may("CallDisposition", "text"),
+            may("CallDurationInSeconds", "float"),
+            may("IsDeleted", "bool"),
         ),
         deleted=True,
     ),
@@ -177,17 +110,17 @@ _SPECS = (
         "a deleted one: cancelled at LastModifiedDate, or held if that is more than a day after its end",
         (
             _ROW_ID,
-            _there("WhatId", "id"),
-            _may("WhoId", "id"),
-            _may("AccountId", "id"),
-            _must("CreatedDate", "time"),
-            _must("StartDateTime", "time"),
-            _may("EndDateTime", "time"),
-            _may("DurationInMinutes", "float"),
-            _may("LastModifiedDate", "time"),
-            _may("IsDeleted", "bool"),
-            _may("IsChild", "bool"),
-            _may("IsRecurrence", "bool"),
+            there("WhatId", "id"),
+            may("WhoId", "id"),
+            may("AccountId", "id"),
+            must("CreatedDate", "time"),
+            must("StartDateTime", "time"),
+            may("EndDateTime", "time"),
+            may("DurationInMinutes", "float"),
+            may("LastModifiedDate", "time"),
+            may("IsDeleted", "bool"),
+            may("IsChild", "bool"),
+            may("IsRecurrence", "bool"),
         ),
         deleted=True,
     ),
@@ -198,14 +131,14 @@ _SPECS = (
         (
             _ROW_ID,
             Field("ActivityId", "id", raw=True),
-            _there("RelatedToId", "id"),
-            _must("CreatedDate", "time"),
-            _may("MessageDate", "time"),
-            _may("Incoming", "bool"),
-            _may("FirstOpenedDate", "time"),
-            _may("Status", "text"),
-            _may("IsDeleted", "bool"),
-            _ours("contact_id", "id"),
+            there("RelatedToId", "id"),
+            must("CreatedDate", "time"),
+            may("MessageDate", "time"),
+            may("Incoming", "bool"),
+            may("FirstOpenedDate", "time"),
+            may("Status", "text"),
+            may("IsDeleted", "bool"),
+            ours("contact_id", "id"),
         ),
         deleted=True,
     ),
@@ -213,7 +146,7 @@ _SPECS = (
         "EmailMessageRelation",
         "lead_activities: which lead a mail is about",
         "",
-        (_ROW_ID, Field("EmailMessageId", "id", required=True, raw=True), _there("RelationId", "id")),
+        (_ROW_ID, Field("EmailMessageId", "id", required=True, raw=True), there("RelationId", "id")),
     ),
     ObjectSpec(
         "OpportunityContactRole",
@@ -221,11 +154,11 @@ _SPECS = (
         "CreatedDate",
         (
             _ROW_ID,
-            _must("OpportunityId", "id"),
-            _must("ContactId", "id"),
-            _must("CreatedDate", "time"),
-            _may("Role", "text"),
-            _may("IsDeleted", "bool"),
+            must("OpportunityId", "id"),
+            must("ContactId", "id"),
+            must("CreatedDate", "time"),
+            may("Role", "text"),
+            may("IsDeleted", "bool"),
         ),
         deleted=True,
     ),
@@ -234,11 +167,11 @@ _SPECS = (
         "contacts, and whose account an activity is about",
         "current only",
         (
-            _must("Id", "id"),
-            _may("AccountId", "id"),
-            _may("CreatedDate", "time"),
-            _may("MasterRecordId", "id"),
-            _ours("seniority", "text"),
+            must("Id", "id"),
+            may("AccountId", "id"),
+            may("CreatedDate", "time"),
+            may("MasterRecordId", "id"),
+            ours("seniority", "text"),
         ),
         deleted=True,
     ),
@@ -247,13 +180,13 @@ _SPECS = (
         "accounts",
         "current only",
         (
-            _must("Id", "id"),
-            _may("Name", "text"),
-            _may("Industry", "text"),
-            _ours("size", "text", "NumberOfEmployees"),
-            _ours("region", "text", "BillingCountry"),
-            _may("MasterRecordId", "id"),
-            _may("IsDeleted", "bool"),
+            must("Id", "id"),
+            may("Name", "text"),
+            may("Industry", "text"),
+            ours("size", "text", "NumberOfEmployees"),
+            ours("region", "text", "BillingCountry"),
+            may("MasterRecordId", "id"),
+            may("IsDeleted", "bool"),
         ),
         deleted=True,
     ),
@@ -262,13 +195,13 @@ _SPECS = (
         "reps",
         "current only",
         (
-            _must("Id", "id"),
-            _may("Name", "text"),
-            _may("ManagerId", "id"),
-            _ours("team", "text", "Department", "Division"),
-            _ours("territory", "text"),
-            _ours("hired", "date"),
-            _ours("left", "date"),
+            must("Id", "id"),
+            may("Name", "text"),
+            may("ManagerId", "id"),
+            ours("team", "text", "Department", "Division"),
+            ours("territory", "text"),
+            ours("hired", "date"),
+            ours("left", "date"),
         ),
     ),
     ObjectSpec(
@@ -277,35 +210,35 @@ _SPECS = (
         "the later of CreatedDate and the period's start",
         (
             _ROW_ID,
-            _must("QuotaOwnerId", "id"),
-            _must("QuotaAmount", "money"),
-            _may("StartDate", "date"),
-            _may("PeriodId", "id"),
-            _may("CreatedDate", "time"),
-            _may("CurrencyIsoCode", "text"),
+            must("QuotaOwnerId", "id"),
+            must("QuotaAmount", "money"),
+            may("StartDate", "date"),
+            may("PeriodId", "id"),
+            may("CreatedDate", "time"),
+            may("CurrencyIsoCode", "text"),
         ),
     ),
-    ObjectSpec("Period", "quotas: when they begin", "", (_must("Id", "id"), _must("StartDate", "date"))),
+    ObjectSpec("Period", "quotas: when they begin", "", (must("Id", "id"), must("StartDate", "date"))),
     ObjectSpec(
         "Lead",
         "leads, lead_history",
         "CreatedDate; conversion: LeadHistory, else the end of ConvertedDate; opt-outs as they stand now",
         (
-            _must("Id", "id"),
-            _must("CreatedDate", "time"),
-            _may("Company", "text"),
-            _may("LeadSource", "text"),
-            _may("Industry", "text"),
-            _ours("size", "text", "NumberOfEmployees"),
-            _ours("region", "text", "Country"),
-            _may("IsConverted", "bool"),
-            _may("ConvertedDate", "time"),
-            _may("ConvertedOpportunityId", "id"),
-            _may("ConvertedContactId", "id"),
-            _may("HasOptedOutOfEmail", "bool"),
-            _may("DoNotCall", "bool"),
-            _may("MasterRecordId", "id"),
-            _may("IsDeleted", "bool"),
+            must("Id", "id"),
+            must("CreatedDate", "time"),
+            may("Company", "text"),
+            may("LeadSource", "text"),
+            may("Industry", "text"),
+            ours("size", "text", "NumberOfEmployees"),
+            ours("region", "text", "Country"),
+            may("IsConverted", "bool"),
+            may("ConvertedDate", "time"),
+            may("ConvertedOpportunityId", "id"),
+            may("ConvertedContactId", "id"),
+            may("HasOptedOutOfEmail", "bool"),
+            may("DoNotCall", "bool"),
+            may("MasterRecordId", "id"),
+            may("IsDeleted", "bool"),
         ),
         required_for=OF_LEADS,
         deleted=True,
@@ -316,11 +249,11 @@ _SPECS = (
         "CreatedDate",
         (
             _ROW_ID,
-            _must("LeadId", "id"),
-            _must("CreatedDate", "time"),
-            _must("Field", "text"),
-            _there("OldValue", "text"),
-            _there("NewValue", "text"),
+            must("LeadId", "id"),
+            must("CreatedDate", "time"),
+            must("Field", "text"),
+            there("OldValue", "text"),
+            there("NewValue", "text"),
         ),
         deleted=True,
     ),
@@ -330,12 +263,12 @@ _SPECS = (
         "sent: CreatedDate; answered: the end of FirstRespondedDate",
         (
             _ROW_ID,
-            _there("LeadId", "id"),
-            _may("ContactId", "id"),
-            _must("CreatedDate", "time"),
-            _may("HasResponded", "bool"),
-            _may("FirstRespondedDate", "time"),
-            _may("IsDeleted", "bool"),
+            there("LeadId", "id"),
+            may("ContactId", "id"),
+            must("CreatedDate", "time"),
+            may("HasResponded", "bool"),
+            may("FirstRespondedDate", "time"),
+            may("IsDeleted", "bool"),
         ),
         deleted=True,
     ),
@@ -345,11 +278,11 @@ _SPECS = (
         "SubmittedAt",
         (
             _ROW_ID,
-            _must("OwnerId", "id"),
-            _must("SubmittedAt", "time"),
-            _must("QuarterStart", "date"),
-            _must("ForecastCategoryName", "text"),
-            _must("Amount", "money"),
+            must("OwnerId", "id"),
+            must("SubmittedAt", "time"),
+            must("QuarterStart", "date"),
+            must("ForecastCategoryName", "text"),
+            must("Amount", "money"),
         ),
     ),
 )

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from configs.salesforce import SalesforceMapping
+from features.sources.columns import at, renamed
+from features.sources.exports import Export, Rows
 from features.sources.frames import Stacked
-from features.sources.salesforce.columns import at, renamed
 from features.sources.salesforce.leads import MERGED
 from features.sources.salesforce.money import CODE, in_base
-from features.sources.salesforce.reading import Export, Rows
 from features.tables import NAT, Coded, ColumnData, IntArray, Table
 
 NO_PERIOD = "names no period that the export knows"

@@ -19,16 +19,19 @@ from configs.vocab import Target
 from features.ingest import Ingest, Notice
 from features.sources.assemble import FAR, assemble, refusal_of
 from features.sources.base import source
+from features.sources.chains import circles
+from features.sources.exports import Export, Layout, Rows, read_export
 from features.sources.frames import Stacked
 from features.sources.salesforce.activities import activity_table
 from features.sources.salesforce.attribution import Attribution, People
 from features.sources.salesforce.deal_history import history_table
 from features.sources.salesforce.deals import Deals, deal_table, history_codes, incomplete
 from features.sources.salesforce.fields import FIELD_HISTORY, field_log
-from features.sources.salesforce.ids import circles, masters, unify
+from features.sources.salesforce.ids import masters, unify
 from features.sources.salesforce.leads import HISTORY as LEAD_HISTORY
 from features.sources.salesforce.leads import Leads
 from features.sources.salesforce.money import currencies, currency_faults
+from features.sources.salesforce.objects import OBJECTS
 from features.sources.salesforce.people import (
     account_of_contacts,
     account_table,
@@ -37,7 +40,6 @@ from features.sources.salesforce.people import (
     quota_table,
     rep_table,
 )
-from features.sources.salesforce.reading import Export, Rows, read_export
 from features.tables import NAT
 
 TOLD_AT = {
@@ -64,7 +66,7 @@ class Salesforce:
 
     def read(self) -> Ingest:
         """Read every object. Raises a DataError with every fault of one kind of check at once."""
-        export = read_export(self.folder, self.mapping, self.zone, self.target)
+        export = read_export(self.folder, _layout(self.mapping), self.zone, self.target)
         shorten = unify(export)
         accounts, faults = masters(export["Account"], "MasterRecordId")
         contacts, more = masters(export["Contact"], "MasterRecordId")
@@ -98,6 +100,11 @@ class Salesforce:
             lost += leads.notices()
         notices: tuple[Notice, ...] = (*export.notices, *fields.notices, *history.notices, *lost)
         return assemble(tables, self.mapping, self.zone, events=export.reports(), notices=notices)
+
+
+def _layout(mapping: SalesforceMapping) -> Layout:
+    told = {name.value: file for name, file in mapping.objects.items()}
+    return Layout(OBJECTS, told, {"Opportunity": mapping.attributes, "Lead": mapping.leads.attributes})
 
 
 def _smaller(export: Export, mapping: SalesforceMapping, contacts: dict[str, str]) -> dict[str, Stacked]:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from features.parsing import parse_times
+from features.parsing import EPOCH_MS, parse_times
 from features.settle import read_coded
 from features.sources import reading
 from features.sources.frames import read_cells, text_cells
 from features.sources.reading import read_frame
-from features.sources.stamps import quick_times
+from features.sources.stamps import iso_times, quick_times
 from features.tables import NAT, TABLES
 
 ZONES = [ZoneInfo(name) for name in ("UTC", "America/New_York", "Australia/Lord_Howe")]
@@ -84,6 +84,19 @@ def long_file(folder: Path, body: list[str]) -> Path:
     file = folder / "long.csv"
     file.write_bytes("\n".join(["id,word", *body, ""]).encode())
     return file
+
+
+def test_milliseconds_since_1970_are_the_same_instant_by_either_way() -> None:
+    texts = ["1704448800000", "17044488001", "99999999999999"]
+    told = parse_times(texts, ZONES[0], EPOCH_MS)
+    assert told.values.tolist() == [int(text) * 1000 for text in texts]
+    written = iso_times(pa.array(texts))
+    assert written[0].as_py() == "2024-01-05T10:00:00.000Z"
+    assert parse_times(written.to_pylist(), ZONES[1]).values.tolist() == told.values.tolist()
+    mixed = pa.array(["2024-01-05", None, "1704448800", "1704448800000"])
+    assert iso_times(mixed).to_pylist() == ["2024-01-05", None, "1704448800", "2024-01-05T10:00:00.000Z"]
+    assert iso_times(mixed.dictionary_encode()).to_pylist() == iso_times(mixed).to_pylist()
+    assert iso_times(pa.array([1_704_448_800_000, None])).to_pylist() == ["2024-01-05T10:00:00.000Z", None]
 
 
 def test_a_long_file_codes_what_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,20 +14,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from configs.errors import DataError, Fault, MissingFileError, SchemaError, UnreadableFileError
-from configs.mapping import Attribute
-from configs.salesforce import SalesforceMapping
-from configs.vocab import SalesforceObject, Target
+from configs.mapping import Attribute, ObjectFile
+from configs.vocab import Target
 from features.checks import Finding, faults_of
 from features.ingest import EXAMPLES, Notice, Refusal, TableReport
 from features.parsing import EXPECTED, REMEDY
 from features.settle import ATTRIBUTE_KINDS
 from features.sources.frames import read_cells
+from features.sources.objects import Field, ObjectSpec
 from features.sources.reading import SUFFIXES, Frame, neighbours, read_frame
-from features.sources.salesforce.objects import OBJECTS, Field, ObjectSpec
+from features.sources.stamps import iso_times
 from features.tables import Coded, Column, ColumnData, FloatArray, IntArray, is_missing, missing_column
 
 Mask = NDArray[np.bool_]
-ATTRIBUTE = "attribute "  # what a declared attribute is called among the fields of Opportunity or Lead
+ATTRIBUTE = "attribute "  # what a declared attribute is called among the fields of its object
 REPEATED = "a repeated row"
 
 
@@ -97,15 +97,39 @@ class Rows:
         return TableReport(self.name, (self.label,), self.n + self.blank, kept, tuple(refused))
 
 
+def one_frame(path: Path, label: str, name: str) -> dict[str, Frame]:
+    """A file that holds one object, as tables."""
+    return {name: read_frame(path, label)}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the exports of a CRM look like.
+
+    told: what the mapping says of the objects. attributes: declared ones, by object. more: fields by the columns that a
+    file has. read: a file as the rows of its object, and of those inside it. epoch_ms: times may be milliseconds
+    since 1970.
+    """
+
+    objects: Mapping[str, ObjectSpec]
+    told: Mapping[str, ObjectFile]
+    attributes: Mapping[str, Mapping[str, Attribute]]
+    more: Callable[[ObjectSpec, Sequence[str]], Sequence[Field]] = lambda _spec, _columns: ()
+    suffixes: tuple[str, ...] = SUFFIXES
+    read: Callable[[Path, str, str], Mapping[str, Frame]] = one_frame
+    epoch_ms: bool = False
+
+
 @dataclass
 class Export:
     """Everything that was read. rows: of the objects that have a file; any other has no rows at all."""
 
+    objects: Mapping[str, ObjectSpec]
     rows: dict[str, Rows]
     notices: list[Notice]
 
     def __getitem__(self, name: str) -> Rows:
-        return self.rows.get(name) or Rows(OBJECTS[name], Frame(f"{name}.csv", {}, 0, str), {}, {})
+        return self.rows.get(name) or Rows(self.objects[name], Frame(f"{name}.csv", {}, 0, str), {}, {})
 
     def has(self, name: str) -> bool:
         """Whether the object has a file."""
@@ -113,13 +137,13 @@ class Export:
 
     def reports(self) -> tuple[TableReport, ...]:
         """The account of every object that has a file, in declared order."""
-        return tuple(self[name].report() for name in OBJECTS if self.has(name))
+        return tuple(self[name].report() for name in self.objects if self.has(name))
 
 
 @dataclass
 class _Reader:
     folder: Path
-    mapping: SalesforceMapping
+    layout: Layout
     zone: ZoneInfo
     target: Target
     faults: list[Fault] = field(default_factory=list)
@@ -132,7 +156,7 @@ class _Reader:
         self.kinds.add(type(error))
 
 
-def read_export(folder: Path, mapping: SalesforceMapping, zone: ZoneInfo, target: Target) -> Export:
+def read_export(folder: Path, layout: Layout, zone: ZoneInfo, target: Target) -> Export:
     """Read every object's file; the target tells which must be there.
 
     Raises a DataError with every fault of names, forms and cells at once.
@@ -141,18 +165,28 @@ def read_export(folder: Path, mapping: SalesforceMapping, zone: ZoneInfo, target
         raise MissingFileError.at(
             "source.path", f"no folder {folder}", expected="the folder of the exports", remedy="check source.path"
         )
-    reader = _Reader(folder, mapping, zone, target)
+    reader = _Reader(folder, layout, zone, target)
     files = _files(reader)
-    rows = {}
+    rows: dict[str, Rows] = {}
     for name, file in files.items():
         try:
-            rows[name] = _rows(reader, OBJECTS[name], read_frame(folder / file, file))
+            for part, frame in layout.read(folder / file, file, name).items():
+                if part in rows or (part != name and part in files):
+                    raise _twice(part, file)
+                rows[part] = _rows(reader, layout.objects[part], frame)
         except (MissingFileError, UnreadableFileError, SchemaError) as error:
             reader.fault(error)
+    for name, spec in layout.objects.items():
+        if spec.inside in rows and name not in rows and target in spec.required_for:
+            reader.fault(_lacking(reader, name))
     if reader.faults:
         kind = reader.kinds.pop() if len(reader.kinds) == 1 else DataError
         raise kind(faults=reader.faults)
-    return Export(rows, reader.notices)
+    return Export(layout.objects, rows, reader.notices)
+
+
+def _twice(name: str, file: str) -> SchemaError:
+    return SchemaError.at(name, f"in {file}, and in a file of its own", expected="one of them", remedy="remove one")
 
 
 def folded(name: str) -> str:
@@ -164,21 +198,23 @@ def _files(reader: _Reader) -> dict[str, str]:
     """File of every object that has one; the faults of the others are kept."""
     present: dict[str, list[str]] = {}
     for entry in sorted(reader.folder.iterdir()):
-        suffix = next((suffix for suffix in reversed(SUFFIXES) if entry.name.casefold().endswith(suffix)), None)
+        suffix = next(
+            (suffix for suffix in reversed(reader.layout.suffixes) if entry.name.casefold().endswith(suffix)), None
+        )
         if suffix is not None:
             present.setdefault(folded(entry.name[: -len(suffix)]), []).append(entry.name)
     files = {}
-    for name, spec in OBJECTS.items():
-        told = reader.mapping.objects.get(SalesforceObject(name))
+    for name, spec in reader.layout.objects.items():
+        told = reader.layout.told.get(name)
         found = [told.file] if told is not None and told.file is not None else present.get(folded(name), [])
         if len(found) > 1:
             got = f"{' and '.join(found)} side by side"
             reader.fault(SchemaError.at(name, got, expected="one file for an object", remedy="remove all but one"))
         elif found:
             files[name] = found[0]
-        elif reader.target in spec.required_for:
-            reader.fault(_lacking(name, reader.folder))
-    absent = [name for name in OBJECTS if name not in files]
+        elif reader.target in spec.required_for and spec.inside not in files:
+            reader.fault(_lacking(reader, name))
+    absent = [name for name, spec in reader.layout.objects.items() if name not in files and spec.inside not in files]
     if absent and not reader.faults:
         reader.notices.append(Notice("absent_objects", "export", 0, f"no file of {', '.join(absent)}"))
     strangers = sorted({file for listed in present.values() for file in listed} - set(files.values()))
@@ -188,12 +224,15 @@ def _files(reader: _Reader) -> dict[str, str]:
     return files
 
 
-def _lacking(name: str, folder: Path) -> MissingFileError:
+def _lacking(reader: _Reader, name: str) -> MissingFileError:
+    suffixes, inside = reader.layout.suffixes, reader.layout.objects[name].inside
+    held = f", or propertiesWithHistory in the JSON of {inside}" if inside else ""
     return MissingFileError.at(
-        name + SUFFIXES[0],
+        name + suffixes[0],
         "no such file",
-        expected=f"one of {', '.join(name + suffix for suffix in SUFFIXES)}, whatever the case and underscores",
-        remedy=f"{neighbours(folder)}; check source.path, or name the file in the mapping under objects.{name}.file",
+        expected=f"one of {', '.join(name + suffix for suffix in suffixes)}, whatever the case and underscores{held}",
+        remedy=f"{neighbours(reader.folder)}; check source.path, or name the file in the mapping under "
+        f"objects.{name}.file",
     )
 
 
@@ -210,6 +249,8 @@ def _rows(reader: _Reader, spec: ObjectSpec, frame: Frame) -> Rows:
             continue
         where = f"{frame.label}, column {source!r}"
         kind = declared.kind
+        if kind == "time" and reader.layout.epoch_ms:
+            array = iso_times(array)
         data, bad, got = read_cells(Column(declared.name, kind), array, reader.zone, None, {}, where)
         columns[declared.name] = data
         if bad.any():
@@ -220,8 +261,8 @@ def _rows(reader: _Reader, spec: ObjectSpec, frame: Frame) -> Rows:
             remedy = "export it again with every row of this object"
             findings.append(Finding("missing_value", spec.name, source, empty, _empty, "a value", remedy))
     rows = Rows(spec, frame, columns, raw)
-    if "Id" in rows.raw or "Id" in rows.columns:
-        findings += _repeated(rows, frame.columns[next(s for d, s in sources.items() if d.name == "Id")])
+    if key := [source for declared, source in sources.items() if declared.name == spec.key]:
+        findings += _repeated(rows, frame.columns[key[0]])
     faults = list(faults_of(findings, lambda _table, row: frame.place(row)))
     if faults:
         reader.fault(SchemaError(faults=faults))
@@ -244,11 +285,10 @@ def _notices(reader: _Reader, frame: Frame, used: set[str]) -> None:
 
 def _columns(reader: _Reader, spec: ObjectSpec, frame: Frame) -> dict[Field, str]:
     """Column of the file for every field that it has. Raises SchemaError for columns that lack or come twice."""
-    told = reader.mapping.objects.get(SalesforceObject(spec.name))
+    layout = reader.layout
+    told = layout.told.get(spec.name)
     named = dict(told.columns) if told is not None else {}
-    mapping = reader.mapping
-    attributes = {"Opportunity": mapping.attributes, "Lead": mapping.leads.attributes}.get(spec.name, {})
-    fields = [*spec.fields, *_attributes(attributes)]
+    fields = [*spec.fields, *layout.more(spec, list(frame.columns)), *_attributes(layout.attributes.get(spec.name, {}))]
     by_fold: dict[str, list[str]] = {}
     for column in frame.columns:
         by_fold.setdefault(folded(column), []).append(column)
@@ -316,9 +356,9 @@ def _repeated(rows: Rows, ids: pa.Array) -> Iterator[Finding]:
     yield Finding(
         "duplicate_key",
         rows.name,
-        "Id",
+        rows.spec.key,
         np.sort(later[~same]),
-        lambda row: f"Id {array[row].as_py()!r} again, with other values",
-        "one row for each Id",
+        lambda row: f"{rows.spec.key} {array[row].as_py()!r} again, with other values",
+        f"one row for each {rows.spec.key}",
         "export it again in one go: two exports were joined",
     )
