@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The whole path on a simulated company: history, model, backtest, gate, scores, a running service that answers.
+# The whole path on a simulated company: history, model, backtest, gate, scores of deals and leads, a running service that
+# answers.
 # SERVE=0 stops before serving; PORT=3001 serves elsewhere. Everything is written under .forecastle/demo.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -13,6 +14,7 @@ port=${PORT:-3000}
 url=http://127.0.0.1:$port
 request=$demo/request.json
 key_file=$demo/api-key
+leads=$demo/leads.yaml
 settings=(--set "source.path=$company/export" --set "state_dir=$demo/state")
 server=
 
@@ -28,6 +30,21 @@ step() {
   say "forecastle $*"
   forecastle "$@"
   printf '   (%d s)\n' $((SECONDS - begun)) >&2
+}
+
+# The config of the leads: they have a model and a state of their own, and the service is told of them by its path.
+write_leads_config() {
+  cat >"$leads" <<EOF
+name: leads
+time_zone: America/New_York
+target: converted
+period: {kind: quarter}
+source: {kind: simulated, path: $company/export}
+state_dir: $demo/leads
+leads: {weekly_capacity: 100}
+model: {seeds: 2} # five by default; two are enough to look at
+backtest: {test_periods: 2}
+EOF
 }
 
 # The day after the last fact of the export: what a company would call today.
@@ -63,7 +80,7 @@ stop_server() {
 }
 
 start_server() {
-  forecastle serve "$config" "${settings[@]}" --set "serving.port=$port" &
+  forecastle serve "$config" "${settings[@]}" --set "serving.port=$port" --set "serving.leads=$leads" &
   server=$!
   trap stop_server EXIT
   trap 'exit 130' INT
@@ -108,8 +125,12 @@ step promote "$config" "${settings[@]}"
 step score "$config" "${settings[@]}" --as-of "$as_of" --out "$demo/scores.csv"
 step forecast "$config" "${settings[@]}" --as-of "$as_of" --out "$demo/forecast.csv"
 step example-request "$config" "${settings[@]}" --as-of "$as_of" --out "$request"
+write_leads_config
+step train "$leads"
+step promote "$leads"
+step score-leads "$leads" --as-of "$as_of" --out "$demo/lead-scores.csv"
 (umask 077 && forecastle keys create "$config" "${settings[@]}" --name demo >"$key_file")
-say "done in $((SECONDS - begun)) s: scores in $demo/scores.csv, forecast in $demo/forecast.csv, backtest in $demo/backtest"
+say "done in $((SECONDS - begun)) s: scores in $demo/scores.csv and $demo/lead-scores.csv, forecast in $demo/forecast.csv, backtest in $demo/backtest"
 [ "${SERVE:-1}" != 0 ] || exit 0
 
 say "forecastle serve $config"
