@@ -135,6 +135,8 @@ def _of_day(rows: Timeline, where: str) -> Int:
 
 def _senior(table: Table, contacts: Table, deals: Table) -> Bool:
     """Return bool[n]: the row's contact was known on the deal as senior before the row was."""
+    if not contacts.n:
+        return np.zeros(table.n, dtype=bool)
     people = contacts.coded("contact_id")
     width = len(people.values) + 1
 

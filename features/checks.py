@@ -67,8 +67,10 @@ def check_tables(tables: CrmTables, stages: StageMap, keep_unknown_stages: bool 
     for table in (table for table in tables.by_name().values() if table.n):
         findings += [*_missing(table, keep_unknown_stages), *_duplicates(table), *_ranges(table), *_words(table)]
     findings += _stages(tables.deal_history, stages)
-    findings += [*_activities(tables.activities), *_activities(tables.lead_activities), *_history(tables, stages)]
-    findings += [*_references(tables), *_of_leads(tables)]
+    for acts in (tables.activities, tables.lead_activities):
+        findings += _activities(acts) if acts.n else ()
+    findings += [*_history(tables, stages), *_references(tables)]
+    findings += _of_leads(tables) if tables.leads.n or tables.lead_history.n else ()
     return tuple(finding for finding in findings if len(finding.rows))
 
 

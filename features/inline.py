@@ -159,6 +159,8 @@ def _list(value: object) -> Sequence[Record]:
 
 def _encode(rows: _Rows, attributes: Mapping[str, AttributeKind], zone: ZoneInfo) -> tuple[Table, list[Finding]]:
     """Encode one table's records; a value that can't be read is missing, and a finding."""
+    if not rows.records and rows.table != "deals":
+        return Table.empty(rows.table), []
     data: dict[str, ColumnData] = {}
     findings, names = [], rows.names()
     for column in columns_of(rows.table, attributes if rows.table == "deals" else {}):

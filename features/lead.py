@@ -122,18 +122,26 @@ def _word(word: Word) -> Feature:
 def lead(view: AsOfView, context: Context) -> Columns:
     """Return the lead's own columns for every request; see the module docstring."""
     history = view.of("history")
-    told = (*context.schema.numbers, *(word.column for word in context.schema.words))
-    numbers = {name: np.asarray(view.fixed(name), dtype=np.float64) for name in told}
-    sizes = {f"{name}_log": log1p_or_missing(numbers[name]) for name in context.schema.numbers}
+    schema = context.schema
+    words = {word.column: np.asarray(view.fixed(word.column), dtype=np.float64) for word in schema.words}
     return {
         "stage_rank": number(history.last("stage")),
         "days_open": view.days_since_created(),
         "days_in_status": history.days_since(),
         "given_up_before": history.count("closed"),
         **_arrival(view),
-        **numbers,
-        **sizes,
+        **words,
+        **_numbers(view, schema),
     }
+
+
+def _numbers(view: AsOfView, schema: Schema) -> Columns:
+    """Return each declared number, and its size in logs."""
+    told: Columns = {}
+    for name in schema.numbers:
+        told[name] = np.asarray(view.fixed(name), dtype=np.float64)
+        told[f"{name}_log"] = log1p_or_missing(told[name])
+    return told
 
 
 def _arrival(view: AsOfView) -> Columns:

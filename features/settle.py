@@ -110,6 +110,8 @@ def read_coded(
 
 def settle(table: Table, dictionary: Dictionary) -> Table:
     """Translate the words of closed vocabularies, fill the defaults, and drop values that no row uses."""
+    if not table.n:
+        return compact(table)
     columns: dict[str, ColumnData] = {}
     for name, data in table.columns.items():
         if isinstance(data, Coded):

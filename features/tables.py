@@ -340,8 +340,8 @@ class Table:
 
     @classmethod
     def empty(cls, name: str) -> Table:
-        """A declared table without rows."""
-        return cls.of(name, {}, 0)
+        """A declared table without rows; one for all who ask."""
+        return _empty(name)
 
     def __getitem__(self, column: str) -> ColumnData:
         return self.columns[column]
@@ -386,7 +386,7 @@ class Table:
 
 @cache
 def _empty(name: str) -> Table:
-    return Table.empty(name)
+    return Table.of(name, {}, 0)
 
 
 def _take(data: ColumnData, idx: NDArray[np.integer] | NDArray[np.bool_]) -> ColumnData:

@@ -24,7 +24,7 @@ from features.sources.frames import read_cells
 from features.sources.objects import Field, ObjectSpec
 from features.sources.reading import SUFFIXES, Frame, neighbours, read_frame
 from features.sources.stamps import iso_times
-from features.tables import Coded, Column, ColumnData, FloatArray, IntArray, is_missing, missing_column
+from features.tables import TABLES, Coded, Column, ColumnData, FloatArray, IntArray, is_missing, missing_column
 
 Mask = NDArray[np.bool_]
 ATTRIBUTE = "attribute "  # what a declared attribute is called among the fields of its object
@@ -94,7 +94,8 @@ class Rows:
             places = tuple(self.place(int(row)) for row in rows[:EXAMPLES])
             refused.append(Refusal(reason, len(rows), places))
         kept = int(np.count_nonzero(self.live))
-        return TableReport(self.name, (self.label,), self.n + self.blank, kept, tuple(refused))
+        name = f"{self.name} (exported)" if self.name in TABLES else self.name  # told apart from ours of that name
+        return TableReport(name, (self.label,), self.n + self.blank, kept, tuple(refused))
 
 
 def one_frame(path: Path, label: str, name: str) -> dict[str, Frame]:

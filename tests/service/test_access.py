@@ -51,6 +51,7 @@ ROUTES = {
     ("GET", "/v1/deals/{deal_id}/score"): Row(Scope.READ, "one deal"),
     ("GET", "/v1/deals"): Row(Scope.READ, "many deals"),
     ("POST", "/v1/rows/score"): Row(Scope.SCORE),
+    ("POST", "/v1/leads/score"): Row(Scope.SCORE, status=404),
     ("GET", "/v1/forecast"): Row(Scope.READ, "figures"),
     ("GET", "/v1/forecast/bridge"): Row(Scope.READ, "figures"),
     ("GET", "/v1/accuracy"): Row(Scope.READ, "accuracy"),
@@ -96,6 +97,7 @@ class Place:
         body = {
             "/v1/deals/score": inline,
             "/v1/jobs/score": inline,
+            "/v1/leads/score": {"as_of": "now", "leads": [{"lead_id": "L1", "created_at": "2024-01-02"}]},
             "/v1/rows/score": rows_body(bundle, bundle.golden.values[:1], "now", [deal]),
             "/v1/events": {"events": [{"event_id": f"by-{self.count}", "deal_id": deal, "deal": BORN}]},
         }.get(path)

@@ -16,6 +16,9 @@ FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob(
 # gatekeeper and the labels nobody compares an as-of with the clock of a fact.
 MAY_COMPARE = {
     "features/asof.py": "the gatekeeper",
+    "features/lead_funnel.py": "how many periods to look back from a look",
+    "features/sources/company_lead_activity.py": "the simulated company's own hazard: what its leads had done by a day",
+    "features/sources/company_lead_export.py": "the truth beside the export: ages that the company lived to see",
     "models/arrivals.py": "the window of an earlier period tells only if it was over by the as-of",
     "models/close.py": "rows of an inner fold are halved by their as-ofs",
     "serving/accuracy.py": "whose forecasts a key sees first is asked as of a look",
@@ -23,14 +26,16 @@ MAY_COMPARE = {
     "serving/batch.py": "as in answers",
     "serving/explain_command.py": "of two as-ofs the earlier one comes first",
     "serving/forecast.py": "months that were over before the as-of are left out; the horizon has an end",
+    "serving/lead_refresh.py": "as in refresh_command",
+    "serving/notes.py": "an overdue close date, and how old the reference facts are",
     "serving/pages/forecast.py": "earlier looks to begin a bridge from",
     "serving/pages/look.py": "as in pages/forecast",
     "serving/pages/row.py": "shown: days in stage beside the usual, a close date that had passed at the look",
     "serving/refresh_command.py": "the store does not go back behind its newest as-of",
     "serving/report_command.py": "a refresh while a report is written",
-    "serving/scoring.py": "notes: an overdue close date, and how old the reference facts are",
     "serving/store/bridges.py": "rows of one look are those of its as-of",
     "serving/store/called.py": "as in store/bridges",
+    "serving/store/leads.py": "earlier refreshes are forgotten",
     "serving/store/forecast_rows.py": "as in store/bridges; looks until an instant",
     "serving/store/page_facts.py": "as in store/bridges; the oldest looks are forgotten",
     "serving/store/refreshed.py": "as in store/bridges",
@@ -46,7 +51,8 @@ MAY_COMPARE = {
     "training/tune_trial.py": "rows that judge a trial begin a week after the cut",
 }
 FACT_CLOCKS = {"known_at", "occurred_at", "created_at", "submitted_at"}
-MAY_COMPARE_FACTS = {"features/asof.py", "training/labels.py"}
+SIMULATED = "features/sources/company_lead_activity.py"  # draws what happens: no score is made from its clocks
+MAY_COMPARE_FACTS = {"features/asof.py", "training/labels.py", SIMULATED}
 COMPARING_CALLS = {"searchsorted", "digitize", "less", "less_equal", "greater", "greater_equal", "minimum", "maximum"}
 RUNS_CODE = {"pickle", "cPickle", "_pickle", "dill", "joblib", "cloudpickle", "marshal", "shelve"}
 

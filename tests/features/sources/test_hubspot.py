@@ -145,7 +145,7 @@ def test_archived_contacts_and_opt_outs(tmp_path: Path) -> None:
         ("2", 1, None, None, None, None),
         ("5", 0, "RETAIL", "12", "NL", "Acme"),
     ]
-    assert why(ingest, "contacts") == {ARCHIVED: 2}
+    assert why(ingest, "contacts (exported)") == {ARCHIVED: 2}
     assert why(ingest, "contacts_property_history") == {ORPHAN: 1}
     told = read(tmp_path, {"opt_outs": ["hs_email_optout"]})  # of one subscription is no opt-out then
     assert told.tables.leads.ints("opted_out").tolist()[1:] == [1, np.iinfo(np.int64).min]
@@ -173,7 +173,7 @@ def test_what_names_a_merged_contact_counts_for_the_one_that_is_left_from_the_me
         ],
     )
     assert ingest.tables.leads.coded("lead_id").strings() == ["1", "2"]
-    assert why(ingest, "contacts") == {MERGED: 1}
+    assert why(ingest, "contacts (exported)") == {MERGED: 1}
     assert why(ingest, "contacts_property_history") == {MERGED_HISTORY: 1}
     assert why(ingest, "emails") == {MERGE_UNTOLD: 1}
     assert [row[:3] for row in acts(ingest)] == [

@@ -48,7 +48,7 @@ def test_gzipped_lines_and_what_only_the_record_says(tmp_path: Path) -> None:
         ("3", "01-02 09:00:00", "12"),
     ]
     assert [event for _, event in history(ingest, "1")] == ["new", "mql", "converted"]
-    assert ingest.report["contacts"].refused[0].places == ("contacts.jsonl.gz:record 2",)
+    assert ingest.report["contacts (exported)"].refused[0].places == ("contacts.jsonl.gz:record 2",)
 
 
 def test_a_record_with_more_contacts_than_its_page_lists_is_noticed(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
 
 def test_a_contact_twice_is_a_fault_unless_it_says_the_same(tmp_path: Path) -> None:
     twice = read(tmp_path, contacts=GOOD + GOOD)
-    assert why(twice, "contacts") == {"a repeated row": 1}
+    assert why(twice, "contacts (exported)") == {"a repeated row": 1}
     other = json.dumps(record(contact("1", industry="METAL"), TOLD))
     with pytest.raises(SchemaError, match="hs_object_id '1' again, with other values"):
         read(tmp_path, contacts=GOOD + other)
