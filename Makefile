@@ -34,10 +34,11 @@ pytest: setup
 	@$(MAKE) --no-print-directory -j2 --output-sync=target pytest-training pytest-others
 
 pytest-training:
-	$(BIN)/python -m pytest tests/training tests/pit tests/parity --ignore-glob='*/training/test_t[ir]*.py'
+	$(BIN)/python -m pytest tests/training tests/pit tests/parity tests/features/sources --durations=12 \
+	  --ignore-glob='*/training/test_t[ir]*.py'
 
 pytest-others:
-	$(BIN)/python -m pytest tests --ignore=tests/pit --ignore=tests/parity \
+	$(BIN)/python -m pytest tests --ignore=tests/pit --ignore=tests/parity --ignore=tests/features/sources --durations=12 \
 	  --ignore-glob='*/training/test_[!t]*.py' --ignore-glob='*/training/test_tu*.py'
 
 browser: ## Debian's Chromium, for the tests of the pages (needs root; without it they skip, with a reason)
