@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,10 @@ def test_the_command_and_the_service_say_the_same(tmp_path: Path) -> None:
     words = [*world.overrides, "serving.workers=1", "serving.ledger=off"]
     (tmp_path / "log").mkdir()
     with running(world.config, world.config_path, words, tmp_path / "log") as server:
-        ids = {as_of: [name for name, at in by_command if at == iso(as_of)] for as_of in as_ofs}
+        ids = {as_of: [name for name, at in by_command if at == as_of] for as_of in as_ofs}
         for what, size in ((f"{A_CALL:,} deals a call", A_CALL), ("one deal a call", 1)):
             by_service = {
-                (name, iso(as_of)): one
+                (name, as_of): one
                 for as_of, names in ids.items()
                 for start in range(0, len(names), size)
                 for name, one in ask(server, world, as_of, names[start : start + size]).items()
@@ -61,8 +62,8 @@ def enough(world: World) -> list[int]:
     return chosen
 
 
-def scored_by_command(world: World, as_ofs: list[int], out: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """What `forecastle score` writes, by deal and instant."""
+def scored_by_command(world: World, as_ofs: list[int], out: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    """What `forecastle score` writes, by deal and instant (UTC microseconds; the file tells local time)."""
     words = [word for each in world.overrides for word in ("--set", each)]
     words += [word for as_of in as_ofs for word in ("--as-of", iso(as_of))]
     command = [sys.executable, "-c", "import forecastle; forecastle.main()", "score", str(world.config_path)]
@@ -73,7 +74,11 @@ def scored_by_command(world: World, as_ofs: list[int], out: Path) -> dict[tuple[
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     with out.open(newline="") as file:
-        return {(row["deal_id"], row["as_of"]): row for row in csv.DictReader(file)}
+        return {(row["deal_id"], instant(row["as_of"])): row for row in csv.DictReader(file)}
+
+
+def instant(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1_000_000)
 
 
 def ask(server: Server, world: World, as_of: int, ids: list[str]) -> dict[str, dict[str, Any]]:
