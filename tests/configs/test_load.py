@@ -310,6 +310,22 @@ def test_any_text_gives_a_config_or_config_error(
         assert isinstance(found, Config) or all(fault.where and fault.got for fault in found)
 
 
+@pytest.mark.parametrize("override", ["leads.within_days=30", "leads.weekly_capacity=5", "leads.grades.a=0.5"])
+def test_what_is_asked_of_leads_is_asked_of_no_deals(good: Path, override: str) -> None:
+    """Nothing would heed it, and whoever wrote it would not know."""
+    with pytest.raises(ConfigError, match=r"leads: given with target eventual; expected only with target converted"):
+        load_config(good, [override])
+    load_config(good, ["target=converted", override])
+    load_config(good, ["leads.within_days=90"])
+
+
+def test_a_lead_has_as_much_time_to_be_won_as_to_convert(good: Path) -> None:
+    """P(won) is P(converts) x P(won | converts): a shorter window of wins would multiply what does not belong."""
+    with pytest.raises(ConfigError, match=r"won_within_days: 89 days, fewer than leads.within_days \(90\)"):
+        load_config(good, ["target=converted", "leads.won_within_days=89"])
+    load_config(good, ["target=converted", "leads.won_within_days=90"])
+
+
 @pytest.mark.parametrize("override", ["training.horizon_days=90", "training.eligibility=resolved"])
 def test_leads_have_a_window_of_their_own(good: Path, override: str) -> None:
     with pytest.raises(ConfigError, match=r"leads\.within_days"):
