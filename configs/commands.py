@@ -5,8 +5,10 @@ from pathlib import Path
 
 from configs.errors import ConfigError
 from configs.load import CANONICAL_MAPPING, config_hash, load_config, load_mapping, trace_config
+from configs.mapping import LEAD_STAGES, Mapping
 from configs.render import json_schema, resolved
 from configs.schema import Config
+from configs.vocab import Target
 
 
 def check(path: Path, overrides: Sequence[str] = ()) -> str:
@@ -24,8 +26,15 @@ def check(path: Path, overrides: Sequence[str] = ()) -> str:
     digest = config_hash(config, mapping)[:8]
     return (
         f"{path}: good. {config.name} {digest}: {config.source.kind} source, target {config.target}, "
-        f"periods by {config.period.kind} in {config.time_zone}, {sum(map(len, mapping.stage_orders()))} open stages."
+        f"periods by {config.period.kind} in {config.time_zone}, {_steps(config, mapping)}."
     )
+
+
+def _steps(config: Config, mapping: Mapping) -> str:
+    """Return how many steps the mapping's deals or leads go through while they are open."""
+    if config.target is Target.CONVERTED:
+        return f"{len(LEAD_STAGES.order)} statuses of leads"
+    return f"{sum(map(len, mapping.stage_orders()))} open stages"
 
 
 def summary(config: Config) -> dict[str, str]:

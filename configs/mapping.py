@@ -140,6 +140,10 @@ class Attribute(Strict):
     )
 
 
+LEAD_COLUMNS = ("lead_id", "created_at", "known_at", "name", "opted_out", "source", "type", "deal_id", "account_id")
+"""What no attribute of a lead can be called: leads have it, or deals in whose shape they are read."""
+
+
 class Leads(Strict):
     """The source's words for leads, and which of their fields never change."""
 
@@ -167,6 +171,11 @@ class Leads(Strict):
     @model_validator(mode="after")
     def _apart(self) -> Self:
         self.index()
+        taken = [name for name in self.attributes if name in LEAD_COLUMNS]
+        if taken:
+            remedy = "give it another name, with column: for what the source calls it"
+            got, expected = f"{taken[0]!r}, which a lead has already", "a name of its own"
+            refuse("taken", got=got, expected=expected, remedy=remedy, field="attributes")
         return self
 
 

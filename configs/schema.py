@@ -218,6 +218,17 @@ class Leads(Strict):
         "becomes of low scores stays known",
     )
 
+    @model_validator(mode="after")
+    def _won_after_converted(self) -> Self:
+        if self.won_within_days < self.within_days:
+            refuse(
+                "contradiction",
+                got=f"{self.won_within_days} days, fewer than leads.within_days ({self.within_days})",
+                expected="as many at least: a lead converts before its deal is won",
+                field="won_within_days",
+            )
+        return self
+
 
 class StoreAt(Strict):
     """Where the service keeps events, scores and the ledger."""
@@ -420,6 +431,14 @@ class Config(Strict):
                 got=f"groups {', '.join(strange)} with target {self.target}",
                 expected="groups of deals, or of leads where the target is converted",
                 field="features.groups",
+            )
+        if deals and self.leads != Leads():
+            refuse(
+                "contradiction",
+                got=f"given with target {self.target}",
+                expected="only with target converted",
+                remedy="give it in the config of the leads, which serving.leads names, or remove it",
+                field="leads",
             )
         if self.target is Target.IN_PERIOD:
             _refuse_eventual_only("backtest.test_from", self.backtest.test_from, "backtest.test_periods")

@@ -11,6 +11,7 @@ from configs.vocab import Target
 class Subject:
     """The words that reports, cards and messages use. won, lost: what a 1 and a 0 is; wins: several of them.
 
+    stopped: of one that was closed otherwise.
     told: those that have an outcome. row: what a row is. alike: those that the stage x time table takes a row for.
     """
 
@@ -18,6 +19,7 @@ class Subject:
     many: str
     won: str
     lost: str
+    stopped: str
     wins: str
     told: str
     row: str
@@ -34,6 +36,7 @@ DEALS = Subject(
     many="deals",
     won="won",
     lost="lost",
+    stopped="lost",
     wins="wins",
     told="closed deals",
     row="an open deal as of one week",
@@ -44,6 +47,7 @@ LEADS = Subject(
     many="leads",
     won="converted",
     lost="not",
+    stopped="disqualified",
     wins="conversions",
     told="leads whose window is over",
     row="an open lead at one of its ages",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -62,7 +63,9 @@ class FeatureMatrix:
 
 
 def plan_features(context: Context, groups: Sequence[str] = GROUP_MODULES, drop: Sequence[str] = ()) -> Plan:
-    """Return the plan of these groups without the dropped features; raises ConfigError for names that do not exist."""
+    """Return the plan of these groups without the dropped features; raises ConfigError for names that do not
+    exist, or that are there twice.
+    """
     load_groups()
     unknown = [name for name in groups if name not in GROUPS]
     if unknown:
@@ -74,6 +77,12 @@ def plan_features(context: Context, groups: Sequence[str] = GROUP_MODULES, drop:
     if missing:
         raise ConfigError(f"features.drop names {missing[0]!r}, which no chosen group has; see docs/features.md")
     kept = tuple(f for f in features if f.name not in drop)
+    twice = sorted(name for name, count in Counter(f.name for f in kept).items() if count > 1)
+    if twice:
+        raise ConfigError(
+            f"two features are called {twice[0]!r}: an attribute that the mapping declares has the name of a feature; "
+            "give it another one, with column: for what the source calls it"
+        )
     needed = [name for name in ALWAYS[context.schema.target] if name not in {f.name for f in kept}]
     if needed:
         raise ConfigError(

@@ -18,7 +18,16 @@ from configs.errors import Fault
 from configs.vocab import AttributeKind
 from features.checks import Finding, check_tables
 from features.parsing import EXPECTED, REMEDY
-from features.settle import Dictionary, columns_of, compact, created_same_day, known_stages, read_coded, settle
+from features.settle import (
+    Dictionary,
+    columns_of,
+    compact,
+    created_same_day,
+    known_stages,
+    known_with_lead,
+    read_coded,
+    settle,
+)
 from features.stages import StageMap
 from features.tables import CODED_KINDS, Coded, ColumnData, CrmTables, IntArray, Table, missing_column
 
@@ -83,12 +92,14 @@ def tables_from_records(
     reps: Sequence[Record] = (),
     dictionary: Dictionary | None = None,
     keep_unknown_stages: bool = False,
+    leads: bool = False,
 ) -> Inline:
     """Encode deals with their ``history``, ``activities`` and ``contacts`` nested in them.
 
     A nested record needs no deal_id. attributes are fields of the deal, or of an object ``attributes`` in it. A deal
     with a fault gives no rows; a fault of a shared record (accounts, reps) stands under position -1. Unknown fields are
-    ignored. keep_unknown_stages: a stage outside the map becomes missing, with a notice, instead of a fault.
+    ignored. keep_unknown_stages: a stage outside the map becomes missing, with a notice, instead of a fault. leads: the
+    deals are leads, whose history counts from when they are known on, see `known_with_lead`.
     Each record must be a mapping and each nested value a list of mappings; TypeError otherwise.
     """
     declared = dict(attributes or {})
@@ -110,6 +121,10 @@ def tables_from_records(
     tables["deals"], moved = created_same_day(tables["deals"], tables["deal_history"], zone)
     for row in moved.tolist():
         notices.setdefault(int(rows["deals"].deal[row]), []).append("created_same_day")
+    if leads:
+        tables["deal_history"], early = known_with_lead(tables["deals"], tables["deal_history"])
+        for row in early.tolist():
+            notices.setdefault(int(rows["deal_history"].deal[row]), []).append("history_before_lead")
     ids = tables["deals"].coded("deal_id")
     for finding in [*unreadable, *_checked(tables, stages, keep_unknown_stages, unreadable)]:
         listed = rows[finding.table]

@@ -25,7 +25,7 @@ from features.tables import NAT, Coded, ColumnData, CrmTables, Table
 from features.timeline import Bool, Int
 
 OPTED_OUT = "opted_out"  # code of the notice that counts them
-BORN = -1  # seq of the row of a lead's creation, before all others of that instant
+BORN = NAT + 1  # seq of the row of a lead's creation: before all others of that instant, whatever seq they were given
 STAGES = StageMap(LEAD_STAGES.order, LEAD_STAGES.won, LEAD_STAGES.lost)
 
 

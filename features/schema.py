@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -41,20 +41,24 @@ def _of_leads(tables: CrmTables, schema: Schema) -> Schema:
         told = dimension_of(tables, dimension)
         count = np.bincount(told.codes[told.codes >= 0], minlength=len(told.values))
         usual = [code for code in np.argsort(-count, kind="stable")[:MOST].tolist() if count[code] >= FEWEST]
-        words += words_of(dimension, sorted(told.values[code] for code in usual))
+        taken = (*schema.numbers, *(f"{name}_log" for name in schema.numbers), *(word.column for word in words))
+        words += words_of(dimension, sorted(told.values[code] for code in usual), taken)
         if count[usual].sum() < COVERED * count.sum():
             rated.append(dimension)
     return replace(schema, words=tuple(words), rated=tuple(rated))
 
 
-def words_of(dimension: str, values: Sequence[str]) -> list[Word]:
-    """Return these values of a dimension, each with a column of its own whose name is plain."""
+def words_of(dimension: str, values: Sequence[str], taken: Collection[str] = ()) -> list[Word]:
+    """Return these values of a dimension, each with a column of its own whose name is plain, and none of `taken`."""
     found: list[Word] = []
+    names = set(taken)
     for place, value in enumerate(values):
         plain = re.sub(r"[^a-z0-9]+", "_", value.casefold()).strip("_")[:24]
         column = f"{dimension}_is_{plain}"
-        taken = not plain or column in [word.column for word in found]
-        found.append(Word(f"{column}_{place}" if taken else column, dimension, value))
+        if not plain or column in names:
+            column = next(f"{column}_{k}" for k in range(place, place + len(names) + 1) if f"{column}_{k}" not in names)
+        names.add(column)
+        found.append(Word(column, dimension, value))
     return found
 
 

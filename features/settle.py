@@ -178,10 +178,11 @@ def created_same_day(deals: Table, history: Table, zone: ZoneInfo) -> tuple[Tabl
 def known_with_lead(leads: Table, history: Table) -> tuple[Table, IntArray]:
     """Make no row of a lead's history known before the lead is; returns the history and the rows that were.
 
-    They keep their order, and come before whatever else is known at that instant. Both tables must be settled.
+    Leads may be in the shape of deals. The rows keep their order, and come before whatever else is known at that
+    instant. Both tables must be settled.
     """
     known_at, seq = history.ints("known_at"), history.ints("seq")
-    floor = np.append(leads.ints("known_at"), NAT)[deal_rows(leads, history.coded("lead_id"))]
+    floor = np.append(leads.ints("known_at"), NAT)[deal_rows(leads, history.coded(ID_OF[leads.name]))]
     early = np.flatnonzero((known_at < floor) & (known_at != NAT))
     if not len(early):
         return history, early.astype(np.int64)

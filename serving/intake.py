@@ -23,7 +23,7 @@ from features.schema import OWN
 from features.settle import Dictionary, dictionary_of
 from models.bundle import Bundle
 from serving.facts import Facts
-from serving.kinds import DEALS, Kind, kind_of
+from serving.kinds import DEALS, LEADS, Kind, kind_of
 from serving.schemas import MAX_FAULTS
 from serving.scoring import scorable
 
@@ -107,6 +107,7 @@ def take_in(deals: Sequence[object], as_of: int, loaded: Loaded, limits: Serving
         attributes=attributes,
         dictionary=loaded.words,
         keep_unknown_stages=loaded.keep_unknown,
+        leads=kind is LEADS,
     )
     for row, faults in inline.faults.items():
         problems[good[row]] = refusal(faults, by_place[good[row]], good[row], kind)

@@ -14,6 +14,8 @@ import numpy as np
 
 from configs.learning import LeakAudit
 from configs.load import mapping_of
+from configs.subject import Subject
+from configs.vocab import Target
 from features.asof import Requests
 from features.build import build_features
 from features.ingest import Ingest
@@ -44,6 +46,8 @@ from training.prepare import Prepared
 CORE = "correct how the source fills it (its known_at), or leave out the features of it with features.drop"
 EMPTY = "no score can see it: do not map it, or map where it is known earlier"
 STAGE = "stage"
+OF_DEALS = frozenset(TRACKED.values()) - {STAGE}  # what a lead's history does not tell
+OF_LEADS = {"deal_history": "lead_history", "activities": "lead_activities"}  # tables as the source calls them
 LEAK_GATE = "leak audit: usable fields in quarantine"
 
 Asked = Callable[[Requests], Sequence[Column]]
@@ -57,15 +61,18 @@ def audit(prepared: Prepared, ingest: Ingest) -> Audit:
     closed = sampled(closed_deals(record))
     groups = counted(tables)
     found = audit_fixed(record, tables, schema, settings)
-    found += _over_time(closed, lambda asked: tracked_columns(record, asked), settings, CORE, prepared.until)
-    found += _over_time(closed, lambda asked: _counts(groups, asked), settings, CORE, prepared.until)
+    words = Subject.of(prepared.config.target)
+    for ask in (lambda asked: tracked_columns(record, asked), lambda asked: _counts(groups, asked)):
+        found += _over_time(closed, ask, settings, prepared.until, words)
     found = [replace(f, changed=_changed(record, closed, f.field)) for f in found]
+    if prepared.config.target is Target.CONVERTED:
+        found = [replace(f, source=OF_LEADS.get(f.source, f.source)) for f in found if f.field not in OF_DEALS]
     found += _features(prepared, closed, settings)
     return Audit(
         prepared.config.name,
         sorted_findings(trusted(found, settings)),
         _facts(prepared, closed, settings),
-        _notes(closed, settings, found),
+        _notes(closed, settings, found, words),
     )
 
 
@@ -80,7 +87,7 @@ def audit_verdicts(audit: Audit, left_out: Sequence[str]) -> list[Verdict]:
     return [Verdict(LEAK_GATE, float(len(bad)), 0.0, not bad, "at_most", note=note)]
 
 
-def _over_time(closed: Closed, ask: Asked, settings: LeakAudit, remedy: str, until: int) -> list[Finding]:
+def _over_time(closed: Closed, ask: Asked, settings: LeakAudit, until: int, words: Subject) -> list[Finding]:
     """Judge fields that have a history: at each distance, and whether they hold a value before the close at all."""
     in_the_end = ask(Requests(closed.deal, np.full(len(closed), until, dtype=np.int64)))
     places, asked = zip(*(closed.before(days) for days in BUCKETS), strict=True)
@@ -92,7 +99,7 @@ def _over_time(closed: Closed, ask: Asked, settings: LeakAudit, remedy: str, unt
         ever = column.filled()[places[0]]
         filled = Filled(distances[0].won, distances[0].lost, None, share(told[0][i].filled()), share(ever))
         signs = _ahead(distances, settings)
-        late = _after(filled) if column.name != STAGE else []  # a closing row has no open stage
+        late = _after(filled, words) if column.name != STAGE else []  # a closing row has no open stage
         found.append(
             Finding(
                 column.name,
@@ -103,7 +110,7 @@ def _over_time(closed: Closed, ask: Asked, settings: LeakAudit, remedy: str, unt
                 (*signs, *late),
                 distances,
                 usable=bool(signs),
-                remedy=remedy if signs else EMPTY if late else "",
+                remedy=CORE if signs else EMPTY if late else "",
             )
         )
     return found
@@ -144,14 +151,16 @@ def _ahead(distances: Sequence[Distance], settings: LeakAudit) -> list[Sign]:
     return sorted(signs, key=lambda sign: sign.mark != Mark.QUARANTINED)[:1]
 
 
-def _after(filled: Filled) -> list[Sign]:
+def _after(filled: Filled, words: Subject) -> list[Sign]:
     """Return the sign of a field that is empty until the close."""
     before, after = filled.before, filled.after
     if before is None or after is None or before.rate >= after.rate:
         return []
     if times_as_often(before, after) < CLOSING_TIMES:
         return []
-    says = f"filled for {before.rate:.1%} of the deals a day before the close and for {after.rate:.1%} from it on"
+    says = (
+        f"filled for {before.rate:.1%} of the {words.many} a day before the close and for {after.rate:.1%} from it on"
+    )
     return [Sign("after_outcome", Mark.QUARANTINED, says)]
 
 
@@ -186,23 +195,23 @@ def _facts(prepared: Prepared, closed: Closed, settings: LeakAudit) -> dict[str,
     }
 
 
-def _notes(closed: Closed, settings: LeakAudit, found: Sequence[Finding]) -> tuple[str, ...]:
+def _notes(closed: Closed, settings: LeakAudit, found: Sequence[Finding], words: Subject) -> tuple[str, ...]:
     """Say what the audit could not judge."""
-    notes = []
+    notes, others = [], f"{words.stopped} {words.many}"
     old, _ = closed.before(settings.days_ahead)
     won, all_won = int(closed.won[old].sum()), int(closed.won.sum())
     if min(all_won, len(closed) - all_won) < LEAST:
-        few = f"{all_won} won and {len(closed) - all_won} lost deals, at least {LEAST} of each are needed"
+        few = f"{all_won} {words.won} and {len(closed) - all_won} {others}, at least {LEAST} of each are needed"
         notes.append(f"{few}: no field was held against the outcome")
     elif min(won, len(old) - won) < LEAST:
         notes.append(
-            f"{won} won and {len(old) - won} lost deals lasted more than {settings.days_ahead} days, at least {LEAST} "
-            "of each are needed: what changes over time is not judged by its AUC (see audit.days_ahead), and constants "
-            "are judged over all deals"
+            f"{won} {words.won} and {len(old) - won} {others} lasted more than {settings.days_ahead} days, at least "
+            f"{LEAST} of each are needed: what changes over time is not judged by its AUC (see audit.days_ahead), and "
+            f"constants are judged over all {words.many}"
         )
     if len(closed.opened) < LEAST:
-        few = f"{len(closed.opened)} open deals, at least {LEAST} are needed"
-        notes.append(f"{few}: nobody compared where constants are filled for closed and for open deals")
+        few = f"{len(closed.opened)} open {words.many}, at least {LEAST} are needed"
+        notes.append(f"{few}: nobody compared where constants are filled for closed and for open {words.many}")
     unknown = sorted(set(settings.trust) - {f.field for f in found})
     if unknown:
         notes.append(f"audit.trust names {', '.join(unknown)}, which nothing here is called")

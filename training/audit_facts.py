@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from configs.learning import LeakAudit
+from configs.subject import Subject
 from configs.vocab import AuditAction
 from features.asof import Requests
 from features.periods import DAY
@@ -43,7 +44,8 @@ def audit_fixed(record: Record, tables: CrmTables, schema: Schema, settings: Lea
     """Judge what is declared constant, and the account. `tables` and `record` hold only what was known by a cut."""
     closed = sampled(closed_deals(record))
     columns = [(whole, whole.take(closed.deal)) for whole in fixed_columns(tables, schema)]
-    units = _units(closed, settings, record)
+    words = Subject.of(schema.target)
+    units = replace(_units(closed, settings, record), words=(words.won, words.stopped))
     twins = twin_signs([mine for _, mine in columns], units)
     found = []
     for whole, mine in columns:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from configs.subject import Subject
 from features.asof import Requests, look
 from features.periods import DAY
 from features.record import Record, dimension_of
@@ -75,21 +76,21 @@ def closed_deals(record: Record) -> Closed:
 
 def fixed_columns(tables: CrmTables, schema: Schema) -> list[Column]:
     """Return what is taken as fixed at creation, a value per deal: the schema's facts and the account."""
-    columns = []
+    columns, many = [], Subject.of(schema.target).many
     for name in (ACCOUNT, *schema.dimensions):
         coded = tables.deals.coded(name) if name == ACCOUNT else dimension_of(tables, name)
         if len(coded.values):
-            columns.append(categories(name, _home(tables, name), coded.codes.astype(np.int64), coded.values))
+            columns.append(categories(name, _home(tables, name, many), coded.codes.astype(np.int64), coded.values))
     for name in schema.numbers:
         if tables.deals.has(name):
-            columns.append(Column(name, "deals, declared constant", tables.deals.floats(name)))
+            columns.append(Column(name, f"{many}, declared constant", tables.deals.floats(name)))
     return columns
 
 
-def _home(tables: CrmTables, name: str) -> str:
+def _home(tables: CrmTables, name: str, many: str) -> str:
     if name in (*OWN, ACCOUNT):
-        return "deals"
-    return "deals, declared constant" if name in tables.deals.columns else "accounts, declared fixed"
+        return many
+    return f"{many}, declared constant" if name in tables.deals.columns else "accounts, declared fixed"
 
 
 def tracked_columns(record: Record, asked: Requests) -> list[Column]:

@@ -77,7 +77,7 @@ def fit_lead_amount(prepared: Prepared, cut: int) -> LeadAmount | None:
         return None
     rows = prepared.examples
     cents = lead_amounts(prepared.became, rows.deal, cut)
-    known = np.flatnonzero(has_amount(cents))
+    known = np.flatnonzero(has_amount(cents) & (rows.as_of < cut))  # a deal may have been won before its lead came in
     names = tuple(feature.name for feature in prepared.plan.features if feature.factor == FIT)
     return fit_amounts(rows.take(known), cents[known] / CENTS, prepared.created[known], names)
 

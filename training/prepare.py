@@ -16,6 +16,7 @@ import numpy as np
 from configs.errors import TooLittleDataError, UsageError
 from configs.load import mapping_of
 from configs.schema import Config
+from configs.subject import Subject
 from configs.vocab import Eligibility, Grid, Target, Unworked
 from features.asof import Requests, known
 from features.build import FeatureMatrix, build_features, plan_features
@@ -31,7 +32,7 @@ from models.base import Bool, Examples, Float, Frame, Int
 from models.penalty import USUAL
 from training.audit_facts import quarantined_facts, without
 from training.facts import facts_of
-from training.labels import NEVER, labels_of, outcomes, resolved, unworked
+from training.labels import NEVER, Labels, labels_of, outcomes, resolved, unworked
 from training.snapshots import at_ages, joined, weekly
 
 GRACE = 7 * DAY  # a quiet last week of a period is no sign that the record ends there
@@ -108,7 +109,8 @@ def end_of(tables: CrmTables, zone: str, target: Target = Target.IN_PERIOD) -> i
     told = (tables.deals, tables.deal_history, *((tables.activities,) if target is Target.CONVERTED else ()))
     last = max(int(table.ints("known_at").max(initial=NAT)) for table in told)
     if last == NAT:
-        raise TooLittleDataError("the record holds no facts: expected deals with a history; check the source")
+        many = Subject.of(target).many
+        raise TooLittleDataError(f"the record holds no facts: expected {many} with a history; check the source")
     day = EPOCH + timedelta(days=int(local_days(np.array([last]), zone)[0]) + 1)
     return local_midnight(day, ZoneInfo(zone))
 
@@ -155,6 +157,7 @@ def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepare
         idle = unworked(record, asked, labels) & (labels.end <= cut)
         kept = np.flatnonzero(~idle)
         asked, labels, found = asked.take(kept), labels.take(kept), found.take(kept)
+        _refuse_survivors(labels, cut, int(idle.sum()))
     told = resolved(found) if config.target == Target.EVENTUAL else labels
     watch = Stopwatch()
     matrix = build_features(record, asked, plan, watch)
@@ -179,6 +182,16 @@ def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepare
         _became(ingest, cut),
         sum(notice.rows for notice in ingest.report.notices if notice.code == OPTED_OUT),
     )
+
+
+def _refuse_survivors(labels: Labels, cut: int, unworked: int) -> None:
+    """Refuse a record in which nobody worked any lead that did not convert: all would seem to convert."""
+    if unworked and not ((labels.end <= cut) & (labels.y == 0)).any():
+        raise TooLittleDataError(
+            f"nobody worked any lead that did not convert: {unworked:,} rows are left out for it, and in all others "
+            "the lead converts. Set leads.unworked: keep where the record does not tell who did what, or export "
+            "lead_activities and the changes of status"
+        )
 
 
 def _became(ingest: Ingest, cut: int) -> Became | None:
@@ -217,7 +230,8 @@ def _snapshots(config: Config, record: Record, until: int) -> Requests:
     )
     if not len(asked):
         raise TooLittleDataError(
-            "no deal is open at any as-of of the snapshot grid; check created_at, stages and snapshots"
+            f"no {Subject.of(config.target).one} is open at any as-of of the snapshot grid; check created_at, "
+            f"{'events' if config.target is Target.CONVERTED else 'stages'} and snapshots"
         )
     order = np.lexsort((asked.deal, asked.as_of))
     return joined([asked.take(order)])

@@ -22,6 +22,7 @@ from configs.errors import TooLittleDataError, TrackingError
 from configs.learning import Backtest
 from configs.load import config_hash, mapping_of
 from configs.schema import Config
+from configs.subject import Subject
 from configs.tuned import Member, Tuned
 from configs.vocab import Target
 from features.ingest import Ingest
@@ -71,7 +72,7 @@ def tune(config: Config, as_of: int | None, again: str) -> dict[str, Any]:
     path = path_of(config)
     write_tuned(path, tuned)
     _track(config, name, trials, tuned)
-    typer.echo(tuned_table(tuned))
+    typer.echo(tuned_table(tuned, Subject.of(config.target)))
     typer.echo(f"written: {path}; train with it by --set model.tuned={path}")
     told = {
         "study": name,

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from configs.schema import Config
+from configs.subject import DEALS, Subject
 from configs.tuned import Candidate, Confirmed, Evidence, Margin, Member, Tuned
 from configs.vocab import JudgedRows
 from features.periods import instant_text
@@ -22,7 +23,7 @@ from training.prepare import Prepared
 from training.tune import Trial, best
 from training.tune_trial import TuneFold
 
-HEAD = ("trial", "loss", "by period", "new deals", "every row", "trees", *Member.model_fields)
+HEAD = ("trial", "loss", "by period", "new", "every row", "trees", *Member.model_fields)
 NOTE = (
     "# Written by `forecastle tune`. A config whose `model.tuned` names this file trains with `members`; the rest\n"
     "# says how they were found. All losses are log losses in nats a row.\n"
@@ -103,7 +104,9 @@ def _verdict(config: Config, count: int, confirmed: Confirmed, fold: TuneFold, b
     margin = confirmed.margin
     interval = "" if margin.low is None else f" [{margin.low:+.5f}, {margin.high:+.5f}]"
     share = (
-        "" if margin.above is None else f", {margin.above:.0%} of the draws of deals above {config.tuning.min_gain:g}"
+        ""
+        if margin.above is None
+        else f", {margin.above:.0%} of the draws of {Subject.of(config.target).many} above {config.tuning.min_gain:g}"
     )
     figure = f"{margin.value:+.5f}{interval} nats a row in the period from {fold.first}{share}"
     if beats:
@@ -139,22 +142,23 @@ def write_tuned(path: Path, tuned: Tuned) -> None:
     half.replace(path)
 
 
-def tuned_table(tuned: Tuned) -> str:
+def tuned_table(tuned: Tuned, words: Subject = DEALS) -> str:
     """Return what was considered and what came of it as aligned text."""
     evidence = tuned.evidence
     if evidence is None:
         return tuned.verdict
-    rows = [HEAD, _cells("default", evidence.default), *(_cells(str(c.trial), c) for c in evidence.considered)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(HEAD))]
+    head = tuple(f"new {words.many}" if cell == "new" else cell for cell in HEAD)
+    rows = [head, _cells("default", evidence.default), *(_cells(str(c.trial), c) for c in evidence.considered)]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     chosen_on = ", ".join(map(str, evidence.selected_on))
-    what = "new deals" if evidence.rows == JudgedRows.NEW else "every row"
-    head = f"{evidence.trials} trials, chosen on {what} of the periods from {chosen_on}; nothing after {evidence.cut}"
-    told = [_line("every row", evidence.confirmed)]
+    what = f"new {words.many}" if evidence.rows == JudgedRows.NEW else "every row"
+    about = f"{evidence.trials} trials, chosen on {what} of the periods from {chosen_on}; nothing after {evidence.cut}"
+    told = [_line("every row", evidence.confirmed, words)]
     if evidence.confirmed_new is not None:
-        told.append(_line("rows of new deals", evidence.confirmed_new))
+        told.append(_line(f"rows of new {words.many}", evidence.confirmed_new, words))
     confirm_head = f"the period from {evidence.confirmed_on}, on which no trial was chosen:"
-    return "\n".join([head, *lines, confirm_head, *told, tuned.verdict])
+    return "\n".join([about, *lines, confirm_head, *told, tuned.verdict])
 
 
 def _cells(name: str, candidate: Candidate) -> tuple[str, ...]:
@@ -165,10 +169,10 @@ def _cells(name: str, candidate: Candidate) -> tuple[str, ...]:
     return (name, *losses, str(candidate.rounds), *settings)
 
 
-def _line(what: str, confirmed: Confirmed) -> str:
+def _line(what: str, confirmed: Confirmed, words: Subject) -> str:
     margin = confirmed.margin
     interval = "" if margin.low is None else f" [{margin.low:+.5f}, {margin.high:+.5f}]"
     return (
-        f"  {what}: {confirmed.rows:,} of {confirmed.deals:,} deals; default {confirmed.default_loss:.5f}, "
+        f"  {what}: {confirmed.rows:,} of {confirmed.deals:,} {words.many}; default {confirmed.default_loss:.5f}, "
         f"average {confirmed.tuned_loss:.5f}, gained {margin.value:+.5f}{interval}"
     )

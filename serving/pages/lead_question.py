@@ -101,7 +101,8 @@ def read_leads_question(given: Mapping[str, str]) -> LeadQuestion:
     sort, usual = given.get("sort", ""), "rank" if view == QUEUE else "-p"
     sort = sort if sort.removeprefix("-") in SORTS else usual
     number = given.get("capacity", "").strip()
-    capacity = int(number) if number.isascii() and number.isdigit() and 1 <= int(number[:8]) <= MOST else None
+    plain = number.isascii() and number.isdigit() and len(number) <= len(str(MOST))
+    capacity = int(number) if plain and 1 <= int(number) <= MOST else None
     asked = LeadQuestion(view, said, sort, capacity)
     after = read_place(asked.mark, given.get("after", ""), sort.removeprefix("-") in TEXTS)
     return LeadQuestion(view, said, sort, capacity, after)

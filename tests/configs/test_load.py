@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from configs.base import format_duration, parse_duration
 from configs.document import MAX_DEPTH, MAX_NODES, dotted, read_document
 from configs.errors import ConfigError, Fault
 from configs.load import CANONICAL_MAPPING, config_hash, load_config, load_mapping, mapping_of, trace_config
 from configs.mapping import FilesMapping
+from configs.mapping import Leads as MappedLeads
 from configs.schema import Config
 from configs.vocab import FeatureGroup, Grid
 
@@ -308,6 +310,29 @@ def test_any_text_gives_a_config_or_config_error(
         found = config_or_faults(path, sets)
         assert found
         assert isinstance(found, Config) or all(fault.where and fault.got for fault in found)
+
+
+@pytest.mark.parametrize("override", ["leads.within_days=30", "leads.weekly_capacity=5", "leads.grades.a=0.5"])
+def test_what_is_asked_of_leads_is_asked_of_no_deals(good: Path, override: str) -> None:
+    """Nothing would heed it, and whoever wrote it would not know."""
+    with pytest.raises(ConfigError, match=r"leads: given with target eventual; expected only with target converted"):
+        load_config(good, [override])
+    load_config(good, ["target=converted", override])
+    load_config(good, ["leads.within_days=90"])
+
+
+@pytest.mark.parametrize("name", ["known_at", "source", "type"])
+def test_an_attribute_of_leads_has_a_name_of_its_own(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"'{name}', which a lead has already"):
+        MappedLeads.model_validate({"attributes": {name: {"kind": "category"}}})
+    assert MappedLeads.model_validate({"attributes": {"industry": {"kind": "category"}}}).attributes
+
+
+def test_a_lead_has_as_much_time_to_be_won_as_to_convert(good: Path) -> None:
+    """P(won) is P(converts) x P(won | converts): a shorter window of wins would multiply what does not belong."""
+    with pytest.raises(ConfigError, match=r"won_within_days: 89 days, fewer than leads.within_days \(90\)"):
+        load_config(good, ["target=converted", "leads.won_within_days=89"])
+    load_config(good, ["target=converted", "leads.won_within_days=90"])
 
 
 @pytest.mark.parametrize("override", ["training.horizon_days=90", "training.eligibility=resolved"])

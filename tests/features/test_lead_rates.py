@@ -12,7 +12,7 @@ from features.asof import Requests
 from features.build import build_features, plan_features
 from features.record import Record, build_record
 from features.registry import Context, Schema
-from features.schema import schema_of
+from features.schema import schema_of, words_of
 from features.sources.base import open_source
 from features.tables import Coded, CrmTables
 from models.base import Float
@@ -23,6 +23,14 @@ from training.prepare import calendar_of
 def lifts(record: Record, requests: Requests, context: Context) -> Float:
     plan = plan_features(context, ("lead", "lead_rates"), ())
     return build_features(record, requests, plan).column("source_lift")
+
+
+def test_every_value_has_a_column_of_its_own_name() -> None:
+    found = words_of("source", ["a b", "a-b", "A_B", "+", "source_is_x"], ["source_is_a_b_0", "source_is_source_is_x"])
+    assert [word.value for word in found] == ["a b", "a-b", "A_B", "+", "source_is_x"]
+    names = [word.column for word in found]
+    assert names[:3] == ["source_is_a_b", "source_is_a_b_1", "source_is_a_b_2"]
+    assert len({*names, "source_is_a_b_0", "source_is_source_is_x"}) == 7
 
 
 def test_missing_is_missing_and_unheard_is_ordinary(tmp_path: Path) -> None:

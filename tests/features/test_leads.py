@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from configs.errors import TooLittleDataError
 from configs.load import mapping_of, source_mapping_of
 from configs.schema import Config
 from features.asof import Requests
@@ -25,7 +26,7 @@ from features.registry import GROUPS
 from features.schema import schema_of
 from features.sources.base import open_source
 from features.stages import LOST, WON
-from features.tables import NAT
+from features.tables import NAT, Table
 from tests.lead_world import lead_config, write_leads
 from training.prepare import calendar_of, plan_of, prepare
 
@@ -185,6 +186,20 @@ def test_unworked_leads_are_left_out_and_counted(files: Files) -> None:
         moved = bool(in_time(files, lead, "lead_history", "known_at", end))
         unworked = y == 0 and not by_hand and not moved and end <= every.until
         assert ((lead, as_of, y, end) in left) == unworked
+
+
+def test_a_record_that_tells_of_no_work_is_not_learnt_from_as_if_all_leads_converted(files: Files) -> None:
+    """Only conversions are told: without the others every lead would be sure to convert."""
+    tables = files.ingest.tables
+    history = tables.deal_history
+    told = history.take(np.isin(history.coded("stage").strings(), ["new", "converted"]))
+    silent = replace(tables, deal_history=told, activities=Table.empty("activities"))
+    ingest = replace(files.ingest, tables=silent)
+    with pytest.raises(TooLittleDataError, match=r"nobody worked any lead that did not convert.*leads\.unworked: keep"):
+        prepare(files.config, ingest)
+    leads = files.config.leads.model_copy(update={"unworked": "keep"})
+    kept = prepare(files.config.model_copy(update={"leads": leads}), ingest).examples
+    assert 0 < kept.y.mean() < 0.5
 
 
 def test_a_source_of_deals_alone_is_as_it_was(files: Files) -> None:

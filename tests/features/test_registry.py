@@ -62,6 +62,13 @@ def test_a_plan_that_cannot_be_is_refused(groups: tuple[str, ...], drop: tuple[s
         plan_features(CONTEXT, groups, drop)
 
 
+@pytest.mark.parametrize("numbers", [("days_open",), ("seats", "seats_log")])
+def test_an_attribute_with_the_name_of_a_feature_is_refused(numbers: tuple[str, ...]) -> None:
+    """One would be told as the other."""
+    with pytest.raises(ConfigError, match=f"two features are called '{numbers[-1]}'.*give it another one"):
+        plan_features(Context(Schema("converted", (), numbers), 20.0), ("lead",))
+
+
 @pytest.mark.parametrize("target", ALWAYS)
 def test_what_the_table_is_made_of_is_always_there(target: str) -> None:
     groups = ("lead",) if target == "converted" else ("deal", "clock")

@@ -115,7 +115,7 @@ def test_another_capacity_makes_the_queue_that_a_refresh_would(
     assert len(found) == min(capacity, len(ids))
 
 
-@pytest.mark.parametrize("odd", ["0", "-1", "many", "1e3", "9" * 40, "²", ""])
+@pytest.mark.parametrize("odd", ["0", "-1", "many", "1e3", "9" * 40, "00000001" + "9" * 400, "0" * 5000 + "1", "²", ""])
 def test_an_odd_capacity_is_that_of_the_config(manager: Visitor, odd: str) -> None:
     answer = manager.get(f"/leads?capacity={odd}")
     assert answer.status_code == 200

@@ -18,6 +18,7 @@ from features.periods import DAY
 from serving.answers import answer_leads
 from serving.intake import take_in
 from serving.leads import score_leads, score_leads_file
+from serving.refresh import sourced
 from serving.scoring import reason_json
 from tests.leads_served import LeadWorld, lead_world
 from tests.served import posted
@@ -60,6 +61,44 @@ def test_the_endpoint_is_training(leads: LeadWorld) -> None:
     for row in rows.tolist():
         (result,) = ask(leads, [names[row] or ""], int(examples.as_of[row]))
         assert result["p_convert"] == p[row]
+
+
+def test_what_is_known_of_a_lead_before_the_lead_is_that_in_a_file(leads: LeadWorld, tmp_path: Path) -> None:
+    """A form's row may be a moment older than the lead: it counts from the lead's creation on, here as there."""
+    born = "2024-04-01T10:00:00Z"
+    early = [("worked", "2024-04-01T09:59:58Z"), ("disqualified", "2024-03-30"), ("new", "2024-03-31T00:00:00Z")]
+    of = {"a": early[:1], "b": [early[1], early[2], early[0]], "c": early[::-1], "d": []}
+    given = [
+        {
+            "lead_id": name,
+            "created_at": born,
+            "source": "web",
+            "size": "small",
+            "attributes": {"seats": 40},
+            "history": [{"event": event, "known_at": known_at} for event, known_at in events],
+        }
+        for name, events in of.items()
+    ]
+    intake = take_in(given, leads.as_of, leads.loaded, leads.config.serving)
+    assert not intake.problems
+    files = {
+        "leads": [("lead_id", "created_at", "seats", "source", "size"), *((n, born, 40, "web", "small") for n in of)],
+        "lead_history": [("lead_id", "event", "known_at"), *((n, *row) for n, events in of.items() for row in events)],
+    }
+    for name, rows in files.items():
+        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+    there = leads.config.source.model_copy(update={"path": tmp_path})
+    config = leads.config.model_copy(update={"source": there})
+    record = sourced(config, leads.bundle).record
+    asked = Requests(np.arange(4), np.full(4, leads.as_of))
+    assert record.is_open(asked).all()
+    # Rates are of the company's own record, which this file is not.
+    columns = [j for j, name in enumerate(leads.bundle.plan.names) if not name.endswith("_lift")]
+    assert intake.record is not None
+    here = build_features(intake.record, intake.requests, leads.bundle.plan).values[:, columns]
+    assert here.tobytes() == build_features(record, asked, leads.bundle.plan).values[:, columns].tobytes()
+    assert len(np.unique(here, axis=0)) > 1
 
 
 def test_the_file_as_written_has_the_bits_of_the_endpoint(leads: LeadWorld, tmp_path: Path) -> None:

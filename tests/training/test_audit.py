@@ -20,8 +20,10 @@ from features.tables import NAT, Coded
 from forecastle import app
 from tests.companies import DEMO, demo_config, small_company
 from tests.leaky import ACTIVITIES, ATTRIBUTES, HONEST, drawn, facts, planted, prepared_with, with_activities
+from tests.training.lead_company import Leads
 from training.audit import audit, audit_verdicts
 from training.audit_facts import BUCKETS
+from training.audit_report import text_table
 from training.audit_rules import Audit, Mark
 from training.gates import passed
 from training.prepare import Prepared, prepare
@@ -260,3 +262,11 @@ def test_audit_table_command(tmp_path: Path) -> None:
 def test_the_settings_are_part_of_the_config() -> None:
     config = load_config(DEMO, ["audit.max_auc=0.9", "audit.trust=[amount]", "audit.action=refuse"])
     assert (config.audit.max_auc, config.audit.trust, config.audit.action) == (0.9, ("amount",), "refuse")
+
+
+def test_an_audit_of_leads_speaks_of_leads_and_of_what_they_have(leads: Leads) -> None:
+    found = audit(leads.prepared, leads.ingest)
+    sources = {finding.source for finding in found.findings}
+    assert sources == {"feature", "leads", "leads, declared constant", "lead_history", "lead_activities"}
+    assert [finding.field for finding in found.findings if finding.source == "lead_history"] == ["stage"]
+    assert "deals" not in text_table(found)

@@ -90,6 +90,25 @@ def test_nothing_known_at_the_cut_or_later_trains(leads: Leads) -> None:
     assert heads.told(matrix, p).amount.tobytes() == other.told(matrix, p).amount.tobytes()
 
 
+def test_amounts_do_not_look_past_the_cut_where_deals_were_won_before_their_leads_came_in(leads: Leads) -> None:
+    """What leads looked like at the cut or later teaches no amount, even of a deal that was won long before."""
+    prepared = leads.prepared
+    cut = int(np.quantile(prepared.created, 0.5))
+    of = prepared.became
+    assert of is not None
+    won = replace(of, won_at=np.full(len(of.won_at), cut - 300 * DAY), cents=np.arange(1, 1 + len(of.cents)) * 10_000)
+    rows = prepared.examples
+    late = rows.as_of >= cut
+    bent = np.where(late[:, None], 1e6, rows.matrix.values)
+    changed = replace(rows, matrix=FeatureMatrix(rows.matrix.names, bent))
+    model, other = (fit_lead_amount(replace(prepared, became=won, examples=each), cut) for each in (rows, changed))
+    assert late.any()
+    assert model is not None
+    assert other is not None
+    assert model.predict(rows.matrix).tobytes() == other.predict(rows.matrix).tobytes()
+    assert model.most == (1 + rows.deal[~late].max()) * 100
+
+
 def test_both_ways_know_the_better_source(leads: Leads) -> None:
     """Deals of referrals are won more often: P(won | converts) says so, and so does the direct way."""
     prepared = leads.prepared

@@ -179,14 +179,17 @@ class Leads:
     def notices(self) -> list[Notice]:
         """What the export cannot tell of conversions."""
         untold = int(np.count_nonzero(self.converted & (self.converted_at == NAT)))
-        lost = int(np.count_nonzero(self.converted_at != NAT)) - len(self.contacts[0])
+        _, lead, until = self.contacts
+        older = int(np.count_nonzero(until < self.created[lead]))
+        lost = int(np.count_nonzero(self.converted_at != NAT)) - len(lead) + older
         listed = (
             ("conversion_untold", untold, "converted at a time that the export does not tell; they count as open"),
             (
                 "activities_lost",
                 lost,
                 "converted leads whose activities are another's by now: the export does not tell which contact each "
-                "became (ConvertedContactId), or several became one. They look idle beside leads that did not convert",
+                "became (ConvertedContactId), or several became one, or it was there before the lead. They look idle "
+                "beside leads that did not convert",
             ),
         )
         return [Notice(code, "Lead", rows, message) for code, rows, message in listed if rows]

@@ -205,6 +205,7 @@ def test_what_a_conversion_took_from_a_lead_is_given_back(tmp_path: Path, born: 
     ingest = leads_of(tmp_path, **moved({"CreatedDate": born}))
     assert [row[:2] for row in acts(ingest)] == [("L1", f"{instant}:00:00") for instant in kept]
     assert ingest.report.noticed("given_back") == len(kept)
+    assert ingest.report.noticed("activities_lost") == (not kept)
 
 
 def test_history_tells_the_hour_of_a_conversion(tmp_path: Path) -> None:
