@@ -129,6 +129,7 @@ def test_a_path_with_a_line_break_is_ours_too(server: Server) -> None:
     before = len(server.lines("request"))
     status, headers, body = server.ask("GET", "/v1/%0a2026-11-29%20[INFO]%20forged", **{"X-Request-Id": "broken-path"})
     assert (status, json.loads(body)["code"], headers["x-request-id"]) == (404, "not_found", "broken-path")
+    server.wait("the request is logged", lambda: len(server.lines("request")) > before)
     assert [line["route"] for line in server.lines("request")[before:]] == [None]
     assert "forged" not in server.log.read_text()
 

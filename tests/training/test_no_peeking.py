@@ -45,6 +45,7 @@ MAY_COMPARE = {
     "training/bookings_past.py": "a look knows the looks before it",
     "training/bookings_section.py": "as in bookings_fit",
     "training/flag_record.py": "a list knows the lists of the two weeks before it",
+    "training/lead_value_fit.py": "rows that teach amounts lie before the cut",
     "training/report_data.py": "the first as-of of each tested period and week, so that a deal counts once",
     "training/snapshots.py": "the grid of as-ofs ends before the end of the record",
     "training/splits.py": "folds are cut by the as-ofs of their rows",
