@@ -25,12 +25,11 @@ from features.tables import NAT, CrmTables
 from models.lead_funnel import document, lead_funnel
 from models.lead_queue import week_of
 from serving.answers import iso
-from serving.batch import check_as_of, open_deals, stale_source
-from serving.fits import load_fitting
+from serving.batch import open_deals
 from serving.leads import LeadRow, score_leads
-from serving.refresh import Sourced, snapshot, sourced
+from serving.refresh import Sourced, snapshot
+from serving.refreshing import refreshing
 from serving.scoring import reason_json
-from serving.store.engine import PATIENT_S, open_store
 from serving.store.leads import newest_leads, write_leads
 
 Progress = Callable[[str], None]
@@ -70,14 +69,7 @@ def refresh_leads(config: Config, as_of: int | None, now: int, progress: Progres
     Raises UsageError, InSampleError, a BundleError, a DataError or StoreError; then the store is as it was.
     """
     instant = now if as_of is None else as_of
-    bundle = load_fitting(config, tell=progress)
-    check_as_of(bundle, [instant], False)
-    store = open_store(config, patience=PATIENT_S)
-    try:
-        progress(f"model {bundle.version}; reading the source")
-        seen = sourced(config, bundle)
-        if warning := stale_source(seen, instant, config.time_zone):
-            progress(warning)
+    with refreshing(config, instant, progress) as (bundle, store, seen):
         scored = score_leads(config, bundle, seen, instant)
         done = _counted(seen, scored, instant, bundle.version, bundle.sha)
         told = {
@@ -95,8 +87,6 @@ def refresh_leads(config: Config, as_of: int | None, now: int, progress: Progres
         store.writer.submit(write).result()
         snapshot(config, seen)  # what the endpoint knows of rates, from its next look on
         return done
-    finally:
-        store.close()
 
 
 def queue_told(config: Config, as_of: int) -> dict[str, Any]:

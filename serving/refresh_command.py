@@ -27,21 +27,21 @@ from models.bundle import Bundle
 from models.flag_budget import NOBODY, within_budget
 from models.flags import Flag
 from serving.answers import flags_of, iso, judge, model_of, score_json
-from serving.batch import check_as_of, open_deals, shown_before, stale_source
+from serving.batch import open_deals, shown_before
 from serving.contributions import Counted, Running, running_period, states_of
 from serving.deal_facts import deal_facts, deal_names, rep_names
 from serving.entries import Asked, Entry, entries_of, text_of
 from serving.events import plain
 from serving.example import deals_of
-from serving.fits import load_fitting
 from serving.intake import Loaded, ready
 from serving.page_facts import page_facts
-from serving.refresh import Sourced, snapshot, sourced
+from serving.refresh import Sourced, snapshot
+from serving.refreshing import refreshing
 from serving.scoring import DealScore, scorable, scoring
 from serving.standing import outcomes_of, stones_of, whose
 from serving.store.bridges import keep_bridges
 from serving.store.called import write_calls
-from serving.store.engine import PATIENT_S, Store, open_store
+from serving.store.engine import Store
 from serving.store.ledger import append
 from serving.store.page_facts import write_page_facts
 from serving.store.refreshed import (
@@ -133,18 +133,9 @@ def refresh(config: Config, as_of: int | None, now: int, allow_vanished: bool, p
     """
     started = time.perf_counter()
     instant = now if as_of is None else as_of
-    bundle = load_fitting(config, tell=progress)
-    check_as_of(bundle, [instant], False)
-    store = open_store(config, patience=PATIENT_S)
-    try:
-        progress(f"model {bundle.version}; reading the source")
-        seen = sourced(config, bundle)
-        if warning := stale_source(seen, instant, config.time_zone):
-            progress(warning)
+    with refreshing(config, instant, progress) as (bundle, store, seen):
         loaded = ready(bundle, snapshot(config, seen), mapping_of(config), config.flags)
         return _Refresh(config, loaded, seen, instant, now, progress).run(store, allow_vanished, started)
-    finally:
-        store.close()
 
 
 def documents(tables: CrmTables, bundle: Bundle) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ for _name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_H
     os.environ.pop(_name, None)
 
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
-settings.register_profile("short", max_examples=25, deadline=None, suppress_health_check=_SLOW_IS_FINE)
+settings.register_profile("short", max_examples=15, deadline=None, suppress_health_check=_SLOW_IS_FINE)
 settings.register_profile(
     "ci", max_examples=15, deadline=None, derandomize=True, print_blob=True, suppress_health_check=_SLOW_IS_FINE
 )

@@ -166,21 +166,21 @@ def prepare(config: Config, ingest: Ingest, until: int | None = None) -> Prepare
     frame = frame_of(config, len(ingest.stages.order))
     facts = facts_of(record, asked)
     return Prepared(
-        config,
-        record,
-        plan,
-        frame,
-        cut,
-        examples,
-        told.y,
-        told.end,
-        created,
-        facts,
-        watch.seconds,
-        left_out,
-        int(idle.sum()),
-        _became(ingest, cut),
-        sum(notice.rows for notice in ingest.report.notices if notice.code == OPTED_OUT),
+        config=config,
+        record=record,
+        plan=plan,
+        frame=frame,
+        until=cut,
+        examples=examples,
+        told_y=told.y,
+        told_end=told.end,
+        created=created,
+        facts=facts,
+        seconds=watch.seconds,
+        left_out=left_out,
+        unworked=int(idle.sum()),
+        became=_became(ingest, cut),
+        opted_out=ingest.report.noticed(OPTED_OUT),
     )
 
 
@@ -213,8 +213,9 @@ def relabelled(prepared: Prepared, eligibility: Eligibility) -> Prepared:
     asked = Requests(old.deal, old.as_of)
     training = prepared.config.training.model_copy(update={"eligibility": eligibility})
     config = prepared.config.model_copy(update={"training": training})
-    days = config.training.horizon_days or config.horizon_days
-    labels = labels_of(config.target, eligibility, days, prepared.record, asked, outcomes(prepared.record, asked))
+    labels = labels_of(
+        config.target, eligibility, window_days(config), prepared.record, asked, outcomes(prepared.record, asked)
+    )
     return replace(prepared, config=config, examples=Examples(old.matrix, labels.y, old.deal, old.as_of, labels.end))
 
 
