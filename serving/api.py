@@ -40,7 +40,9 @@ from serving.store.engine import Store
 from serving.store.ledger import Ledger
 from serving.tokens import Token, Tokens, is_token
 
-THREADS = 2  # at a time: NumPy and LightGBM give the lock away, JSON does not
+LARGE_FROM = 250_000
+"""Bodies of this many bytes and more are worked on in a lane of their own, so that a deal never waits for a thousand.
+A lane is one thread: what two do at a time takes turns at Python's lock, and both together took half as much again."""
 STORE_THREADS = 4  # that may wait for the database; they are others, so that a slow one holds up no other work
 AGAIN_S = 1.0  # until a store that could not be opened is tried again
 BRIEFLY_S = 0.2  # that an answer in best effort waits for a store to be opened
@@ -173,7 +175,7 @@ class Api:
         self._also: list[Callable[[], None]] = []
         self._ledger: Ledger | None = None
         self._unkept = 0
-        self._threads: anyio.CapacityLimiter | None = None
+        self._lanes: tuple[anyio.CapacityLimiter, ...] = ()
         self._store_threads: anyio.CapacityLimiter | None = None
 
     @property
@@ -277,11 +279,11 @@ class Api:
             await asyncio.sleep(0)
             return work()
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
-        """Run work in one of a few threads, so that health answers meanwhile."""
-        if self._threads is None:  # belongs to the event loop, so it is made inside it
-            self._threads = anyio.CapacityLimiter(THREADS)
-        return await anyio.to_thread.run_sync(work, limiter=self._threads)
+    async def in_thread(self, work: Callable[[], T], size: int = 0) -> T:
+        """Run work in a thread, so that health answers meanwhile; size: bytes of the body that it is about."""
+        if not self._lanes:  # they belong to the event loop, so they are made inside it
+            self._lanes = anyio.CapacityLimiter(1), anyio.CapacityLimiter(1)
+        return await anyio.to_thread.run_sync(work, limiter=self._lanes[size >= LARGE_FROM])
 
     async def from_store(self, work: Callable[[Store], T]) -> T:
         """Run work that waits for the store in threads of its own. Raises what `store` does."""

@@ -43,8 +43,8 @@ class EventRoutes:
         body = await api.body(request)
         state = request.scope["state"]
         now = api.now()
-        events = await api.in_thread(partial(read_events, body, api.limits.max_events))
-        checked = await api.in_thread(partial(check_events, events, now, loaded))
+        events = await api.in_thread(partial(read_events, body, api.limits.max_events), len(body))
+        checked = await api.in_thread(partial(check_events, events, now, loaded), len(body))
         key = Key(principal.key, key_text, sha256(body).hexdigest()) if key_text else None
 
         def work(connection: Connection) -> tuple[bytes, Counter[str] | None]:

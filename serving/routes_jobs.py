@@ -44,7 +44,7 @@ class JobRoutes:
         loaded = api.model()
         body = await api.body(request, api.limits.jobs.max_mb, "serving.jobs.max_mb")
         request_id, now = request.scope["state"]["request_id"], api.now()
-        job, chunks = await api.in_thread(partial(new_job, body, principal.key, now, loaded, api.limits))
+        job, chunks = await api.in_thread(partial(new_job, body, principal.key, now, loaded, api.limits), len(body))
         digest = sha256(f"{ROUTE}\n".encode() + body).hexdigest() if key_text else ""
         key = Key(principal.key, key_text, digest) if key_text else None
 

@@ -55,7 +55,7 @@ class ScoreRoutes:
         state = request.scope["state"]
         started = api.started()
         work = partial(answering, body, started.asked_at, state["request_id"], loaded, api.limits)
-        got = await (api.in_turn if len(body) < THREAD_FROM else api.in_thread)(work)
+        got = await (api.in_turn(work) if len(body) < THREAD_FROM else api.in_thread(work, len(body)))
         state |= {"rows": got.scored, "refused": sum(got.refused.values())}
         api.metrics.scores(loaded.kind.many, got.scored, got.refused, got.reasons_off)
         if got.reasons_off:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from features.build import GROUP_MODULES, FeatureMatrix
+from configs.vocab import DEAL_GROUPS
+from features.build import FeatureMatrix
 from models.base import Float
 from serving.answers import iso
 from tests.bench.closed_loop import Heard, Load, ask, post
@@ -43,7 +44,7 @@ Bodies = Callable[[World, Float], Any]
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """The small company with every group of features."""
     folder = tmp_path_factory.mktemp("throughput")
-    return world_in(folder, (*SMALL, *QUICK, *LIGHT, f"features.groups=[{', '.join(GROUP_MODULES)}]"))
+    return world_in(folder, (*SMALL, *QUICK, *LIGHT, f"features.groups=[{', '.join(DEAL_GROUPS)}]"))
 
 
 def split(world: World, values: Float) -> dict[str, Any]:
