@@ -21,12 +21,14 @@ from configs.schema import Config
 from configs.tuned import Confirmed, Margin, Member, Tuned
 from configs.vocab import Target
 from features.ingest import Ingest
+from features.known import known_before
 from features.periods import DAY
 from features.sources.base import open_source
 from features.tables import CrmTables
 from models.close import Shared
 from tests.companies import demo_config
 from training.cuts import fit_on, ground_at
+from training.fit import fingerprint
 from training.prepare import Prepared, end_of, prepare, trainable
 from training.tracking import Tracker
 from training.tune import Outcome, Trial
@@ -112,9 +114,8 @@ def test_outcomes_of_the_test_periods_change_nothing(
     assert told["study"] == once.told["study"]
     assert Path(told["path"]).read_bytes() == Path(once.told["path"]).read_bytes()
     few = ~later & (np.arange(len(later)) % 50 == 0)
-    earlier = replace(ingest, tables=with_other_stages(ingest.tables, few))
-    monkeypatch.setattr("training.tune_command.ingest_of", lambda _: earlier)
-    assert tune(configured(tmp_path), None, "again")["study"] != once.told["study"], "nor before the cut"
+    earlier = known_before(with_other_stages(ingest.tables, few), cut)
+    assert study_name(once.config, cut, fingerprint(earlier)) != once.told["study"], "nor before the cut"
 
 
 def with_other_stages(tables: CrmTables, rows: np.ndarray) -> CrmTables:
