@@ -20,7 +20,7 @@ from configs.load import leads_of, load_config
 from serving.api import Api
 from serving.app import create_app
 from serving.connection import bound_connections
-from serving.drain import drain_before_stopping
+from serving.drain import drain_before_stopping, stop_with_parent
 from serving.environment import CONFIG, OVERRIDES, spare_imports
 from serving.frame import log_line
 from serving.jobs import JobRunner
@@ -87,6 +87,7 @@ class Forecastle:
         for watch in self._watches:
             watch.start()
         drain_before_stopping(api, config.serving.drain_seconds)
+        stop_with_parent()
         self._jobs = JobRunner(api)
         self._jobs.start()
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,6 +81,13 @@ class Server:
         return time.monotonic() - start
 
 
+def answers(port: int) -> bool:
+    """Whether anybody listens at a port."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
+    return False
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
@@ -112,13 +120,16 @@ def started(
 ) -> Iterator[Server]:
     """Run a command that serves on a port, where a key works, wait until it is ready, and kill it at the end."""
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, text=True)
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=log, stderr=log, text=True, start_new_session=True
+        )
     server = Server(process, port, key, folder / "log")
     try:
         server.wait("ready", lambda: _is_ready(server), START_S)
         yield server
     finally:
-        process.kill() if process.poll() is None else None
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its workers too
         process.wait(STOP_S)
 
 

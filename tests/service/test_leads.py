@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ from serving.replay import replay
 from serving.watch import Watch
 from tests.contracted import checked
 from tests.leads_served import LeadWorld, lead_world
-from tests.running import running
+from tests.running import STOP_S, answers, running
 from tests.served import World, posted
 from tests.service.conftest import Served
 from tests.stored import EVERYTHING
@@ -266,4 +267,10 @@ def test_the_real_service_serves_both_and_takes_a_promoted_model_of_leads_up(
         assert all(result["reasons"] for result in answer["results"])
         about = json.loads(server.ask("GET", "/v1/status")[2])
         assert (about["bundle_sha256"], about["leads"]["watch"]["swaps"]) == (world.bundle.sha, 1)
+        server.process.kill()
+        until = time.monotonic() + STOP_S
+        while answers(server.port) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert not answers(server.port), "a worker goes on without who started it, and holds the port"
+        assert server.lines("parent_gone")
     assert (state / "bundles" / CURRENT).is_file()
