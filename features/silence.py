@@ -86,8 +86,13 @@ def own_gap(acts: Seen, usual: Float) -> Float:
 def shares_at_age(view: AsOfView) -> Float:
     """Return the share of the weeks of won deals with a silence of ``EDGES[k]`` usual gaps or more, float64[AGES, n].
 
-    Of deals in the same stage, shrunken towards all; it falls with k. NaN where no won deal was looked at.
+    Of deals in the same stage, shrunken towards all; it falls with k. NaN where no won deal was looked at. Made once
+    for a view.
     """
+    return view.shared("silent_shares", lambda: _shares_at_age(view))
+
+
+def _shares_at_age(view: AsOfView) -> Float:
     every = view.about("silences", np.zeros(len(view), dtype=np.int64))
     stage = view.about("stage_silence", standing(view).stage)
     old, old_in_stage = (seen.totals(OLD) for seen in (every, stage))

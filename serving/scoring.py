@@ -26,7 +26,8 @@ from features.told import Told, told_in
 from models.base import Float
 from models.bundle import Bundle
 from models.explain import EXACT, Reason, explain, off_by
-from models.flags import Flag, Scores, find_flags, looks_back, with_earlier
+from models.flag_earlier import looks_back, with_earlier
+from models.flags import Flag, Scores, find_flags
 from models.heads import Prediction
 from models.timing import Outlook
 from models.track_record import record_json
@@ -233,9 +234,8 @@ def flagged(
     def says(view: AsOfView) -> Scores:
         return _scores(bundle, ask(record, view, bundle).said)
 
-    found = find_flags(asked.view, _scores(bundle, asked.said), limits, says, n)
     records = bundle.track_record.under(limits) if bundle.track_record is not None else {}
-    return [tuple(replace(flag, track_record=records.get(flag.code)) for flag in listed) for listed in found]
+    return find_flags(asked.view, _scores(bundle, asked.said), limits, says, n, records)
 
 
 def flags_of(record: Record, requests: Requests, bundle: Bundle, limits: Flags) -> list[tuple[Flag, ...]]:
