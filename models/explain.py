@@ -109,11 +109,10 @@ def _leads(terms: Terms) -> Int:
 
 def _shown(strength: Float) -> Int:
     """Return the factors that are told, int64[n, 6]: raising ones, then lowering ones, strongest first; -1: none."""
-    ways = []
-    for way in (strength, -strength):
-        order = np.argsort(-way, axis=1, kind="stable")[:, :SHOWN]
-        ways.append(np.where(np.take_along_axis(way, order, axis=1) >= FLOOR, order, -1))
-    return np.concatenate(ways, axis=1)
+    ways = np.stack([strength, -strength], axis=1)
+    order = (-ways).argsort(axis=2, kind="stable")[:, :, :SHOWN]
+    told = np.where(np.take_along_axis(ways, order, axis=2) >= FLOOR, order, -1)
+    return told.reshape(len(told), 2 * order.shape[2])
 
 
 def _marked(place: Int, count: int) -> Bool:

@@ -91,7 +91,7 @@ def disengaged(case: Case) -> Raised:
         since,
         says,
         case.expected,
-        _gone(acts, now.silent / now.gap, told),
+        view.shared("gone", lambda: _gone(acts, now.silent / now.gap, told)),
     )
 
 

@@ -151,7 +151,7 @@ def scoring(
         else [()] * len(requests)
     )
     notes = data_notes(looked, len(requests), reference_as_of, bundle.amount is not None, about_leads(bundle))
-    ends = _period_ends(record, requests, bundle.about.target)
+    ends, window_end = _period_ends(looked, len(requests), bundle.about.target)
     ids = record.deal_ids.take(requests.deal).strings()
     scores = [
         DealScore(
@@ -172,8 +172,6 @@ def scoring(
         )
         for i, as_of in enumerate(requests.as_of.tolist())
     ]
-    in_period = bundle.about.target == "in_period"
-    window_end = record.calendar.bounds(requests.as_of)[1] if in_period else np.full(len(p), NAT, dtype=np.int64)
     return Scoring(scores, matrix, told, window_end)
 
 
@@ -266,12 +264,12 @@ def scorable(view: AsOfView) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return known, known & view.is_open()
 
 
-def _period_ends(record: Record, requests: Requests, target: str) -> list[date | None]:
-    """Last day of each request's period, None for a head that knows no period."""
+def _period_ends(view: AsOfView, n: int, target: str) -> tuple[list[date | None], NDArray[np.int64]]:
+    """Last day of the periods of the first n requests, and the instants at which these end; none without a period."""
     if target != "in_period":
-        return [None] * len(requests)
-    calendar = record.calendar
-    return [calendar.last_day(index) for index in calendar.index(requests.as_of).tolist()]
+        return [None] * n, np.full(n, NAT, dtype=np.int64)
+    period, calendar = view.period()[:n], view.calendar
+    return [calendar.last_day(index) for index in period.tolist()], calendar.starts[period + 1]
 
 
 def ahead_of(outlook: Outlook | None, as_of: NDArray[np.int64], zone: str) -> list[Ahead | None]:
