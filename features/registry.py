@@ -22,6 +22,7 @@ from features.asof import AsOfView
 Float = NDArray[np.float64]
 
 OWN = "own"  # the source of a definition that is nobody else's
+TABLE = "stage_and_time"  # the factor of the stage x time table, which is a term of its own beside the features
 EXP_LIMIT = 700.0  # beyond it the exponential is no float
 Columns = dict[str, Float]
 
@@ -154,6 +155,14 @@ class Plan:
     def names(self) -> tuple[str, ...]:
         """Column names, in order."""
         return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def factors(self) -> Mapping[str, tuple[int, ...]]:
+        """The terms that are told under each factor: 0 is the table's, 1 + j that of the plan's feature j."""
+        found: dict[str, list[int]] = {TABLE: [0]}
+        for term, feature in enumerate(self.features, 1):
+            found.setdefault(feature.factor or feature.name, []).append(term)
+        return {factor: tuple(terms) for factor, terms in found.items()}
 
     @cached_property
     def declared(self) -> Mapping[str, frozenset[str]]:

@@ -24,7 +24,7 @@ GAP_WEIGHT = 3.0  # gaps of the usual length that a deal's own mean gap is shrun
 SEGMENT_WEIGHT = 20.0  # gaps of the company's mean that a segment's is shrunken by
 STAGE_WEIGHT = 200.0  # weeks of all won deals that those of a stage are shrunken by
 MONTH = 30.0  # days between acts of the buyer before any deal was won
-OLD = tuple(f"old_{k}" for k in range(AGES))
+LOOKED = ("looks", *(f"old_{k}" for k in range(AGES)))
 EDGES = 2.0 ** (np.arange(AGES) / 2)  # usual gaps: 1, 1.4, 2, 2.8, ... 32
 WEEK, MONDAY = 7 * DAY, 4 * DAY  # the first Monday of the epoch
 MOST_WEEKS = 260  # the last five years of a deal are looked at
@@ -86,13 +86,18 @@ def own_gap(acts: Seen, usual: Float) -> Float:
 def shares_at_age(view: AsOfView) -> Float:
     """Return the share of the weeks of won deals with a silence of ``EDGES[k]`` usual gaps or more, float64[AGES, n].
 
-    Of deals in the same stage, shrunken towards all; it falls with k. NaN where no won deal was looked at.
+    Of deals in the same stage, shrunken towards all; it falls with k. NaN where no won deal was looked at. Made once
+    for a view.
     """
+    return view.shared("silent_shares", lambda: _shares_at_age(view))
+
+
+def _shares_at_age(view: AsOfView) -> Float:
     every = view.about("silences", np.zeros(len(view), dtype=np.int64))
     stage = view.about("stage_silence", standing(view).stage)
-    old, old_in_stage = (seen.totals(OLD) for seen in (every, stage))
-    parent = ratio(old, every.total("looks"))
-    shares: Float = (old_in_stage + STAGE_WEIGHT * parent) / (stage.total("looks") + STAGE_WEIGHT)
+    told, told_in_stage = (seen.totals(LOOKED) for seen in (every, stage))
+    parent = ratio(told[1:], told[0])
+    shares: Float = (told_in_stage[1:] + STAGE_WEIGHT * parent) / (told_in_stage[0] + STAGE_WEIGHT)
     return shares
 
 

@@ -67,8 +67,8 @@ class AmountModel:
         """Return E[amount at the close | won] in currency, float64[n], above 0."""
         started = has_amount(told.amount_cents)
         current = np.where(started, told.amount_cents, 100) / CENTS
-        becomes = current * np.exp(self.log_ratio(matrix))
-        return np.where(started, becomes, np.exp(self.usual.log_amount(matrix, told)))
+        becomes: Float = current * np.exp(self.log_ratio(matrix))
+        return becomes if started.all() else np.where(started, becomes, np.exp(self.usual.log_amount(matrix, told)))
 
     def log_ratio(self, matrix: FeatureMatrix) -> Float:
         """Return the log of amount at close / amount now, float64[n]."""

@@ -165,10 +165,11 @@ class CloseModel:
         """
         names = (TABLE, *self.names)
         usual = float(clipped_logit(np.array([self.table.overall]))[0])
-        told = clipped_logit(self.table.predict(matrix)) - usual
+        log_odds = clipped_logit(self.table.predict(matrix))
+        told = log_odds - usual
         if isinstance(self.offset, Linear):
             base = np.full(len(told), self.offset.intercept)
-            phi = self.offset.terms(matrix)
+            phi = self.offset.terms(matrix, log_odds)
         else:
             base = np.full(len(told), usual)
             phi = np.zeros((len(told), len(names)))

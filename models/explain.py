@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -61,12 +62,9 @@ class Terms:
 def terms_of(model: CloseModel, plan: Plan, matrix: FeatureMatrix) -> Terms:
     """Return the terms of every row of a matrix."""
     names, phi, base = model.contributions(matrix)
-    factor = {feature.name: feature.factor or feature.name for feature in plan.features}
-    groups: dict[str, list[int]] = {}
-    for j, name in enumerate(names):
-        groups.setdefault(factor.get(name, name), []).append(j)
-    strength = np.stack([added(phi, members) for members in groups.values()], axis=1)
-    return Terms(names, phi, base, tuple(groups), tuple(map(tuple, groups.values())), strength)
+    members = tuple(plan.factors.values())
+    strength = np.stack([added(phi, which) for which in members], axis=1)
+    return Terms(names, phi, base, tuple(plan.factors), members, strength)
 
 
 def added(columns: Float, which: Sequence[int]) -> Float:
@@ -80,7 +78,7 @@ def explain(model: CloseModel, plan: Plan, profile: Profile, matrix: FeatureMatr
     terms = terms_of(model, plan, matrix)
     strength, leads, place = terms.strength.tolist(), _leads(terms).tolist(), _shown(terms.strength)
     rest = added(np.where(_marked(place, len(terms.factors)), 0.0, terms.strength), range(len(terms.factors))).tolist()
-    told = Telling(plan, profile, model.table.predict(matrix), matrix)
+    told = Telling(plan, profile, model, matrix)
     chance = sigmoid(terms.base).tolist()
     out = []
     for i, (base, chosen) in enumerate(zip(terms.base.tolist(), place.tolist(), strict=True)):
@@ -102,20 +100,19 @@ def off_by(reasons: Sequence[Reason], log_odds: float) -> float:
 def _leads(terms: Terms) -> Int:
     """Return the column of phi that says most in each factor's own direction: its sentence speaks for the factor."""
     leads = np.empty(terms.strength.shape, dtype=np.int64)
+    way = np.where(terms.strength > 0, 1.0, -1.0)
     for k, members in enumerate(terms.members):
-        columns = terms.phi[:, members]
-        most = np.where(terms.strength[:, k] > 0, columns.argmax(axis=1), columns.argmin(axis=1))
+        most = (terms.phi[:, members] * way[:, k : k + 1]).argmax(axis=1)
         leads[:, k] = np.array(members)[most]
     return leads
 
 
 def _shown(strength: Float) -> Int:
     """Return the factors that are told, int64[n, 6]: raising ones, then lowering ones, strongest first; -1: none."""
-    ways = []
-    for way in (strength, -strength):
-        order = np.argsort(-way, axis=1, kind="stable")[:, :SHOWN]
-        ways.append(np.where(np.take_along_axis(way, order, axis=1) >= FLOOR, order, -1))
-    return np.concatenate(ways, axis=1)
+    ways = np.stack([strength, -strength], axis=1)
+    order = (-ways).argsort(axis=2, kind="stable")[:, :, :SHOWN]
+    told = np.where(np.take_along_axis(ways, order, axis=2) >= FLOOR, order, -1)
+    return told.reshape(len(told), 2 * order.shape[2])
 
 
 def _marked(place: Int, count: int) -> Bool:
@@ -126,13 +123,17 @@ def _marked(place: Int, count: int) -> Bool:
 
 
 class Telling:
-    """Makes the sentences of the rows of one matrix. rates: float64[n], what the table of rates says of each."""
+    """Makes the sentences of the rows of one matrix."""
 
-    def __init__(self, plan: Plan, profile: Profile, rates: Float, matrix: FeatureMatrix) -> None:
+    def __init__(self, plan: Plan, profile: Profile, model: CloseModel, matrix: FeatureMatrix) -> None:
         self.subject = Subject.of(plan.context.schema.target)
-        self._features, self._rate, self._rates = plan.features, profile.rate, rates
-        self._values, self._usual = matrix.values, profile.usual(matrix)
-        self._place = {name: j for j, name in enumerate(matrix.names)}
+        self._features, self._rate, self._model, self._matrix = plan.features, profile.rate, model, matrix
+        self._usual = profile.usual(matrix)
+
+    @cached_property
+    def _rates(self) -> Float:
+        """What the table of rates says of each row, float64[n]; looked up where a sentence speaks of it."""
+        return self._model.table.predict(self._matrix)
 
     def reason(self, row: int, factor: str, lead: str, strength: float) -> Reason:
         """Tell one factor of one row by its leading column."""
@@ -145,15 +146,15 @@ class Telling:
             rate = float(self._rates[row])
             won = f"{ALIKE[self.subject]} {rate:.0%} of the time"
             return rate, self._rate, f"{won}; all {self.subject.many} {self._rate:.0%}"
-        j = self._place[name]
-        value, usual = float(self._values[row, j]), float(self._usual[row, j])
+        j = self._matrix.names.index(name)
+        value, usual = float(self._matrix.values[row, j]), float(self._usual[row, j])
         return value, usual, self._features[j].sentence(value, usual)
 
     def value(self, name: str, value: float) -> str:
         """Return a value of a column of phi as its sentence shows it."""
         if name == TABLE:
             return f"{value:.0%}"
-        return self._features[self._place[name]].told(value)
+        return self._features[self._matrix.names.index(name)].told(value)
 
 
 def known(value: float) -> float | None:

@@ -8,18 +8,21 @@ many plain reasons for a call that differs from a model.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from configs.flags import OverCalled, UnderCalled
+from features.asof import Seen
 from features.columns import known_or, ratio
 from features.reference import CATEGORY_RANKS, cell_of
 from features.standings import look_of
 from features.tables import NAT
 from models.base import Bool, Float, Int
 from models.flag_words import call_text, day_text
-from models.flags import Case, Raised, flag_rule
+from models.flags import Case, Raised, flag_rule, nobody
 
 COMMIT = CATEGORY_RANKS["commit"]
 GAP = "the distance between the probability and the rate of deals called alike, times what the deal brings"
@@ -28,16 +31,28 @@ GAP = "the distance between the probability and the rate of deals called alike, 
 @dataclass(frozen=True)
 class Called:
     """How each deal is called. category: rank, -1 none. due: local day of the close date, NAT none. last_day: of the
-    period. within: whether the close date lies in it. peers, rate: how many looks at deals called alike, and the share
-    of these won, NaN without any.
+    period. within: whether the close date lies in it. alike: gives the looks at deals called alike.
     """
 
     category: Int
     due: Int
     last_day: Int
     within: Bool
-    peers: Float
-    rate: Float
+    alike: Callable[[], Seen]
+
+    @cached_property
+    def peers(self) -> Float:
+        """How many looks at deals called alike."""
+        return self._seen.count()
+
+    @cached_property
+    def rate(self) -> Float:
+        """The share of these that were won, NaN without any."""
+        return ratio(self._seen.count("won"), self.peers)
+
+    @cached_property
+    def _seen(self) -> Seen:
+        return self.alike()
 
 
 def called(case: Case) -> Called:
@@ -50,19 +65,13 @@ def _called(case: Case) -> Called:
     history, calendar = view.of("history"), view.calendar
     period = view.period()
     within = history.last("close_period") == period
-    if case.scores.in_period:
-        seen = view.about("called", cell_of(category, within, look_of(calendar, view.as_of)))
-    else:
-        seen = case.standing.of_category
-    peers = seen.count()
-    return Called(
-        category,
-        history.last("close_date"),
-        calendar.days[period + 1] - 1,
-        within,
-        peers,
-        ratio(seen.count("won"), peers),
-    )
+
+    def alike() -> Seen:
+        if not case.scores.in_period:
+            return case.standing.of_category
+        return view.about("called", cell_of(category, within, look_of(calendar, view.as_of)))
+
+    return Called(category, history.last("close_date"), calendar.days[period + 1] - 1, within, alike)
 
 
 def doubt(case: Case, limits: UnderCalled | OverCalled) -> tuple[Float, Float]:
@@ -111,7 +120,7 @@ def under_called(case: Case) -> Raised:
     low, _ = doubt(case, limits)
     later = (of.due != NAT) & (of.due > of.last_day) if case.scores.in_period else np.zeros(len(low), dtype=bool)
     out = ((of.category < COMMIT) & (of.category >= 0)) | later
-    return _raised(case, of, out & (low >= limits.p), low - of.rate, limits, low, CLOSER["closer"])
+    return _raised(case, of, out & (low >= limits.p), 1.0, limits, low, CLOSER["closer"])
 
 
 FURTHER = {
@@ -136,12 +145,16 @@ def over_called(case: Case) -> Raised:
     limits, of = case.limits.over_called, called(case)
     _, high = doubt(case, limits)
     said_in = (of.category >= COMMIT) & (of.within | (not case.scores.in_period))
-    return _raised(case, of, said_in & (high <= limits.p), of.rate - high, limits, high, FURTHER["further"])
+    return _raised(case, of, said_in & (high <= limits.p), -1.0, limits, high, FURTHER["further"])
 
 
 def _raised(
-    case: Case, of: Called, where: Bool, gap: Float, limits: UnderCalled | OverCalled, end: Float, template: str
+    case: Case, of: Called, where: Bool, way: float, limits: UnderCalled | OverCalled, end: Float, template: str
 ) -> Raised:
+    """Hold the end of the doubt of some deals against others called alike. way: 1 to lie above their rate, -1 below."""
+    if not where.any():
+        return nobody(len(where))
+    gap = way * (end - of.rate)
     where = where & (of.peers >= limits.min_peers) & (known_or(gap, -1.0) >= limits.gap)
 
     def says(row: int) -> str:

@@ -8,7 +8,7 @@ from features.columns import known_or, ratio
 from features.tables import NAT
 from models.base import Int
 from models.flag_words import day_text, some, times
-from models.flags import Case, Raised, flag_rule
+from models.flags import Case, Raised, flag_rule, nobody
 
 
 def latest_of(*days: Int) -> Int:
@@ -36,6 +36,9 @@ def overdue(case: Case) -> Raised:
     due = history.last("close_date")
     set_ = due != NAT
     late = np.where(set_, case.today - np.where(set_, due, 0), 0)
+    where = set_ & (late >= limits.days)
+    if not where.any():
+        return nobody(len(late))
     pushed = history.count("pushed")
 
     def since() -> Int:
@@ -47,7 +50,6 @@ def overdue(case: Case) -> Raised:
         told = {"day": day_text(due[row]), "late": some(late[row], "day"), "moves": times(pushed[row])}
         return PASSED["moved" if pushed[row] > 0 else "passed"].format(**told)
 
-    where = set_ & (late >= limits.days)
     return Raised(where, late / limits.long_days, since, says, case.expected)
 
 

@@ -15,7 +15,7 @@ from features.reference import CATEGORY_RANKS
 from features.tables import NAT
 from models.base import Bool, Float, Int
 from models.flag_words import call_text, day_text, some, span
-from models.flags import Case, Raised, flag_rule
+from models.flags import Case, Raised, flag_rule, nobody
 
 COMMIT = CATEGORY_RANKS["commit"]
 
@@ -46,9 +46,9 @@ def logged_in_bulk(case: Case) -> Raised:
     enough = won >= case.limits.min_deals
     busiest = ratio(past.total("busiest", "won"), won)
     least = np.maximum(np.ceil(limits.times_usual * known_or(busiest, 0.0)), limits.acts)
-    most = _busiest_unanswered(acts, limits.days)
-    burst = enough & (most >= least)
     entered = acts.count("reached", within=limits.days * DAY)
+    most = _busiest_unanswered(acts, limits.days, enough & (entered >= least))
+    burst = enough & (most >= least)
     late = ratio(acts.total("delay_s", "reached", within=limits.days * DAY), entered) / SECONDS_PER_DAY
     usual_late = ratio(company.total("delay_s", "won"), company.total("logged", "won")) / SECONDS_PER_DAY
     least_late = np.maximum(limits.times_usual * known_or(usual_late, 0.0), limits.late_days)
@@ -77,16 +77,19 @@ def logged_in_bulk(case: Case) -> Raised:
     return Raised(burst | behind, excess, since, says, case.expected)
 
 
-def _busiest_unanswered(acts: Seen, days: int) -> Float:
+def _busiest_unanswered(acts: Seen, days: int, wanted: Bool) -> Float:
     """Return the most acts of ours entered in one of the last days (24 hours each, back from the as-of), float64[n].
 
-    Only days count since whose beginning nothing of the buyer's was entered.
+    Only days count since whose beginning nothing of the buyer's was entered: where something was, no earlier day does.
+    wanted: bool[n]; the others may get less.
     """
     most = np.zeros(len(acts.as_of))
     after = np.zeros(len(acts.as_of))
     for back in range(1, days + 1):
-        so_far = acts.count("reached", within=back * DAY)
         quiet = acts.count("inbound", within=back * DAY) == 0
+        if not (quiet & wanted).any():
+            break
+        so_far = acts.count("reached", within=back * DAY)
         most = np.where(quiet, np.maximum(most, so_far - after), most)
         after = so_far
     return most
@@ -113,10 +116,12 @@ def raised_late(case: Case) -> Raised:
     """Find deals that were called better just before the look; the longer the buyer was silent by then, the worse."""
     limits, view, company = case.limits.raised_late, case.view, case.standing.company
     history, window, category = view.of("history"), limits.hours * HOUR, case.standing.category
-    won, gaps = company.count("won"), company.total("buyer_gaps", "won")
-    usual = ratio(company.total("buyer_s", "won"), gaps) / SECONDS_PER_DAY
     called = (history.count("category_raised", within=window) > 0) & (category >= COMMIT)
     moved = _moved_in(case, window) & case.scores.in_period
+    if not (called | moved).any():
+        return nobody(len(view))
+    won, gaps = company.count("won"), company.total("buyer_gaps", "won")
+    usual = ratio(company.total("buyer_s", "won"), gaps) / SECONDS_PER_DAY
     at = np.where(called, history.last("known_at", "category_raised"), history.last("known_at", "pulled_in"))
     spoke = view.of("activities").latest("occurred_at", "buyer")
     heard = np.where(spoke == NAT, np.asarray(view.fixed("created_at"), dtype=np.int64), spoke)
@@ -145,10 +150,12 @@ def raised_late(case: Case) -> Raised:
 def _moved_in(case: Case, window: int) -> Bool:
     """Return bool[n]: the close date lies in the running period, and before the window it lay after it."""
     view, history = case.view, case.view.of("history")
+    pulled = history.count("pulled_in", within=window) > 0
+    if not pulled.any():
+        return pulled
     period = view.period()
     due, shift = history.last("close_date"), history.total("close_shift_days", within=window)
     before = np.where(due == NAT, NAT, np.where(due == NAT, 0, due) - shift.astype(np.int64))
     inside = history.last("close_period") == period
-    pulled = (history.count("pulled_in", within=window) > 0) & (before >= view.calendar.days[period + 1])
-    moved: Bool = inside & pulled
+    moved: Bool = inside & pulled & (before >= view.calendar.days[period + 1])
     return moved

@@ -11,7 +11,7 @@ from features.tables import NAT
 from models.base import Int
 from models.flag_dates import latest_of
 from models.flag_words import day_text, money, some
-from models.flags import Case, Raised, flag_rule
+from models.flags import Case, Raised, flag_rule, nobody
 
 STILL = {"still": "in this stage for {days}; the {deals} that were won spent {usual} in it on average"}
 
@@ -66,14 +66,17 @@ SKIPPED = {
 def process_skipped(case: Case) -> Raised:
     """Find deals that jumped stages, or near the end of the process without anybody senior."""
     limits, view, history = case.limits.process_skipped, case.view, case.view.of("history")
-    past, crew, people = case.past, case.crew, view.of("contacts")
-    stages, won, crews = history.total("stages_skipped"), past.count("won"), crew.count("won")
-    share, senior = ratio(past.total("skipped", "won"), won), ratio(crew.total("senior", "won"), crews)
-    few = case.limits.min_deals
-    jumped = (stages >= limits.stages) & (won >= few) & (known_or(share, 1.0) <= limits.most_share)
+    stages, people = history.total("stages_skipped"), view.of("contacts")
     late = history.last("stage_share_ppm") >= limits.late_from * MILLION
     known = people.distinct("contact")
     none = (people.count("senior") == 0) & (people.count("decides") == 0) & (known > 0)
+    if not ((stages >= limits.stages) | (late & none)).any():
+        return nobody(len(view))
+    past, crew = case.past, case.crew
+    won, crews = past.count("won"), crew.count("won")
+    share, senior = ratio(past.total("skipped", "won"), won), ratio(crew.total("senior", "won"), crews)
+    few = case.limits.min_deals
+    jumped = (stages >= limits.stages) & (won >= few) & (known_or(share, 1.0) <= limits.most_share)
     alone = late & none & (crews >= few) & (known_or(senior, 0.0) >= limits.senior_share)
 
     def says(row: int) -> str:
@@ -118,8 +121,10 @@ def amount_cut(case: Case) -> Raised:
     """Find deals whose amount was cut lately; a cut to nothing, or from it, is not told as a share."""
     limits, history = case.limits.amount_cut, case.view.of("history")
     window = limits.days * DAY
-    log_change = history.total("amount_step_ppm", within=window) / MILLION
     cuts = history.count("amount_cut", within=window)
+    if not cuts.any():
+        return nobody(len(cuts))
+    log_change = history.total("amount_step_ppm", within=window) / MILLION
     part = 1 - np.exp(np.minimum(log_change, 0.0))
     before = case.amount / np.exp(log_change)
     won, cut = case.past.count("won"), case.past.total("cut", "won")

@@ -12,7 +12,7 @@ from features.tables import NAT
 from models.base import Bool, Int
 from models.flag_dates import latest_of
 from models.flag_words import day_text, money, some, span
-from models.flags import Case, Raised, flag_rule
+from models.flags import Case, Raised, flag_rule, nobody
 
 ALONE = {
     "alone": "1 person of the buyer's is known, on a deal of {amount} where {typical} is usual for a won one; {share} "
@@ -32,14 +32,18 @@ ALONE = {
 def single_threaded(case: Case) -> Raised:
     """Find large deals that hang on one person, at a stage by which won deals had more."""
     limits, view = case.limits.single_threaded, case.view
-    people, crew, company = view.of("contacts"), case.crew, case.standing.company
+    people = view.of("contacts")
+    alone = people.distinct("contact") == 1
+    if not alone.any():
+        return nobody(len(view))
+    crew, company = case.crew, case.standing.company
     won = crew.count("won")
     share, usual = ratio(crew.total("several", "won"), won), ratio(crew.total("contacts", "won"), won)
     typical = np.exp(ratio(company.total("log_amount_ppm", "won"), company.total("priced", "won")) / MILLION)
     least = limits.times_usual_amount * typical
     enough = (won >= case.limits.min_deals) & (company.total("priced", "won") >= case.limits.min_deals)
     large = known_or(case.amount, -1.0) >= known_or(least, np.inf)
-    where = (people.distinct("contact") == 1) & enough & large & (known_or(share, 0.0) >= limits.usual_share)
+    where = alone & enough & large & (known_or(share, 0.0) >= limits.usual_share)
 
     def says(row: int) -> str:
         told = {
@@ -78,13 +82,15 @@ def neglected(case: Case) -> Raised:
     """Find deals where the buyer wrote last and has waited for unusually long; by when the CRM knew of each."""
     limits, view, acts = case.limits.neglected, case.view, case.view.of("activities")
     waiting, reached = acts.days_since("email_in"), acts.days_since("reached")
-    owed = ~np.isnan(waiting) & (np.isnan(reached) | (reached > waiting))
+    owed = ~np.isnan(waiting) & (np.isnan(reached) | (reached > waiting)) & ~meeting_ahead(acts)
+    if not owed.any():
+        return nobody(len(view))
     past = case.past
     answers, won = past.total("answers", "won"), past.count("won")
     usual = ratio(past.total("answer_s", "won"), answers) / SECONDS_PER_DAY
     least = np.maximum(limits.times_usual * known_or(usual, 0.0), limits.min_days)
     enough = (won >= case.limits.min_deals) & (answers >= case.limits.min_deals)
-    where = owed & ~meeting_ahead(acts) & enough & (known_or(waiting, 0.0) >= least)
+    where = owed & enough & (known_or(waiting, 0.0) >= least)
 
     def since() -> Int:
         wrote = acts.last("known_at", "email_in")

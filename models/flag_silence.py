@@ -16,7 +16,7 @@ from models.base import Float, Int
 from models.flag_dates import latest_of
 from models.flag_people import meeting_ahead
 from models.flag_words import day_text, some, span
-from models.flags import Case, Raised, flag_rule
+from models.flags import Case, Raised, flag_rule, nobody
 
 LOOKED = -0.75  # what the buyer opened since then speaks against: by so much in the log of the silence
 UNANSWERED, CALLS = 0.25, 2  # and so many calls of ours since then that nobody took speak for it
@@ -45,17 +45,21 @@ SILENT = {
 def disengaged(case: Case) -> Raised:
     """Find deals whose buyer is silent for longer than usual, and not for want of a word from us (`neglected`)."""
     limits, view, acts = case.limits.disengaged, case.view, case.view.of("activities")
+    spoke, reached = acts.days_since("buyer"), acts.days_since("reached")
+    ours = ~np.isnan(reached) & (np.isnan(spoke) | (reached <= spoke)) & ~meeting_ahead(acts)
+    if not ours.any():
+        return nobody(len(view))
     now, shares = pace(view), shares_at_age(view)
     rare = shares <= limits.share
     gaps = np.where(rare.any(axis=0), EDGES[rare.argmax(axis=0)], np.inf)
-    spoke, reached = acts.days_since("buyer"), acts.days_since("reached")
-    ours = ~np.isnan(reached) & (np.isnan(spoke) | (reached <= spoke))
     least = np.maximum(gaps * now.gap, limits.min_days)
     company = case.standing.company
     enough = (company.count("won") >= case.limits.min_deals) & (
         company.total("buyer_gaps", "won") >= case.limits.min_deals
     )
-    where = ours & enough & ~meeting_ahead(acts) & (known_or(now.silent, 0.0) >= least)
+    where = ours & enough & (known_or(now.silent, 0.0) >= least)
+    if not where.any():
+        return nobody(len(view))
     heard, known = acts.latest("occurred_at", "buyer"), acts.last("known_at", "buyer")
     created = np.asarray(view.fixed("created_at"), dtype=np.int64)
     began = np.where(heard == NAT, created, heard)
@@ -87,7 +91,7 @@ def disengaged(case: Case) -> Raised:
         since,
         says,
         case.expected,
-        _gone(acts, now.silent / now.gap, told),
+        view.shared("gone", lambda: _gone(acts, now.silent / now.gap, told)),
     )
 
 

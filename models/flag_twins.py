@@ -14,7 +14,7 @@ from features.tables import NAT
 from models.base import Bool, Float, Int
 from models.flag_dates import latest_of
 from models.flag_words import day_text, money, span
-from models.flags import Case, Raised, flag_rule
+from models.flags import Case, Raised, flag_rule, nobody
 
 NEAREST = 3.0  # times its threshold, at most
 
@@ -60,6 +60,8 @@ def likely_duplicate(case: Case) -> Raised:
     """Find deals that may be a copy of an older open deal; silent where the account's other deals are not known."""
     limits, n = case.limits.likely_duplicate, len(case.view)
     twins = _twins(case)
+    if not len(twins.row):
+        return nobody(n)
     best = twins.nearest()
     where, apart, theirs = np.zeros(n, dtype=bool), np.zeros(n), np.zeros(n, dtype=np.int64)
     for row, place in best.items():
@@ -78,11 +80,8 @@ def likely_duplicate(case: Case) -> Raised:
         return TWIN["twin"].format(**told)
 
     def since() -> Int:
-        days = np.full(n, NAT, dtype=np.int64)
-        if len(twins.row):
-            both = latest_of(twins.known_at[theirs], _standing_since(case.view))
-            days = np.where(where, case.day_after(np.where(where, both, NAT)), NAT)
-        return days
+        both = latest_of(twins.known_at[theirs], _standing_since(case.view))
+        return np.where(where, case.day_after(np.where(where, both, NAT)), NAT)
 
     excess = limits.days / np.maximum(apart, limits.days / NEAREST)
     return Raised(where, excess, since, says, case.expected)

@@ -16,21 +16,22 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 
 from configs.flags import Flags, Severity
-from features.asof import AsOfView, Requests, Seen
-from features.periods import DAY, EPOCH, local_days
+from features.asof import AsOfView, Seen
+from features.periods import EPOCH, local_days
 from features.rates import Standing, standing
 from features.tables import NAT
 from models.base import Bool, Float, Int
+from models.flag_earlier import ago, behind, looks_back, those
 from models.track_record import FlagRecord
 
 FLAG_MODULES = ("flag_dates", "flag_pace", "flag_people", "flag_silence", "flag_twins", "flag_edits", "flag_calls")
 SEVERITIES = LOW, MEDIUM, HIGH = "low", "medium", "high"
-WEEK = 7
+NO_RECORDS: Mapping[str, FlagRecord] = {}
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Case:
     @cached_property
     def today(self) -> Int:
         """Local day of each as-of, days since 1970-01-01."""
-        return local_days(self.view.as_of, self.view.calendar.zone)
+        return self.view.local_day()
 
     @cached_property
     def amount(self) -> Float:
@@ -152,7 +153,8 @@ class Raised:
 
     where: bool[n]. excess: float64[n], how many times its threshold a deal has reached. since: gives int64[n], local
     days, NAT where it cannot be told; asked only where something is raised. says: the evidence of a row. at_stake:
-    float64[n], currency, NaN where not known. rank: float64[n], what an alert budget goes by; None: the money.
+    float64[n], currency, NaN where not known. rank: float64[n], what an alert budget goes by; None: the money. Only
+    `where` counts in rows where nothing is raised.
     """
 
     where: Bool
@@ -164,6 +166,12 @@ class Raised:
 
 
 Find = Callable[[Case], Raised]
+
+
+def nobody(n: int) -> Raised:
+    """Return that nothing is raised: what a rule says as soon as its first questions leave nobody, and asks no more."""
+    nothing = np.zeros(n)
+    return Raised(np.zeros(n, dtype=bool), nothing, lambda: np.full(n, NAT, dtype=np.int64), lambda row: "", nothing)
 
 
 @dataclass(frozen=True)
@@ -213,6 +221,7 @@ def flag_rule(
     return register
 
 
+@cache
 def load_flags() -> Mapping[str, Rule]:
     """Register every flag, and return them by code, in the order of `FLAG_MODULES` whoever was imported first."""
     for name in FLAG_MODULES:
@@ -226,61 +235,38 @@ def load_flags() -> Mapping[str, Rule]:
 
 
 def find_flags(
-    view: AsOfView, scores: Scores, limits: Flags, says: Says | None = None, asked: int | None = None
+    view: AsOfView,
+    scores: Scores,
+    limits: Flags,
+    says: Says | None = None,
+    asked: int | None = None,
+    records: Mapping[str, FlagRecord] = NO_RECORDS,
 ) -> list[tuple[Flag, ...]]:
     """Return the flags of every request, in the order of the registry; nothing where they are switched off.
 
     says: asks the model of earlier days; without it flags that go by the model are not held, and are new.
     asked: how many of the rows are meant, all of them unless given; the others are those of `with_earlier`.
+    records: how right each flag was, by code.
     """
     n = len(view) if asked is None else asked
     found: list[list[Flag]] = [[] for _ in range(n)]
     if not limits.enabled or not found:
         return [tuple(listed) for listed in found]
     case, eased = Case(view, scores, limits), Case(view, scores, _eased(limits))
-    for by_model in (False, True):
-        for look in _looked(case, eased, by_model, says, n):
-            for row in np.flatnonzero(look.where).tolist():
-                found[row].append(look.flag(row, case))
-    order = {code: place for place, code in enumerate(FLAGS)}
-    return [tuple(sorted(listed, key=lambda flag: order[flag.code])) for listed in found]
+    looks = _looked(case, eased, n)
+    _look_back(case, eased, [look for look in looks if not look.rule.by_model], None)
+    if says is not None:
+        _look_back(case, eased, [look for look in looks if look.rule.by_model], says)
+    for look in looks:
+        for row in look.where.nonzero()[0].tolist():
+            found[row].append(look.flag(row, case, records.get(look.rule.code)))
+    return [tuple(listed) for listed in found]
 
 
 @lru_cache(maxsize=16)
 def _eased(limits: Flags) -> Flags:
     """Return the eased thresholds, made once: every request asks for them."""
     return limits.eased()
-
-
-def looks_back(limits: Flags) -> list[int]:
-    """Return how many days before an as-of the same deal is looked at: whether a flag was up, and how severe."""
-    return sorted({*range(WEEK, limits.new_days, WEEK), limits.new_days})
-
-
-def with_earlier(view: AsOfView, limits: Flags) -> AsOfView:
-    """Return what is seen of the requests and, behind them, of the same deals on the days looked back at, if open."""
-    asked, back = view.requests, (0, *looks_back(limits))
-    then = np.concatenate([asked.as_of - days * DAY for days in back])
-    seen = view.as_ofs(Requests(np.tile(asked.deal, len(back)), then))
-    wanted = (then >= view.calendar.starts[0]) & seen.is_open()
-    wanted[: len(view)] = True
-    return _those(np.arange(len(then)), seen, wanted)[1]
-
-
-def ago(view: AsOfView, days: int) -> tuple[Int, AsOfView]:
-    """Return int64[k], the requests whose deals were open so many days before, and what was seen of them by then."""
-    return view.shared(f"ago-{days}", lambda: _ago(view, days))
-
-
-def _ago(view: AsOfView, days: int) -> tuple[Int, AsOfView]:
-    then = view.as_of - days * DAY
-    rows = np.flatnonzero(then >= view.calendar.starts[0])
-    seen = view.as_ofs(Requests(view.requests.deal[rows], then[rows]))
-    return _those(rows, seen, seen.is_open())
-
-
-def _those(rows: Int, view: AsOfView, wanted: Bool) -> tuple[Int, AsOfView]:
-    return (rows, view) if wanted.all() else (rows[wanted], view.as_ofs(view.requests.take(wanted)))
 
 
 @dataclass(frozen=True)
@@ -318,7 +304,7 @@ class _Found:
         if last:
             self.before[rows] = np.where(was_up, up.excess[place], np.where(still.where[place], 1.0, 0.0))
 
-    def flag(self, row: int, case: Case) -> Flag:
+    def flag(self, row: int, case: Case, record: FlagRecord | None) -> Flag:
         """Make the flag of one request."""
         held, levels = bool(self.held[row]), case.limits.severity
         raised = self.eased if held else self.raised
@@ -334,19 +320,17 @@ class _Found:
             None if day == NAT else EPOCH + timedelta(days=min(day, today)),
             self.rule.next_look,
             lately or worse,
+            record,
             rank=None if raised.rank is None else float(raised.rank[row]),
         )
 
 
-def _looked(case: Case, eased: Case, by_model: bool, says: Says | None, n: int) -> list[_Found]:
-    """Ask the rules that go by the model, or those that do not, of now (n rows) and of the days before."""
+def _looked(case: Case, eased: Case, n: int) -> list[_Found]:
+    """Ask every rule of now (n rows), in the order of the registry."""
     found = []
     for code, rule in load_flags().items():
-        if rule.by_model == by_model and getattr(case.limits, code).enabled and (both := _find(rule, case, eased, n)):
+        if getattr(case.limits, code).enabled and (both := _find(rule, case, eased, n)):
             found.append(_Found(rule, *both, np.zeros(n, dtype=bool), np.zeros(n)))
-    if found and (says is not None or not by_model):
-        for days in looks_back(case.limits):
-            _look_back(case, eased, found, days, says if by_model else None)
     return found
 
 
@@ -356,7 +340,13 @@ def _find(rule: Rule, case: Case, eased: Case, n: int) -> tuple[Raised, Raised] 
     return (rule.find(case), still) if still.where[:n].any() else None
 
 
-def _look_back(case: Case, eased: Case, found: list[_Found], days: int, says: Says | None) -> None:
+def _look_back(case: Case, eased: Case, found: list[_Found], says: Says | None) -> None:
+    """Note which flags were up before. says: of what the model says, where they go by it."""
+    for days in looks_back(case.limits) if found else ():
+        _note_back(case, eased, found, days, says)
+
+
+def _note_back(case: Case, eased: Case, found: list[_Found], days: int, says: Says | None) -> None:
     """Note which flags were up so many days before; only deals that were open then are asked about."""
     last = days == case.limits.new_days
     asked = [look for look in found if last or look.short.any()]
@@ -364,12 +354,12 @@ def _look_back(case: Case, eased: Case, found: list[_Found], days: int, says: Sa
         return
     wanted = np.any([look.where | look.short if last else look.short for look in asked], axis=0)
     if len(case.view) > len(wanted):
-        rows, place = _behind(case.view, wanted, days)
+        rows, place = behind(case.view, wanted, days)
         for look in asked:
             look.note(rows, look.raised, look.eased, place, last)
         return
     rows, view = ago(case.view, days)
-    rows, view = _those(rows, view, wanted[rows])
+    rows, view = those(rows, view, wanted[rows])
     if not len(rows):
         return
     scores = Scores.unknown(len(view), case.scores.in_period) if says is None else says(view)
@@ -377,16 +367,6 @@ def _look_back(case: Case, eased: Case, found: list[_Found], days: int, says: Sa
     for look in asked:
         if (both := _find(look.rule, earlier, easier, len(rows))) is not None:
             look.note(rows, *both, slice(None), last)
-
-
-def _behind(view: AsOfView, wanted: Bool, days: int) -> tuple[Int, Int]:
-    """Return the wanted rows that a view holds of so many days before too, and their places there, int64[k] each."""
-    asked, n = view.requests, len(wanted)
-    places = {pair: n + i for i, pair in enumerate(zip(asked.deal[n:].tolist(), asked.as_of[n:].tolist(), strict=True))}
-    then = zip(asked.deal[:n].tolist(), (asked.as_of[:n] - days * DAY).tolist(), strict=True)
-    found = [(row, places[pair]) for row, pair in enumerate(then) if wanted[row] and pair in places]
-    both = np.array(found, dtype=np.int64).reshape(-1, 2)
-    return both[:, 0], both[:, 1]
 
 
 def severity_of(excess: float, limits: Severity) -> str:

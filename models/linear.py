@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.build import FeatureMatrix
+from features.registry import TABLE as TABLE  # the name of the table's own term, in reasons too
 from models.base import Examples, Float, Frame, clipped_logit, sigmoid
 from models.tables import RateCurve, RateTable, fit_stage_curve
 
-TABLE = "stage_and_time"  # the name of the table's own term, in reasons too
 TAIL = 0.005  # share of the training rows clipped at either end of a column
 FREE = 30.0  # the table's column is so much larger, so that a penalty draws the ridge to the table, not to a constant
 RARE = 0.005  # a column missing less (or present less) often than this gets no weight for being missing
@@ -41,19 +41,22 @@ class Linear:
     mean: Float
     scale: Float
 
-    def terms(self, matrix: FeatureMatrix) -> Float:
-        """Return log-odds float64[n, 1 + k] of the table, then of every feature in order; without the intercept."""
-        told = clipped_logit(self.table.predict(matrix)) - self.table_mean
+    def terms(self, matrix: FeatureMatrix, told: Float) -> Float:
+        """Return log-odds float64[n, 1 + k] of the table, then of every feature in order; without the intercept.
+
+        told: float64[n], the log-odds of the table's rate, which whoever asks has need of too.
+        """
         learnt = (self.weights, self.missing_weights, self.low, self.high, self.mean, self.scale)
         columns = column_terms(matrix.columns(self.names), *learnt)
-        return np.concatenate([(self.table_weight * told)[:, None], columns], axis=1)
+        return np.concatenate([(self.table_weight * (told - self.table_mean))[:, None], columns], axis=1)
 
     def logit(self, matrix: FeatureMatrix) -> Float:
         """Return the log-odds, float64[n]."""
         total = np.empty(len(matrix.values))
         for start in range(0, len(total), ROWS):
             part = slice(start, start + ROWS)
-            terms = self.terms(FeatureMatrix(matrix.names, matrix.values[part]))
+            rows = FeatureMatrix(matrix.names, matrix.values[part])
+            terms = self.terms(rows, clipped_logit(self.table.predict(rows)))
             terms[:, 0] += self.intercept
             total[part] = terms.cumsum(axis=1, out=terms)[:, -1]
         return total

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,8 @@ class Outlook:
 
     def take(self, rows: slice) -> Outlook:
         """Return some of the rows."""
-        return Outlook(*(getattr(self, field.name)[rows] for field in fields(self)))
+        days = (self.close_p10, self.close_p50, self.close_p90, self.slip_risk)
+        return Outlook(*(column[rows] for column in (self.p_won, self.p_lost, self.p_open, *days)))
 
 
 @dataclass(frozen=True)
@@ -126,13 +128,17 @@ class TimingModel:
         anchor = rest if periods else np.full(n, self.longest)
         later = rest[:, None] + self.length * np.arange(3)
         around = np.concatenate([later[:, 1:], later - LAST_DAYS], axis=1)
-        fixed = np.array([*(day for day in GRID if day < self.longest), self.longest])
-        grid, place = merged_grid(fixed, np.concatenate([anchor[:, None], own, around], axis=1), self.longest)
-        clock = Clock(rest, self._close_days(matrix), self.length)
+        grid, place = merged_grid(self._fixed, np.concatenate([anchor[:, None], own, around], axis=1), self.longest)
         days = np.minimum(grid, self.told)
-        raw = [np.where(grid <= 0, -np.inf, head.logit(matrix, days, clock)) for head in (self.won, self.lost)]
+        columns = Clock(rest, self._close_days(matrix), self.length).columns(days)
+        raw = [np.where(grid <= 0, -np.inf, head.logit(matrix, days, columns)) for head in (self.won, self.lost)]
         won, lost = coherent(raw[0], raw[1], place[:, 0], p_period, grid)
         return grid, place[:, 1 : 1 + own.shape[1]], won, lost
+
+    @cached_property
+    def _fixed(self) -> Float:
+        """The days that every row's grid holds."""
+        return np.array([*(day for day in GRID if day < self.longest), self.longest])
 
     def _close_days(self, matrix: FeatureMatrix) -> Float:
         """Days to the end of the CRM's close date as the features tell it, NaN where no feature does."""

@@ -67,8 +67,9 @@ def merged_grid(fixed: Float, own: Float, longest: float) -> tuple[Float, Int]:
     lies outside is moved to the nearer end.
     """
     missing: Bool = np.isnan(own)
-    held = np.where(missing, longest, np.minimum(np.maximum(own, 0.0), longest))
-    both = np.concatenate([np.broadcast_to(fixed, (len(own), len(fixed))), held], axis=1)
+    both = np.empty((len(own), len(fixed) + own.shape[1]))
+    both[:, : len(fixed)] = fixed
+    both[:, len(fixed) :] = np.where(missing, longest, np.minimum(np.maximum(own, 0.0), longest))
     order = np.argsort(both, axis=1, kind="stable")
     place = np.argsort(order, axis=1, kind="stable")[:, len(fixed) :]
     return np.take_along_axis(both, order, axis=1), np.where(missing, -1, place)

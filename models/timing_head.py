@@ -122,13 +122,15 @@ class Head:
     line: HorizonLine | None
     trees: Trees | None
 
-    def logit(self, matrix: FeatureMatrix, days: Float, clock: Clock) -> Float:
-        """Return log-odds float64[n, k] at days float64[n, k]; rows whose stage is not known take the table's rate."""
+    def logit(self, matrix: FeatureMatrix, days: Float, columns: Float) -> Float:
+        """Return log-odds float64[n, k] at days float64[n, k]; rows whose stage is not known take the table's rate.
+
+        columns: `Clock.columns` of these days, the same for both heads.
+        """
         stage = matrix.column("stage_rank")
         table = self.table.logit(stage, days)
         if self.line is None:
             return table
-        columns = clock.columns(days)
         raw = self.line.logit(matrix.values, table, columns)
         if self.trees is not None:
             raw = raw + grown(self.trees, self.names, matrix.values, columns)

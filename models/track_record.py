@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from configs.flags import Flags
@@ -39,6 +39,13 @@ class FlagRecord:
     lead_days: float
     deals: int
     periods: int
+
+    @cached_property
+    def told(self) -> dict[str, Any]:
+        """What `record_json` says, made once: every flag of every answer says it."""
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        rounded = {name: round(told[name], 3) for name in SHARES if told[name] is not None}
+        return told | rounded | {"lead_days": round(self.lead_days, 1)}
 
 
 @dataclass(frozen=True)
@@ -83,8 +90,4 @@ def _record(told: Mapping[str, Any]) -> FlagRecord:
 
 def record_json(record: FlagRecord | None) -> dict[str, Any] | None:
     """Return a record as the plain object that stands beside a flag: shares to three places, days to one."""
-    if record is None:
-        return None
-    told = {each.name: getattr(record, each.name) for each in fields(record)}
-    rounded = {name: round(told[name], 3) for name in SHARES if told[name] is not None}
-    return told | rounded | {"lead_days": round(record.lead_days, 1)}
+    return None if record is None else record.told.copy()

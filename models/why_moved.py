@@ -60,7 +60,7 @@ def why_moved(
         )
     target = plan.context.schema.target
     pair = _Pair(model, plan, earlier, later, ALWAYS[target][1], TIME if target == "in_period" else AGE)
-    tellings = [Telling(plan, profile, model.table.predict(matrix), matrix) for matrix in (earlier, later)]
+    tellings = [Telling(plan, profile, model, matrix) for matrix in (earlier, later)]
     return [_told(pair, tellings, row, ends[row]) for row in range(n)]
 
 

@@ -269,4 +269,4 @@ def flags_of(answer: str) -> tuple[Flag, ...]:
 
 def _is_text(value: str) -> bool:
     """Whether a text can be written as UTF-8 (JSON may hold halves of surrogate pairs)."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)

@@ -26,7 +26,8 @@ from features.told import Told, told_in
 from models.base import Float
 from models.bundle import Bundle
 from models.explain import EXACT, Reason, explain, off_by
-from models.flags import Flag, Scores, find_flags, looks_back, with_earlier
+from models.flag_earlier import looks_back, with_earlier
+from models.flags import Flag, Scores, find_flags
 from models.heads import Prediction
 from models.timing import Outlook
 from models.track_record import record_json
@@ -150,7 +151,7 @@ def scoring(
         else [()] * len(requests)
     )
     notes = data_notes(looked, len(requests), reference_as_of, bundle.amount is not None, about_leads(bundle))
-    ends = _period_ends(record, requests, bundle.about.target)
+    ends, window_end = _period_ends(looked, len(requests), bundle.about.target)
     ids = record.deal_ids.take(requests.deal).strings()
     scores = [
         DealScore(
@@ -171,8 +172,6 @@ def scoring(
         )
         for i, as_of in enumerate(requests.as_of.tolist())
     ]
-    in_period = bundle.about.target == "in_period"
-    window_end = record.calendar.bounds(requests.as_of)[1] if in_period else np.full(len(p), NAT, dtype=np.int64)
     return Scoring(scores, matrix, told, window_end)
 
 
@@ -233,9 +232,8 @@ def flagged(
     def says(view: AsOfView) -> Scores:
         return _scores(bundle, ask(record, view, bundle).said)
 
-    found = find_flags(asked.view, _scores(bundle, asked.said), limits, says, n)
     records = bundle.track_record.under(limits) if bundle.track_record is not None else {}
-    return [tuple(replace(flag, track_record=records.get(flag.code)) for flag in listed) for listed in found]
+    return find_flags(asked.view, _scores(bundle, asked.said), limits, says, n, records)
 
 
 def flags_of(record: Record, requests: Requests, bundle: Bundle, limits: Flags) -> list[tuple[Flag, ...]]:
@@ -266,12 +264,12 @@ def scorable(view: AsOfView) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return known, known & view.is_open()
 
 
-def _period_ends(record: Record, requests: Requests, target: str) -> list[date | None]:
-    """Last day of each request's period, None for a head that knows no period."""
+def _period_ends(view: AsOfView, n: int, target: str) -> tuple[list[date | None], NDArray[np.int64]]:
+    """Last day of the periods of the first n requests, and the instants at which these end; none without a period."""
     if target != "in_period":
-        return [None] * len(requests)
-    calendar = record.calendar
-    return [calendar.last_day(index) for index in calendar.index(requests.as_of).tolist()]
+        return [None] * n, np.full(n, NAT, dtype=np.int64)
+    period, calendar = view.period()[:n], view.calendar
+    return [calendar.last_day(index) for index in period.tolist()], calendar.starts[period + 1]
 
 
 def ahead_of(outlook: Outlook | None, as_of: NDArray[np.int64], zone: str) -> list[Ahead | None]:

@@ -217,7 +217,7 @@ def _levels(won: Head, new: Rows, later: Censoring, told: float, length: float) 
         return LEVELS
     rows = new.take(used)
     days = np.stack([np.maximum(rows.watch.closed / DAY, 0.01), np.full(len(used), told)], axis=1)
-    chance = sigmoid(won.logit(rows.matrix, days, rows.clock(length)))
+    chance = sigmoid(won.logit(rows.matrix, days, rows.clock(length).columns(days)))
     place = chance[:, 0] / chance[:, 1]
     order = np.argsort(place, kind="stable")
     share = np.cumsum(weight[used][order]) / weight[used].sum()

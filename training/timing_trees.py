@@ -35,7 +35,7 @@ class Side:
 
     def offset(self, head: Head) -> Float:
         """Return the head's log-odds, float64[p]."""
-        return head.logit(self.matrix, self.days[:, None], self.clock)[:, 0]
+        return head.logit(self.matrix, self.days[:, None], self.clock.columns(self.days[:, None]))[:, 0]
 
     def told(self) -> FeatureMatrix:
         """Return features and horizon columns."""

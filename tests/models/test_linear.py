@@ -42,7 +42,7 @@ def test_applying_it_equals_scikit_learn() -> None:
 def test_terms_add_up_to_the_log_odds() -> None:
     seen, _ = planted(1000, gaps=0.2)
     model = fit_linear(seen, FRAME)
-    terms = model.terms(seen.matrix)
+    terms = model.terms(seen.matrix, clipped_logit(model.table.predict(seen.matrix)))
     assert terms.shape == (1000, 1 + len(NAMES))
     np.testing.assert_allclose(model.intercept + terms.sum(axis=1), model.logit(seen.matrix), atol=1e-12)
 

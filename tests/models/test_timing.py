@@ -91,7 +91,7 @@ def test_raw_heads_never_fall_with_the_horizon(model: TimingModel) -> None:
     matrix, _, rest, close = question()
     days = np.broadcast_to(np.linspace(0.5, 365, 150), (len(rest), 150))
     for head in (model.won, model.lost):
-        raw = head.logit(matrix, days, Clock(rest, close, model.length))
+        raw = head.logit(matrix, days, Clock(rest, close, model.length).columns(days))
         assert (np.diff(raw, axis=1) >= -1e-9).all()
         assert (raw[:, -1] > raw[:, 0]).all()
 
@@ -172,7 +172,8 @@ def test_pace_and_the_close_date_are_learnt(model: TimingModel) -> None:
     won = np.flatnonzero(fresh.watch.won & (fresh.watch.closed < 200 * DAY) & (fresh.watch.seen > 300 * DAY))
     rows = fresh.take(won)
     took, due = rows.watch.closed / DAY, rows.matrix.column("days_to_close_date") + 1.0
-    raw = model.won.logit(rows.matrix, rows.period_days[:, None], rows.clock(model.length))[:, 0]
+    rest = rows.period_days[:, None]
+    raw = model.won.logit(rows.matrix, rest, rows.clock(model.length).columns(rest))[:, 0]
     told = model.outlook(rows.matrix, sigmoid(raw), rows.period_days, due, 365)
     assert np.abs(told.close_p50 - took).mean() < 0.9 * np.abs(np.maximum(due, 0.0) - took).mean()
     assert 0.7 < float(((told.close_p10 <= took) & (took <= told.close_p90)).mean()) < 0.9
