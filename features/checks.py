@@ -85,8 +85,9 @@ def _found(
     fatal: bool = True,
 ) -> Iterator[Finding]:
     """The finding of some rows of a table, given as bool[n]; none where there is no such row, as nearly always."""
-    if mask.any():
-        rows = mask.nonzero()[0].astype(np.int64, copy=False)
+    rows = mask.nonzero()[0]
+    if len(rows):
+        rows = rows.astype(np.int64, copy=False)
         yield Finding(code, table.name, column, rows, got, expected, remedy, fatal)
 
 

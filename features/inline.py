@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import cache, partial
 from itertools import chain
 from types import NoneType
 from typing import Any
@@ -178,17 +179,18 @@ def _encode(rows: _Rows, attributes: Mapping[str, AttributeKind], zone: ZoneInfo
         return Table.empty(rows.table), []
     data: dict[str, ColumnData] = {}
     findings = []
+    nothing = cache(partial(missing_column, n=len(rows.records)))  # one array for all columns that it fills
     for column in columns_of(rows.table, attributes if rows.table == "deals" else {}):
         raw = rows.coded(column.name)
         if column.kind in CODED_KINDS:
             data[column.name] = raw
             continue
         if not raw.values:
-            data[column.name] = missing_column(column.kind, len(raw))
+            data[column.name] = nothing(column.kind)
             continue
         data[column.name], bad = read_coded(column, raw, zone, None)
-        if bad.any():
-            where, expected, remedy = np.flatnonzero(bad), EXPECTED[column.kind], REMEDY[column.kind]
+        if len(where := bad.nonzero()[0]):
+            expected, remedy = EXPECTED[column.kind], REMEDY[column.kind]
             findings.append(Finding("wrong_type", rows.table, column.name, where, _shows(raw), expected, remedy))
     return Table(rows.table, data, len(rows.records)), findings
 

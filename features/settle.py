@@ -101,10 +101,14 @@ def read_coded(
     if not raw.values:
         return missing_column(column.kind, len(raw)), np.zeros(len(raw), dtype=bool)
     parsed = parse(column.kind, raw.values, zone, date_format)
-    values, absent = parsed.values.take(raw.codes), raw.codes < 0  # a code of -1 takes the last value
-    if absent.any():
+    values, absent = parsed.values.take(raw.codes), (raw.codes < 0).nonzero()[0]  # a code of -1 takes the last value
+    if len(absent):
         values[absent] = np.nan if column.kind == "float" else NAT
-    return values, parsed.bad.take(raw.codes) & ~absent if parsed.bad.any() else np.zeros(len(raw), dtype=bool)
+    bad = np.zeros(len(raw), dtype=bool)
+    if parsed.bad.any():
+        bad = parsed.bad.take(raw.codes)
+        bad[absent] = False
+    return values, bad
 
 
 def settle(table: Table, dictionary: Dictionary) -> Table:
