@@ -153,7 +153,8 @@ def _senior(table: Table, contacts: Table, deals: Table) -> Bool:
     asked = deal * width + person
     place = np.minimum(pair.searchsorted(asked), len(pair) - 1)
     found = (deal >= 0) & (person >= 0) & (pair.take(place) == asked)
-    return found & known(told.take(place), table.ints("known_at"))
+    senior: Bool = found & known(told.take(place), table.ints("known_at"))
+    return senior
 
 
 def _ranks(contacts: Table) -> Int:
