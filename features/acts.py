@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from configs.vocab import CANCELLED, NOT_HAPPENED
-from features.asof import look
+from features.asof import known
 from features.parsing import fold_name
 from features.periods import DAY, MICRO
 from features.settle import deal_rows
@@ -62,11 +62,13 @@ def activities_of(table: Table, deals: Table, contacts: Table) -> Timeline:
     opened = _one_of(table.coded("outcome"), (OPENED,))
     # A call that nobody answered was made, a cancelled one was not.
     never = _one_of(table.coded("outcome"), CANCELLED)
-    inbound = direction("inbound") & done & ~opened
+    from_them = direction("inbound")
+    inbound = from_them & done & ~opened
     outbound = direction("outbound") & ~planned & ~never
-    meeting = kind("meeting")
+    meeting, call, email, web, campaign = (kind(word) for word in ("meeting", "call", "email", "web", "campaign"))
+    held = meeting & done
     # What the buyer did: replied, met, took the call. Our own mails and unanswered calls are not engagement.
-    buyer = inbound | (meeting & done) | (kind("call") & done & connected)
+    buyer = inbound | held | (call & done & connected)
     columns = {
         "occurred_at": occurred_at,
         "delay_s": np.where(done, np.maximum(known_at - occurred_at, 0) // MICRO, 0),
@@ -74,21 +76,21 @@ def activities_of(table: Table, deals: Table, contacts: Table) -> Timeline:
         "done": done,
         "inbound": inbound,
         "outbound": outbound,
-        "reached": outbound | (meeting & done),
-        "call_in": inbound & kind("call"),
-        "call_out": outbound & kind("call"),
-        "call_connected": outbound & kind("call") & connected,
-        "email_in": inbound & kind("email"),
-        "email_out": outbound & kind("email"),
-        "content": done & (kind("content") | kind("web") | opened),
-        "web": inbound & kind("web"),
-        "campaign_in": inbound & kind("campaign"),
-        "campaign_out": outbound & kind("campaign"),
-        "by_hand": (outbound & ~kind("campaign")) | (meeting & done),
+        "reached": outbound | held,
+        "call_in": inbound & call,
+        "call_out": outbound & call,
+        "call_connected": outbound & call & connected,
+        "email_in": inbound & email,
+        "email_out": outbound & email,
+        "content": done & (kind("content") | web | opened),
+        "web": inbound & web,
+        "campaign_in": inbound & campaign,
+        "campaign_out": outbound & campaign,
+        "by_hand": (outbound & ~campaign) | held,
         "kind": table.coded("kind").codes.astype(np.int64),
         "contract_in": inbound & kind("contract"),
         "contract_out": outbound & kind("contract"),
-        "meeting_held": meeting & done,
+        "meeting_held": held,
         "meeting_planned": meeting & planned,
         "meeting_cancelled": meeting & cancelled,
         "buyer": buyer,
@@ -96,7 +98,7 @@ def activities_of(table: Table, deals: Table, contacts: Table) -> Timeline:
         "senior_buyer": buyer & _senior(table, contacts, deals),
     }
     # What the CRM learnt of in one instant goes by when it happened, our side first; never by the order of the rows.
-    turn = occurred_at * 2 + direction("inbound")
+    turn = occurred_at * 2 + from_them
     rows = timeline("activities", deals.n, deal_rows(deals, table.coded("deal_id")), known_at, columns, turn)
     return rows.with_columns(
         # Counts go by days of entry: ten meetings typed in within an hour weigh as one.
@@ -138,19 +140,21 @@ def _senior(table: Table, contacts: Table, deals: Table) -> Bool:
     if not contacts.n:
         return np.zeros(table.n, dtype=bool)
     people = contacts.coded("contact_id")
-    width = len(people.values) + 1
-
-    def pairs(rows: Table) -> Int:
-        deal, person = deal_rows(deals, rows.coded("deal_id")), rows.coded("contact_id").codes_in(people.values)
-        return np.where((deal >= 0) & (person >= 0), deal * width + person, -1)
-
-    known, pair = np.unique(pairs(contacts), return_inverse=True)
-    senior = {"senior": _ranks(contacts) >= SENIOR}
-    seen = timeline("people", len(known), pair.astype(np.int64), contacts.ints("known_at"), senior)
-    asked = pairs(table)
-    place = np.minimum(np.searchsorted(known, asked), max(len(known) - 1, 0))
-    found = (asked >= 0) & (known[place] == asked) if len(known) else np.zeros(table.n, dtype=bool)
-    return look(seen, np.where(found, place, -1), table.ints("known_at")).count("senior") > 0
+    width = len(people.values)
+    told = contacts.ints("known_at")
+    deal, person = deal_rows(deals, contacts.coded("deal_id")), people.codes
+    rows = np.flatnonzero((_ranks(contacts) >= SENIOR) & (told != NAT) & (deal >= 0) & (person >= 0))
+    if not len(rows):
+        return np.zeros(table.n, dtype=bool)
+    pair, told = (deal * width + person)[rows], told[rows]
+    order = np.lexsort((told, pair))  # what is found first of a pair is when it was first told
+    pair, told = pair[order], told[order]
+    deal, person = deal_rows(deals, table.coded("deal_id")), table.coded("contact_id").codes_in(people.values)
+    asked = deal * width + person
+    place = np.minimum(pair.searchsorted(asked), len(pair) - 1)
+    found = (deal >= 0) & (person >= 0) & (pair.take(place) == asked)
+    senior: Bool = found & known(told.take(place), table.ints("known_at"))
+    return senior
 
 
 def _ranks(contacts: Table) -> Int:
@@ -168,4 +172,4 @@ def _is(table: Table, column: str) -> Callable[[str], Bool]:
 
 def _one_of(column: Coded, values: tuple[str, ...]) -> Bool:
     wanted = np.array([*(value in values for value in column.values), False], dtype=bool)
-    return wanted[column.codes]
+    return wanted.take(column.codes)

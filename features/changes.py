@@ -77,7 +77,9 @@ def _names(assumed: Coded, column: str) -> Bool:
 
 def per_row(values: Int, codes: np.ndarray, missing: int) -> Int:
     """Spread a value per vocabulary entry to rows."""
-    return np.asarray(np.append(values, missing)[codes], dtype=np.int64)
+    if not len(values):
+        return np.full(len(codes), missing, dtype=np.int64)
+    return np.where(codes < 0, missing, values.take(codes))
 
 
 def _period(days: Int, calendar: Calendar) -> Int:
@@ -124,11 +126,11 @@ def _difference(rows: Timeline, column: str, still_open: Bool) -> Int:
     hand; so are gaps, so that a close date cleared and set again moves on from where it stood.
     """
     values = rows.values(column)
-    told = still_open & (values != NAT)
-    row = np.where(told, np.arange(len(rows)), -1)
-    before = np.concatenate([[-1], np.maximum.accumulate(row)])[: len(rows)]
-    known = told & (before >= rows.start[rows.entity])
-    return np.where(known, values, 0) - np.where(known, values[np.where(known, before, 0)], 0)
+    told = (still_open & (values != NAT)).nonzero()[0]
+    values, deal = values.take(told), rows.entity.take(told)
+    steps = np.zeros(len(rows), dtype=np.int64)
+    steps[told[1:]] = (values[1:] - values[:-1]) * (deal[1:] == deal[:-1])
+    return steps
 
 
 def _log_step(amount: Int, step: Int) -> Int:

@@ -71,11 +71,24 @@ def check_tables(tables: CrmTables, stages: StageMap, keep_unknown_stages: bool 
         findings += _activities(acts) if acts.n else ()
     findings += [*_history(tables, stages), *_references(tables)]
     findings += _of_leads(tables) if tables.leads.n or tables.lead_history.n else ()
-    return tuple(finding for finding in findings if len(finding.rows))
+    return tuple(findings)
 
 
-def _rows(mask: Mask) -> IntArray:
-    return mask.nonzero()[0].astype(np.int64, copy=False)
+def _found(
+    code: str,
+    table: Table,
+    column: str,
+    mask: Mask,
+    got: Callable[[int], str],
+    expected: str = "",
+    remedy: str = "",
+    fatal: bool = True,
+) -> Iterator[Finding]:
+    """The finding of some rows of a table, given as bool[n]; none where there is no such row, as nearly always."""
+    rows = mask.nonzero()[0]
+    if len(rows):
+        rows = rows.astype(np.int64, copy=False)
+        yield Finding(code, table.name, column, rows, got, expected, remedy, fatal)
 
 
 def _missing(table: Table, keep_unknown_stages: bool) -> Iterator[Finding]:
@@ -83,9 +96,9 @@ def _missing(table: Table, keep_unknown_stages: bool) -> Iterator[Finding]:
         stage = (table.name, column.name) == ("deal_history", "stage") and not keep_unknown_stages
         if not stage and (column.nullable or (table.name, column.name) in DEFAULTS):
             continue  # where a default is missing, so is what it comes from
-        rows = _rows(is_missing(table[column.name]))
+        lacking = is_missing(table[column.name])
         remedy = "fill it, or leave such rows out with `require` in the mapping"
-        yield Finding("missing_value", table.name, column.name, rows, _says("empty"), EXPECTED[column.kind], remedy)
+        yield from _found("missing_value", table, column.name, lacking, _says("empty"), EXPECTED[column.kind], remedy)
 
 
 def _duplicates(table: Table) -> Iterator[Finding]:
@@ -93,18 +106,20 @@ def _duplicates(table: Table) -> Iterator[Finding]:
     key = TABLES[table.name].key
     if not key or not table.n:
         return
-    parts = [data.codes.astype(np.int64) if isinstance(data, Coded) else data for data in (table[name] for name in key)]
-    whole = ~np.logical_or.reduce([is_missing(table[name]) for name in key])
-    order = np.lexsort([np.arange(table.n), *parts[::-1]])
-    same = np.logical_and.reduce([part[order][1:] == part[order][:-1] for part in parts])
+    parts = [data.codes if isinstance(data, Coded) else data for data in (table[name] for name in key)]
+    order = np.lexsort(parts[::-1])  # stable: of equal keys the earliest row stands first
+    same = np.logical_and.reduce([part[order[1:]] == part[order[:-1]] for part in parts])
+    if not same.any():
+        return
     repeats = np.zeros(table.n, dtype=bool)
     repeats[order[1:][same]] = True
+    whole = ~np.logical_or.reduce([is_missing(table[name]) for name in key])
 
     def got(row: int) -> str:
         return ", ".join(f"{name} {_show(table, name, row)}" for name in key) + " again"
 
-    yield Finding(
-        "duplicate_key", table.name, key[0], _rows(repeats & whole), got, "one row for each", "remove the repeated rows"
+    yield from _found(
+        "duplicate_key", table, key[0], repeats & whole, got, "one row for each", "remove the repeated rows"
     )
 
 
@@ -116,20 +131,20 @@ def _ranges(table: Table) -> Iterator[Finding]:
             unit = DAY if column.kind == "time" else 1
             data = table.ints(name)
             low, high = _DAYS[0] * unit, _DAYS[1] * unit
-            base = DEFAULTS.get((table.name, name))
-            own = data != table.ints(base) if base else np.ones(table.n, dtype=bool)  # a default's fault is said once
-            outside = _rows(own & (data != NAT) & ((data < low) | (data >= high)))
-            yield Finding(
-                "absurd_time", table.name, name, outside, _value(table, name), "a time from 1990 to 2099", "correct it"
+            outside = ((data < low) & (data != NAT)) | (data >= high)
+            if base := DEFAULTS.get((table.name, name)):
+                outside &= data != table.ints(base)  # a default's fault is said once
+            yield from _found(
+                "absurd_time", table, name, outside, _value(table, name), "a time from 1990 to 2099", "correct it"
             )
         elif column.kind == "money":
             amount = table.ints(name)
-            huge = _rows((amount != NAT) & (np.abs(amount) > MAX_AMOUNT_CENTS))
+            huge = (amount != NAT) & (np.abs(amount) > MAX_AMOUNT_CENTS)
             remedy = "give it in units of the base currency, or leave it empty"
             expected = f"at most {MAX_AMOUNT_CENTS // 100:,} in size"
-            yield Finding("absurd_amount", table.name, name, huge, _value(table, name), expected, remedy)
-            below = _rows((amount != NAT) & (amount < 0))
-            yield Finding("negative_amount", table.name, name, below, _value(table, name), "0 or more", "", fatal=False)
+            yield from _found("absurd_amount", table, name, huge, _value(table, name), expected, remedy)
+            below = (amount != NAT) & (amount < 0)
+            yield from _found("negative_amount", table, name, below, _value(table, name), "0 or more", fatal=False)
 
 
 def _words(table: Table) -> Iterator[Finding]:
@@ -151,26 +166,26 @@ def _outside(table: Table, column: str, known: tuple[str, ...], remedy: str) -> 
         if value in known:
             continue
         fault = unknown_name(column.replace("_", " "), value, known, where="", remedy=remedy, path="")
-        rows = _rows(coded.codes == i)
-        yield Finding(code, table.name, column, rows, _says(fault.got), fault.expected, fault.remedy)
+        said = _says(fault.got)
+        yield from _found(code, table, column, coded.codes == i, said, fault.expected, fault.remedy)
 
 
 def _activities(table: Table) -> Iterator[Finding]:
     minutes = table.floats("minutes")
-    below = _rows(minutes < 0)
-    yield Finding("negative_minutes", table.name, "minutes", below, _value(table, "minutes"), "0 or more", "correct it")
+    shown = _value(table, "minutes")
+    yield from _found("negative_minutes", table, "minutes", minutes < 0, shown, "0 or more", "correct it")
     outcome = table.coded("outcome")
     silent = np.array([*(value in (PLANNED, *NOT_HAPPENED) for value in outcome.values), True], dtype=bool)
-    said = ~silent[outcome.codes]
+    said = ~silent.take(outcome.codes)
     known_at, occurred_at = table.ints("known_at"), table.ints("occurred_at")
-    early = _rows(said & (known_at != NAT) & (occurred_at != NAT) & (known_at < occurred_at))
+    early = said & (known_at != NAT) & (known_at < occurred_at)  # NAT is before every instant
 
     def got(row: int) -> str:
         return (
             f"outcome {outcome.decode(row)!r} known at {show_time(known_at[row])}, before {show_time(occurred_at[row])}"
         )
 
-    yield Finding("known_before_it_happened", table.name, "known_at", early, got, "known_at after it", "", fatal=False)
+    yield from _found("known_before_it_happened", table, "known_at", early, got, "known_at after it", fatal=False)
 
 
 def _history(tables: CrmTables, stages: StageMap) -> Iterator[Finding]:
@@ -178,24 +193,23 @@ def _history(tables: CrmTables, stages: StageMap) -> Iterator[Finding]:
     deals, history = tables.deals, tables.deal_history
     coded = history.coded("deal_id")
     deal = deal_rows(deals, coded)
-    unknown = _rows((deal < 0) & (coded.codes >= 0))
+    unknown = (deal < 0) & (coded.codes >= 0)
 
     def stranger(row: int) -> str:
         return f"history of deal {coded.decode(row)!r}, which is not in deals"
 
     remedy = "export the deal as well, or leave its history out"
-    yield Finding("unknown_deal", history.name, "deal_id", unknown, stranger, "a deal_id of deals", remedy)
-    yield from _creation(deals, history, deal, stages)
-    yield from _openings(deals, history, deal, stages)
+    yield from _found("unknown_deal", history, "deal_id", unknown, stranger, "a deal_id of deals", remedy)
+    closing = closing_rows(history, stages)
+    yield from _creation(deals, history, deal, closing)
+    yield from _openings(deals, history, deal, closing)
 
 
-def _creation(deals: Table, history: Table, deal: IntArray, stages: StageMap) -> Iterator[Finding]:
+def _creation(deals: Table, history: Table, deal: IntArray, closing: Mask) -> Iterator[Finding]:
     """History known before the deal was created: fatal where it closes the deal."""
     known_at = history.ints("known_at")
     created_at = np.append(deals.ints("created_at"), NAT)[deal]
-    both = (known_at != NAT) & (created_at != NAT)
-    closing = closing_rows(history, stages)
-    before = both & (known_at < created_at)
+    before = (known_at != NAT) & (known_at < created_at)  # NAT is before every instant
 
     def got(row: int) -> str:
         deal_id, stage = history.coded("deal_id").decode(row), history.coded("stage").decode(row)
@@ -204,51 +218,54 @@ def _creation(deals: Table, history: Table, deal: IntArray, stages: StageMap) ->
 
     remedy = "correct created_at or known_at; check the time zone of both columns"
     expected = "created_at at or before the close"
-    yield Finding("closed_before_created", history.name, "known_at", _rows(before & closing), got, expected, remedy)
-    early = _rows(before & ~closing)
-    yield Finding("history_before_created", history.name, "known_at", early, got, expected, "", fatal=False)
-    yield _born_early(deals)
+    if before.any():
+        yield from _found("closed_before_created", history, "known_at", before & closing, got, expected, remedy)
+        yield from _found("history_before_created", history, "known_at", before & ~closing, got, expected, fatal=False)
+    yield from _born_early(deals)
 
 
-def _born_early(table: Table) -> Finding:
+def _born_early(table: Table) -> Iterator[Finding]:
     """Deals or leads known before they were created."""
     known_at, created_at = table.ints("known_at"), table.ints("created_at")
-    rows = _rows((known_at != NAT) & (created_at != NAT) & (known_at < created_at))
+    early = (known_at != NAT) & (known_at < created_at)  # NAT is before every instant
     when = _value(table, "known_at")
-    return Finding("known_before_created", table.name, "known_at", rows, when, "known_at after it", "", fatal=False)
+    yield from _found("known_before_created", table, "known_at", early, when, "known_at after it", fatal=False)
 
 
 def _of_leads(tables: CrmTables) -> Iterator[Finding]:
     """Leads, and conversions that name a deal which is not listed, where a list is given at all."""
-    yield _born_early(tables.leads)
+    yield from _born_early(tables.leads)
     deal, listed = tables.lead_history.coded("deal_id"), tables.deals.coded("deal_id").values
     if listed:
-        strange = _rows((deal.codes >= 0) & (deal.codes_in(listed) < 0))
+        strange = (deal.codes >= 0) & (deal.codes_in(listed) < 0)
         name = _value(tables.lead_history, "deal_id")
-        yield Finding("unlisted_deal", "lead_history", "deal_id", strange, name, "listed", "", fatal=False)
+        yield from _found("unlisted_deal", tables.lead_history, "deal_id", strange, name, "listed", fatal=False)
 
 
-def _openings(deals: Table, history: Table, deal: IntArray, stages: StageMap) -> Iterator[Finding]:
+def _openings(deals: Table, history: Table, deal: IntArray, closing: Mask) -> Iterator[Finding]:
     """Deals without history, and deals whose history begins with their close."""
     name = _value(deals, "deal_id")
     rows = np.flatnonzero(deal >= 0)
     present = np.zeros(deals.n, dtype=bool)
     present[deal[rows]] = True
-    lacking = _rows(~present & ~is_missing(deals["deal_id"]))
-    yield Finding("no_history", deals.name, "deal_id", lacking, name, "a row in deal_history", "", fatal=False)
+    lacking = ~present & ~is_missing(deals["deal_id"])
+    yield from _found("no_history", deals, "deal_id", lacking, name, "a row in deal_history", fatal=False)
+    if not closing.any():
+        return
     order = rows[np.lexsort([history.ints("seq")[rows], history.ints("known_at")[rows], deal[rows]])]
     first = np.ones(len(order), dtype=bool)
-    first[1:] = deal[order][1:] != deal[order][:-1]
-    opening = order[first]
-    closed = np.sort(deal[opening[closing_rows(history, stages)[opening]]])
-    yield Finding("no_open_row", deals.name, "deal_id", closed, name, "a row before the close", "", fatal=False)
+    first[1:] = deal[order[1:]] != deal[order[:-1]]
+    closed = np.zeros(deals.n, dtype=bool)
+    closed[deal[order[first & closing[order]]]] = True
+    yield from _found("no_open_row", deals, "deal_id", closed, name, "a row before the close", fatal=False)
 
 
 def closing_rows(history: Table, stages: StageMap) -> Mask:
     """bool[n]: the history rows that win or lose their deal."""
     stage = history.coded("stage")
-    closes = np.isin(stages.outcomes(stage.values), (WON, LOST))
-    mask: Mask = np.append(closes, False)[stage.codes]
+    outcomes = stages.outcomes(stage.values)
+    closes = (outcomes == WON) | (outcomes == LOST)
+    mask: Mask = closes.take(stage.codes) & (stage.codes >= 0) if len(closes) else np.zeros(history.n, dtype=bool)
     return mask
 
 
@@ -264,14 +281,12 @@ def _references(tables: CrmTables) -> Iterator[Finding]:
         if not len(listed):
             continue
         coded = table.coded(column)
-        strange = _rows((coded.codes >= 0) & (coded.codes_in(listed.values) < 0))
-        yield Finding(
-            f"unlisted_{column}", table.name, column, strange, _value(table, column), "listed", "", fatal=False
-        )
+        strange = (coded.codes >= 0) & (coded.codes_in(listed.values) < 0)
+        yield from _found(f"unlisted_{column}", table, column, strange, _value(table, column), "listed", fatal=False)
     probability = history.floats("probability")
-    outside = _rows((probability < 0) | (probability > 1))
+    outside = (probability < 0) | (probability > 1)
     shown = _value(history, "probability")
-    yield Finding("probability_range", history.name, "probability", outside, shown, "0 to 1", "", fatal=False)
+    yield from _found("probability_range", history, "probability", outside, shown, "0 to 1", fatal=False)
 
 
 def _says(text: str) -> Callable[[int], str]:

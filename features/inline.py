@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import cache, partial
+from itertools import chain
 from types import NoneType
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -27,12 +30,14 @@ from features.settle import (
     known_with_lead,
     read_coded,
     settle,
+    translated,
 )
 from features.stages import StageMap
 from features.tables import CODED_KINDS, Coded, ColumnData, CrmTables, IntArray, Table, missing_column
 
 Record = Mapping[str, object]
 NESTED = {"history": "deal_history", "activities": "activities", "contacts": "contacts"}
+_PLAIN = {str, NoneType}
 _SHARED = ("accounts", "reps")  # records that belong to no one deal
 
 
@@ -59,17 +64,13 @@ class _Rows:
     records: Sequence[Record]
     deal: IntArray
     index: IntArray
-    ids: Sequence[object] | None = None
+    ids: Coded | None = None
 
-    def names(self) -> set[str]:
-        """Return the names of all fields that a record has."""
-        return set().union(*self.records, () if self.ids is None else ("deal_id",))
-
-    def cells(self, name: str) -> Sequence[object]:
-        """Return the value of each record, None where it has none."""
+    def coded(self, name: str) -> Coded:
+        """Return the text of each record's value, missing where it has none."""
         if name == "deal_id" and self.ids is not None:
             return self.ids
-        return [record.get(name) for record in self.records]
+        return _coded([record.get(name) for record in self.records])
 
     def pointer(self, row: int) -> str:
         """JSON pointer of a row."""
@@ -147,13 +148,13 @@ def _collect(deals: Sequence[Record], attributes: Mapping[str, AttributeKind]) -
     """The deals themselves, then each nested list flattened."""
     flat = [{**deal, **_object(deal.get("attributes"))} if attributes else deal for deal in deals]
     yield _Rows("deals", flat, np.arange(len(deals)), np.zeros(len(deals), dtype=np.int64))
+    names = _coded([deal.get("deal_id") for deal in deals])
     for name, table in NESTED.items():
         lists = [_list(deal.get(name)) for deal in deals]
         sizes = np.array([len(listed) for listed in lists], dtype=np.int64)
         owner = np.repeat(np.arange(len(deals)), sizes)
         index = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        ids = [deals[place].get("deal_id") for place in owner.tolist()]
-        yield _Rows(table, [record for listed in lists for record in listed], owner, index, ids)
+        yield _Rows(table, list(chain.from_iterable(lists)), owner, index, translated(names.take(owner), str))
 
 
 def _object(value: object) -> Record:
@@ -177,18 +178,19 @@ def _encode(rows: _Rows, attributes: Mapping[str, AttributeKind], zone: ZoneInfo
     if not rows.records and rows.table != "deals":
         return Table.empty(rows.table), []
     data: dict[str, ColumnData] = {}
-    findings, names = [], rows.names()
+    findings = []
+    nothing = cache(partial(missing_column, n=len(rows.records)))  # one array for all columns that it fills
     for column in columns_of(rows.table, attributes if rows.table == "deals" else {}):
-        if column.name not in names:
-            data[column.name] = missing_column(column.kind, len(rows.records))
-            continue
-        raw = _coded(rows.cells(column.name))
+        raw = rows.coded(column.name)
         if column.kind in CODED_KINDS:
             data[column.name] = raw
             continue
+        if not raw.values:
+            data[column.name] = nothing(column.kind)
+            continue
         data[column.name], bad = read_coded(column, raw, zone, None)
-        if bad.any():
-            where, expected, remedy = np.flatnonzero(bad), EXPECTED[column.kind], REMEDY[column.kind]
+        if len(where := bad.nonzero()[0]):
+            expected, remedy = EXPECTED[column.kind], REMEDY[column.kind]
             findings.append(Finding("wrong_type", rows.table, column.name, where, _shows(raw), expected, remedy))
     return Table(rows.table, data, len(rows.records)), findings
 
@@ -211,12 +213,17 @@ def _checked(
 
 def _coded(cells: Sequence[object]) -> Coded:
     """Code the text of every cell; of equal texts only one is looked at. Equal numbers read differently: 1, 1.0."""
-    if any(kind not in (str, NoneType) for kind in set(map(type, cells))):
-        return Coded.of(map(_text, cells))
-    texts = {cell: _text(cell) for cell in set(cells)}
-    values = tuple(sorted({text for text in texts.values() if text is not None}))
-    place: dict[str | None, int] = {None: -1, **{text: code for code, text in enumerate(values)}}
-    codes = {cell: place[text] for cell, text in texts.items()}
+    kinds = set(map(type, cells))
+    if not kinds <= _PLAIN:
+        return Coded.of([_text(cell) for cell in cells])
+    if str not in kinds:
+        return Coded.missing(len(cells))
+    distinct: set[Any] = set(cells)
+    distinct.discard(None)
+    texts = {cell: cell.strip() for cell in distinct}
+    values = tuple(sorted({*texts.values()} - {""}))
+    place = {"": -1, **{text: code for code, text in enumerate(values)}}
+    codes = {None: -1, **{cell: place[text] for cell, text in texts.items()}}
     return Coded(np.fromiter(map(codes.__getitem__, cells), dtype=np.int32, count=len(cells)), values)
 
 
@@ -226,11 +233,11 @@ def _text(value: object) -> str | None:
         return None
     if isinstance(value, str):
         return value.strip() or None
+    if isinstance(value, float):
+        return repr(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return repr(value) if isinstance(value, float) else str(value)
+    return value.isoformat() if isinstance(value, datetime | date) else str(value)
 
 
 def _place(ids: Coded, deal: int, pointer: str) -> str:

@@ -57,7 +57,7 @@ DEFAULTS = {
 ID_OF = {"deals": "deal_id", "leads": "lead_id"}  # what others name a row of it by
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2100, 1, 1)  # half-open: times outside can't be meant
 _CALENDAR = (day_number(FIRST_DAY) * DAY, day_number(LAST_DAY) * DAY)
-_SOUND = np.zeros(1, dtype=bool)
+_JOINTS = re.compile(r"[\s_-]+")
 _LONGEST_DAY = DAY + 2 * HOUR  # when the clocks are set back
 
 
@@ -75,7 +75,7 @@ class Dictionary:
         if column == "outcome":
             return fold_name(word)  # free text, but compared with `planned`
         theirs = {"kind": self.kinds, "event": self.events, "direction": {}}.get(column, self.categories)
-        squeezed = re.sub(r"[\s_-]+", "", folded)  # as a mapping compares words: Best Case = BestCase = best_case
+        squeezed = _JOINTS.sub("", folded)  # as a mapping compares words: Best Case = BestCase = best_case
         ours = theirs.get(squeezed) or fold_name(word)
         return ours if ours in WORDS[table, column] else word
 
@@ -101,10 +101,13 @@ def read_coded(
     if not raw.values:
         return missing_column(column.kind, len(raw)), np.zeros(len(raw), dtype=bool)
     parsed = parse(column.kind, raw.values, zone, date_format)
-    # Code -1 indexes the missing value appended at the end.
-    missing = missing_column(column.kind, 1)
-    values: ColumnData = np.concatenate((parsed.values, missing))[raw.codes]  # type: ignore[arg-type]
-    bad: NDArray[np.bool_] = np.concatenate((parsed.bad, _SOUND))[raw.codes]
+    values, absent = parsed.values.take(raw.codes), (raw.codes < 0).nonzero()[0]  # a code of -1 takes the last value
+    if len(absent):
+        values[absent] = np.nan if column.kind == "float" else NAT
+    bad = np.zeros(len(raw), dtype=bool)
+    if parsed.bad.any():
+        bad = parsed.bad.take(raw.codes)
+        bad[absent] = False
     return values, bad
 
 
@@ -155,7 +158,7 @@ def deal_rows(deals: Table, named: Coded) -> IntArray:
     row_of_code = np.full(len(ids.values) + 1, -1, dtype=np.int64)
     row_of_code[ids.codes] = np.arange(deals.n)
     row_of_code[-1] = -1  # where an id is missing
-    return row_of_code[named.codes_in(ids.values)]
+    return row_of_code.take(named.codes_in(ids.values))
 
 
 def created_same_day(deals: Table, history: Table, zone: ZoneInfo) -> tuple[Table, IntArray]:

@@ -282,11 +282,11 @@ class Coded:
 
     def codes_in(self, vocabulary: Sequence[str] | Mapping[str, int]) -> CodeArray:
         """int32[n]: each row's position in another vocabulary (or its code there), -1 where missing or not in it."""
-        if not self.values:
+        if not self.values or self.values == vocabulary:
             return self.codes
         index = vocabulary if isinstance(vocabulary, Mapping) else {text: code for code, text in enumerate(vocabulary)}
         lookup = np.array([*(index.get(text, -1) for text in self.values), -1], dtype=np.int32)
-        recoded: CodeArray = lookup[self.codes]
+        recoded: CodeArray = lookup.take(self.codes)
         return recoded
 
 
