@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import wraps
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.columns import days_between, team_of
+from features.once import once
 from features.order import unless_sorted
 from features.periods import Calendar, local_days
 from features.ranks import FEW, Edge, difference, many, spread, taken
@@ -33,7 +33,6 @@ Float = NDArray[np.float64]
 MISSING = np.int64(NAT)
 
 Shared = TypeVar("Shared")
-Asked = TypeVar("Asked", bound=Callable[..., NDArray[Any]])
 
 
 @dataclass(frozen=True)
@@ -53,24 +52,6 @@ class Requests:
     def take(self, rows: Int | Bool | slice) -> Requests:
         """Return the requests at `rows`."""
         return Requests(self.deal[rows], self.as_of[rows])
-
-
-def _once(ask: Asked) -> Asked:
-    """Answer a question once where few ask: flags ask much of what features asked. Nobody may change an answer."""
-    name = ask.__name__
-
-    @wraps(ask)
-    def answer(self: Seen, *what: Any, **how: Any) -> NDArray[Any]:
-        if len(self.entity) > FEW or (how and how.get("since") is not None):
-            return ask(self, *what, **how)
-        question = (name, what, *how.items()) if how else (name, what)
-        said = self._answers.get(question)
-        if said is None:
-            said = self._answers[question] = ask(self, *what, **how)
-            said.setflags(write=False)
-        return said
-
-    return answer  # type: ignore[return-value]
 
 
 @dataclass(eq=False, slots=True)
@@ -104,13 +85,13 @@ class Seen:
         high: Int = self.ends[1]
         return high
 
-    @_once
+    @once
     def count(self, where: str | None = None, within: int | None = None, *, since: Int | None = None) -> Float:
         """Return the number of visible rows, float64[n]; 0 where there are none."""
         begin, until = self._span(where, within, since)
         return difference(until, begin)
 
-    @_once
+    @once
     def total(
         self, column: str, where: str | None = None, within: int | None = None, *, since: Int | None = None
     ) -> Float:
@@ -122,14 +103,14 @@ class Seen:
         begin, until = self._span(where, within, since)
         return difference(prefix.take(until), prefix.take(begin))
 
-    @_once
+    @once
     def totals(self, columns: tuple[str, ...], where: str | None = None) -> Float:
         """Return the sums of several integer columns over the visible rows, float64[len(columns), n]; see `total`."""
         prefix = self.timeline.prefix_sums(columns, where)
         begin, until = self._span(where)
         return (prefix.take(until, axis=1) - prefix.take(begin, axis=1)).astype(np.float64)
 
-    @_once
+    @once
     def last(self, column: str, where: str | None = None) -> Int:
         """Return `column` at the last visible (matching) row, int64[n], NAT where there is none."""
         found = self._lasts.get(where)
@@ -148,7 +129,7 @@ class Seen:
         rank = begin + (k - 1)
         return taken(self.timeline.values(column), self.timeline.marked(where).row(rank), until <= rank, MISSING)
 
-    @_once
+    @once
     def latest(self, column: str, where: str | None = None) -> Int:
         """Return the largest visible value of `column`, int64[n], NAT where there is none."""
         begin, until = self._span(where)
@@ -163,7 +144,7 @@ class Seen:
         """Return the days from the first visible (matching) row's known_at to the as-of, NaN where there is none."""
         return days_between(self.first("known_at", where), self.as_of)
 
-    @_once
+    @once
     def distinct(self, column: str, where: str | None = None, within: int | None = None) -> Float:
         """Return how many distinct values of `column` the visible rows hold, float64[n]; missing ones do not count."""
         held, before, firsts = self.timeline.repeats(column, where)
@@ -186,7 +167,7 @@ class Seen:
         fresh = taken(self.timeline.decaying(half_life, where), until - 1, gone, np.float64(0.0))
         return fresh * np.exp2(-age / half_life)
 
-    @_once
+    @once
     def upcoming(self, column: str, where: str | None = None, within: int | None = None) -> Float:
         """Return how many visible rows announce something at or after the as-of (and less than `within` later).
 

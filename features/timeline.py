@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import wraps
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.fading import fading_sums
+from features.once import kept
 from features.order import Instants, steps, total_order
 from features.ranks import FEW, Everyone, Marked
 from features.tables import NAT
@@ -28,24 +28,8 @@ Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float64]
 Cached = TypeVar("Cached")
-Made = TypeVar("Made", bound=Callable[..., Any])
 
 _BITS = np.arange(8, dtype=np.uint8)
-
-
-def _kept(make: Made) -> Made:
-    """Make what a timeline is asked for once, and keep it."""
-    name = make.__name__
-
-    @wraps(make)
-    def answer(self: Timeline, *what: str | int | tuple[str, ...] | None) -> Any:
-        question = name, *what
-        found = self._cache.get(question)
-        if found is None:
-            found = self._cache[question] = make(self, *what)
-        return found
-
-    return answer  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -108,18 +92,18 @@ class Timeline:
             self._marks[name] = found
         return found
 
-    @_kept
+    @kept
     def prefix_count(self, where: str | None) -> Int:
         """Rows before position i that match, int64[m + 1]."""
         return _prefix(self.mask(where))
 
-    @_kept
+    @kept
     def prefix_sum(self, column: str, where: str | None) -> Int:
         """Sum of `column` over the first k matching rows, missing values as 0, int64[matching + 1]."""
         values = self.marked(where).pick(self.values(column))
         return _prefix(np.where(values != NAT, values, 0))
 
-    @_kept
+    @kept
     def prefix_sums(self, columns: tuple[str, ...], where: str | None) -> Int:
         """Return the prefix sums of several columns, int64[len(columns), matching + 1]; see `prefix_sum`."""
         marked = self.marked(where)
@@ -129,20 +113,20 @@ class Timeline:
             np.where(values != NAT, values, 0).cumsum(out=sums[1:])
         return out
 
-    @_kept
+    @kept
     def previous(self, where: str | None) -> Int:
         """For each position i of 0..m the last matching row before it, -1 where there is none, int64[m + 1]."""
         row = np.where(self.mask(where), np.arange(len(self), dtype=np.int64), -1)
         return np.concatenate([[-1], np.maximum.accumulate(row)]) if len(row) else np.full(1, -1, dtype=np.int64)
 
-    @_kept
+    @kept
     def following(self, where: str | None) -> Int:
         """For each position i of 0..m the first matching row at or after it, m where there is none, int64[m + 1]."""
         m = len(self)
         row = np.where(self.mask(where), np.arange(m, dtype=np.int64), m)
         return np.concatenate([np.minimum.accumulate(row[::-1])[::-1], [m]]).astype(np.int64)
 
-    @_kept
+    @kept
     def running_max(self, column: str, where: str | None) -> Int:
         """For each matching row, the largest `column` among its entity's matching rows up to it, int64[matching].
 
@@ -160,7 +144,7 @@ class Timeline:
         found = _largest_so_far(entity, np.where(values == NAT, 0, values - (least - 1)), largest - least + 2)
         return np.where(found == 0, NAT, found + (least - 1))
 
-    @_kept
+    @kept
     def decaying(self, half_life: int, where: str | None) -> Float:
         """For each matching row, the sum over its entity's matching rows up to it of 2^-(time since / half_life).
 
@@ -169,7 +153,7 @@ class Timeline:
         marked = self.marked(where)
         return fading_sums(marked.pick(self.entity), marked.pick(self.known_at), half_life)
 
-    @_kept
+    @kept
     def repeats(self, column: str, where: str | None) -> tuple[Marked, Int, Marked]:
         """Find the matching rows that hold a value (a code, not negative) which their entity held before.
 
@@ -189,7 +173,7 @@ class Timeline:
         first[marked.rows[before < 0]] = True
         return marked, before, Marked(first)
 
-    @_kept
+    @kept
     def subjects(self, column: str) -> tuple[Timeline, Int]:
         """Regroup the rows by (entity, value of `column`), for distinct counts; rows without a value are left out.
 
