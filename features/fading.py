@@ -43,7 +43,7 @@ def fading_sums(entity: Int, at: Int, half_life: int) -> Float:
     return faded
 
 
-def _turns(first: Int, start: Int) -> list[Int] | list[slice]:
+def _turns(first: Int, start: Int) -> list[Int | slice]:
     """Return which blocks are the first of an entity, the second and so on: each waits for the one before.
 
     first: where blocks begin. start: where entities do.

@@ -16,6 +16,8 @@ from features.reference import MILLION
 from features.registry import OWN, Columns, Context, Feature, Float, feature_group
 from features.silence import company_gap, own_gap, silent_days
 
+SAID = ("log_amount_ppm", "priced")
+
 SPECS = (
     Feature(
         "stage_time_vs_won",
@@ -121,7 +123,8 @@ def _silence(view: AsOfView, company: Seen) -> Float:
 def _call_gap(now: Standing, m: float) -> Float:
     """Return the rep's call against the evidence of the stage: log-odds of the one's rate above the other's."""
     stage, category = logit(now.passed(m))
-    return category - stage
+    gap: Float = category - stage
+    return gap
 
 
 def _amounts(view: AsOfView, now: Standing, m: float) -> tuple[Float, Float]:
@@ -132,7 +135,8 @@ def _amounts(view: AsOfView, now: Standing, m: float) -> tuple[Float, Float]:
     money = view.of("history").last("amount") / 100.0
     money[money <= 0] = np.nan  # a missing amount is far below 0
     said, nothing = np.log(money), money * 0.0
-    (all_won, all_priced), own = (seen.totals(("log_amount_ppm", "priced"), "won") for seen in (now.company, now.rep))
+    all_won, all_priced = now.company.totals(SAID, "won")
+    own_won, own_priced = now.rep.totals(SAID, "won")
     parent = ratio(all_won, all_priced) / MILLION
     young, usual = np.isnan(parent), known_or(parent, 0.0)
 
@@ -140,4 +144,4 @@ def _amounts(view: AsOfView, now: Standing, m: float) -> tuple[Float, Float]:
         mean = (total / MILLION + weight * usual) / np.maximum(deals + weight, 1.0)
         return np.where(young, nothing, said - mean)
 
-    return above(all_won, all_priced, 0.0), above(*own, m)
+    return above(all_won, all_priced, 0.0), above(own_won, own_priced, m)
