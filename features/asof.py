@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import wraps
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.columns import days_between, team_of
+from features.once import once
 from features.order import unless_sorted
 from features.periods import Calendar, local_days
 from features.ranks import FEW, Edge, difference, many, spread, taken
@@ -33,7 +33,6 @@ Float = NDArray[np.float64]
 MISSING = np.int64(NAT)
 
 Shared = TypeVar("Shared")
-Asked = TypeVar("Asked", bound=Callable[..., NDArray[Any]])
 
 
 @dataclass(frozen=True)
@@ -55,26 +54,9 @@ class Requests:
         return Requests(self.deal[rows], self.as_of[rows])
 
 
-def _once(ask: Asked) -> Asked:
-    """Answer a question once where few ask: flags ask much of what features asked. Nobody may change an answer."""
-
-    @wraps(ask)
-    def answer(self: Seen, *what: Any, **how: Any) -> NDArray[Any]:
-        if len(self.entity) > FEW or how.get("since") is not None:
-            return ask(self, *what, **how)
-        question = ask.__name__, what, *how.items()
-        said = self._answers.get(question)
-        if said is None:
-            said = self._answers[question] = ask(self, *what, **how)
-            said.flags.writeable = False
-        return said
-
-    return answer  # type: ignore[return-value]
-
-
-@dataclass(frozen=True)
+@dataclass(eq=False, slots=True)
 class Seen:
-    """The visible part of one timeline: for request i the rows ``low[i]:high[i]`` of `timeline`.
+    """The visible part of one timeline: for request i the rows ``ends[0, i]:ends[1, i]`` of `timeline`.
 
     `where` names a mask column (``!`` negates). `within` (microseconds) narrows a question to rows with ``known_at >=
     as_of - within``; `since` (int64[n], UTC microseconds) to rows with ``known_at >= since[i]``.
@@ -83,20 +65,33 @@ class Seen:
     timeline: Timeline
     entity: Int
     as_of: Int
-    low: Int
-    high: Int
+    ends: Int
     _order: Int | None = field(default=None, repr=False)
-    _edges: dict[int | None, Edge] = field(default_factory=dict, repr=False)
-    _ranks: dict[tuple[bool, str | None], Int] = field(default_factory=dict, repr=False)
+    _edge: Edge | None = field(default=None, repr=False)
+    _edges: dict[int, Edge] = field(default_factory=dict, repr=False)
+    _spans: dict[tuple[str | None, int | None], tuple[Int, Int]] = field(default_factory=dict, repr=False)
     _lasts: dict[str | None, tuple[Int, Bool]] = field(default_factory=dict, repr=False)
     _answers: dict[tuple[object, ...], NDArray[Any]] = field(default_factory=dict, repr=False)
 
-    @_once
+    @property
+    def low(self) -> Int:
+        """Where the visible rows of each request begin, int64[n]."""
+        low: Int = self.ends[0]
+        return low
+
+    @property
+    def high(self) -> Int:
+        """Where they end."""
+        high: Int = self.ends[1]
+        return high
+
+    @once
     def count(self, where: str | None = None, within: int | None = None, *, since: Int | None = None) -> Float:
         """Return the number of visible rows, float64[n]; 0 where there are none."""
-        return difference(self._until(where), self._from(where, within, since))
+        begin, until = self._span(where, within, since)
+        return difference(until, begin)
 
-    @_once
+    @once
     def total(
         self, column: str, where: str | None = None, within: int | None = None, *, since: Int | None = None
     ) -> Float:
@@ -105,39 +100,40 @@ class Seen:
         since: int64[n], an instant per request; only rows with ``known_at >= since`` count.
         """
         prefix = self.timeline.prefix_sum(column, where)
-        return difference(prefix.take(self._until(where)), prefix.take(self._from(where, within, since)))
+        begin, until = self._span(where, within, since)
+        return difference(prefix.take(until), prefix.take(begin))
 
-    @_once
-    def totals(self, columns: tuple[str, ...]) -> Float:
-        """Return the sums of several integer columns over the visible rows, float64[len(columns), n]."""
-        prefix = self.timeline.prefix_sums(columns)
-        return (prefix.take(self._until(None), axis=1) - prefix.take(self._from(None), axis=1)).astype(np.float64)
+    @once
+    def totals(self, columns: tuple[str, ...], where: str | None = None) -> Float:
+        """Return the sums of several integer columns over the visible rows, float64[len(columns), n]; see `total`."""
+        prefix = self.timeline.prefix_sums(columns, where)
+        begin, until = self._span(where)
+        return (prefix.take(until, axis=1) - prefix.take(begin, axis=1)).astype(np.float64)
 
-    @_once
+    @once
     def last(self, column: str, where: str | None = None) -> Int:
         """Return `column` at the last visible (matching) row, int64[n], NAT where there is none."""
-        if where not in self._lasts:
-            until = self._until(where)
-            self._lasts[where] = self.timeline.marked(where).row(until - 1), until <= self._from(where)
-        row, gone = self._lasts[where]
-        return taken(self.timeline.values(column), row, gone, MISSING)
+        found = self._lasts.get(where)
+        if found is None:
+            begin, until = self._span(where)
+            found = self._lasts[where] = self.timeline.marked(where).row(until - 1), until <= begin
+        return taken(self.timeline.values(column), *found, MISSING)
 
     def first(self, column: str, where: str | None = None) -> Int:
         """Return `column` at the first visible (matching) row, int64[n], NAT where there is none."""
-        begin = self._from(where)
-        return self._gather(column, where, begin, self._until(where) <= begin)
+        return self.nth(column, 1, where)
 
     def nth(self, column: str, k: int, where: str | None = None) -> Int:
         """Return `column` at the k-th (1 is first) visible (matching) row, int64[n], NAT where there are fewer."""
-        rank = self._from(where) + (k - 1)
-        return self._gather(column, where, rank, self._until(where) <= rank)
+        begin, until = self._span(where)
+        rank = begin + (k - 1)
+        return taken(self.timeline.values(column), self.timeline.marked(where).row(rank), until <= rank, MISSING)
 
-    @_once
+    @once
     def latest(self, column: str, where: str | None = None) -> Int:
         """Return the largest visible value of `column`, int64[n], NAT where there is none."""
-        until = self._until(where)
-        largest = self.timeline.running_max(column, where)
-        return taken(largest, until - 1, until <= self._from(where), MISSING)
+        begin, until = self._span(where)
+        return taken(self.timeline.running_max(column, where), until - 1, until <= begin, MISSING)
 
     def days_since(self, where: str | None = None, clock: str = "known_at") -> Float:
         """Return days from the latest visible `clock` ("known_at" or a time column) to the as-of, NaN where none."""
@@ -148,13 +144,14 @@ class Seen:
         """Return the days from the first visible (matching) row's known_at to the as-of, NaN where there is none."""
         return days_between(self.first("known_at", where), self.as_of)
 
-    @_once
+    @once
     def distinct(self, column: str, where: str | None = None, within: int | None = None) -> Float:
         """Return how many distinct values of `column` the visible rows hold, float64[n]; missing ones do not count."""
         held, before, firsts = self.timeline.repeats(column, where)
         if within is None:
-            return difference(firsts.before(self._edge(0)), firsts.before(self._edge(None)))
-        begin, until = held.before(self._edge(within)), held.before(self._edge(0))
+            begin, until = firsts.before(self._visible())
+            return difference(until, begin)
+        begin, until = held.before(self._recent(within)), held.before(self._visible())[1]
         if many(begin, until):
             return self._distinct_by_pair(column, where, within)
         request, rank = spread(begin, until)
@@ -163,21 +160,21 @@ class Seen:
 
     def decayed(self, half_life: int, where: str | None = None) -> Float:
         """Return the sum over visible rows of 2^-(age / half_life), age = as_of - known_at, both in microseconds."""
-        until = self._until(where)
-        gone = until <= self._from(where)
+        begin, until = self._span(where)
+        gone = until <= begin
         age = self.as_of - self.last("known_at", where)
         age[gone] = 0
         fresh = taken(self.timeline.decaying(half_life, where), until - 1, gone, np.float64(0.0))
         return fresh * np.exp2(-age / half_life)
 
-    @_once
+    @once
     def upcoming(self, column: str, where: str | None = None, within: int | None = None) -> Float:
         """Return how many visible rows announce something at or after the as-of (and less than `within` later).
 
         column: the announced instant, int64 UTC microseconds.
         """
         held = self.timeline.marked(where, having=column)
-        begin, until = held.before(self._edge(None)), held.before(self._edge(0))
+        begin, until = held.before(self._visible())
         if many(begin, until):
             return self._announced(column, where, within) - self._announced(column, where, 0)
         request, rank = spread(begin, until)
@@ -191,7 +188,7 @@ class Seen:
         column: the announced instant, int64 UTC microseconds.
         """
         held = self.timeline.marked(where, having=column)
-        request, rank = spread(held.before(self._edge(None)), held.before(self._edge(0)))
+        request, rank = spread(*held.before(self._visible()))
         at = self.timeline.values(column)[held.row(rank)]
         ahead = at >= self.as_of[request]
         out = np.full(len(self.entity), np.iinfo(np.int64).max)
@@ -206,7 +203,8 @@ class Seen:
         """
         if before is None:
             held = self.timeline.marked(where, having=column)
-            return difference(held.before(self._edge(0)), held.before(self._edge(None)))
+            begin, until = held.before(self._visible())
+            return difference(until, begin)
 
         def make() -> Timeline:
             base, rows = self.timeline, self.timeline.marked(where, having=column).rows
@@ -225,39 +223,39 @@ class Seen:
         seen = look(pairs, pair, self.as_of[request])
         return np.bincount(request[seen.count(where, within) > 0], minlength=len(known)).astype(np.float64)
 
-    def _edge(self, within: int | None) -> Edge:
-        """Return where rows known within a time begin, made once; None: where visible rows begin, 0: where they end."""
+    def _visible(self) -> Edge:
+        """Return where visible rows begin and end, [2, n], made once."""
+        if self._edge is None:
+            self._edge = Edge.of(self.ends, len(self.timeline))
+        return self._edge
+
+    def _recent(self, within: int) -> Edge:
+        """Return where rows known within a time begin, made once."""
         edge = self._edges.get(within)
         if edge is None:
-            at = self.low if within is None else self.high if within == 0 else self._since(self.as_of - within)
-            edge = self._edges[within] = Edge.of(at, len(self.timeline))
+            edge = self._edges[within] = Edge.of(self._position(self.as_of - within), len(self.timeline))
         return edge
 
-    def _since(self, instant: Int) -> Int:
+    def _position(self, instant: Int) -> Int:
         return _position(self.timeline, self.entity, instant, self._order)
 
-    def _until(self, where: str | None) -> Int:
-        """Return the number of matching rows before the as-of, of this entity and all before it."""
-        rank = self._ranks.get((True, where))
-        if rank is None:
-            rank = self._ranks[True, where] = self.timeline.marked(where).before(self._edge(0))
-        return rank
-
-    def _from(self, where: str | None, within: int | None = None, since: Int | None = None) -> Int:
-        """Return the number of matching rows before the first one that is asked about."""
+    def _span(self, where: str | None, within: int | None = None, since: Int | None = None) -> tuple[Int, Int]:
+        """Return how many matching rows, of this entity and all before it, lie before those asked about and to their
+        end, int64[n] each.
+        """
         if since is not None:
             floor = since if within is None else np.maximum(since, self.as_of - within)
-            edge = Edge.of(np.minimum(self._since(floor), self.high), len(self.timeline))
-            return self.timeline.marked(where).before(edge)
-        if within is not None:
-            return self.timeline.marked(where).before(self._edge(within))
-        rank = self._ranks.get((False, where))
-        if rank is None:
-            rank = self._ranks[False, where] = self.timeline.marked(where).before(self._edge(None))
-        return rank
-
-    def _gather(self, column: str, where: str | None, rank: Int, gone: Bool) -> Int:
-        return taken(self.timeline.values(column), self.timeline.marked(where).row(rank), gone, MISSING)
+            edge = Edge.of(np.minimum(self._position(floor), self.high), len(self.timeline))
+            return self.timeline.marked(where).before(edge), self._span(where)[1]
+        span = self._spans.get((where, within))
+        if span is None:
+            marked = self.timeline.marked(where)
+            if within is None:
+                begin, until = marked.before(self._visible())
+            else:
+                begin, until = marked.before(self._recent(within)), self._span(where)[1]
+            span = self._spans[where, within] = begin, until
+        return span
 
 
 class AsOfView:
@@ -373,8 +371,8 @@ class AsOfView:
 def look(timeline: Timeline, entity: Int, as_of: Int) -> Seen:
     """Return the rows of each entity with ``known_at < as_of``, strictly; a negative entity sees nothing."""
     order = unless_sorted(timeline.instants.key(entity, as_of)) if len(entity) > FEW else None
-    low = timeline.start.take(np.maximum(entity, 0))
-    return Seen(timeline, entity, as_of, low, _position(timeline, entity, as_of, order), order)
+    low = timeline.start.take(entity, mode="clip")  # clipped from below
+    return Seen(timeline, entity, as_of, np.array((low, _position(timeline, entity, as_of, order))), order)
 
 
 def before(known_at: Int, as_of: int) -> int:

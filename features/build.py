@@ -121,10 +121,7 @@ def features_in(record: Record, view: AsOfView, plan: Plan) -> FeatureMatrix:
     if len(view) > CHUNK:
         return build_features(record, view.requests, plan)
     load_groups()
-    values = np.empty((len(view), len(plan.features)))
-    for k, column in enumerate(_columns(view, plan, _nothing)):
-        values[:, k] = column
-    return FeatureMatrix(plan.names, values)
+    return FeatureMatrix(plan.names, np.ascontiguousarray(np.array(_columns(view, plan, _nothing)).T))
 
 
 def _columns(view: AsOfView, plan: Plan, around: Around) -> list[NDArray[np.float64]]:

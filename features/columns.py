@@ -56,7 +56,7 @@ def logit(p: Float) -> Float:
 def days_between(earlier: Int, later: Int) -> Float:
     """Return (later - earlier) in days of 86,400 s, float64; NaN where either is missing."""
     days: Float = (later - earlier) / DAY
-    days[(earlier == NAT) | (later == NAT)] = np.nan  # there the difference has wrapped around
+    days[np.minimum(earlier, later) == NAT] = np.nan  # NAT is the least; there the difference has wrapped around
     return days
 
 

@@ -26,25 +26,33 @@ def fading_sums(entity: Int, at: Int, half_life: int) -> Float:
         return np.zeros(0)
     new = np.ones(len(at), dtype=bool)
     new[1:] = entity[1:] != entity[:-1]
-    start = np.flatnonzero(new)
+    start = new.nonzero()[0]
     age = (at - at[start].repeat(_sizes(start, len(at)))) / half_life
     block = np.floor(age / BLOCK)
     weight = np.exp2(age - block * BLOCK)
     new[1:] |= block[1:] != block[:-1]
-    first = np.flatnonzero(new)
+    first = new.nonzero()[0]
     size = _sizes(first, len(at))
     sums = weight.copy()
-    # Blocks of an entity wait for the one before; nearly every entity has one block only.
-    begins = first.searchsorted(start)
-    turn = np.arange(len(first)) - begins.repeat(_sizes(begins, len(first)))
-    for k in range(int(turn.max()) + 1):
-        now = np.flatnonzero(turn == k)
+    for k, now in enumerate(_turns(first, start)):
         rows = first[now]
         if k:
             sums[rows] += sums[rows - 1] / weight[rows - 1] * np.exp2(age[rows - 1] - age[rows]) * weight[rows]
         _add_up(sums, rows, size[now])
     faded: Float = sums / weight
     return faded
+
+
+def _turns(first: Int, start: Int) -> list[Int | slice]:
+    """Return which blocks are the first of an entity, the second and so on: each waits for the one before.
+
+    first: where blocks begin. start: where entities do.
+    """
+    if len(first) == len(start):  # nearly every entity has one block only
+        return [slice(None)]
+    begins = first.searchsorted(start)
+    turn = np.arange(len(first)) - begins.repeat(_sizes(begins, len(first)))
+    return [np.flatnonzero(turn == k) for k in range(int(turn.max()) + 1)]
 
 
 def _sizes(first: Int, total: int) -> Int:

@@ -13,11 +13,13 @@ import numpy as np
 from features.asof import AsOfView, Seen
 from features.columns import known_or, ratio
 from features.periods import SECONDS_PER_DAY
-from features.rates import Standing, lift, pair, rate, standing
+from features.rates import Standing, lift, pair, rates, standing
 from features.reference import CATEGORY_COUNT, MILLION
 from features.registry import OWN, Columns, Context, Feature, Float, feature_group
 
 MONTH_S = 30 * SECONDS_PER_DAY
+EACH = ("pushes", "delay_s", "logged", "outbound", "edits", "cycle_s")
+OF_WINS = ("share_ppm", "cycle_s")
 SURPLUS_WEIGHT = 0.25  # of m, in expected wins: a period's looks at one deal are not independent
 
 SPECS = (
@@ -105,30 +107,27 @@ SPECS = (
 def habits(view: AsOfView, context: Context) -> Columns:
     """Return the habit columns for every request; see the module docstring."""
     now, m = standing(view), context.shrink
-    rep, company = now.rep, now.company
+    pushes, delay, share, cycle, loss_cycle, outbound, edits = _above(now, m)
     return {
         **_conditional(view, now, m),
         "rep_surplus": _surplus(view.about("rep_surplus", now.owner), m * SURPLUS_WEIGHT),
-        "rep_pushes": _above(rep, company, "pushes", None, None, m),
-        "rep_log_delay": _above(rep, company, "delay_s", "logged", None, m) / SECONDS_PER_DAY,
-        "rep_close_share": _above(rep, company, "share_ppm", None, "won", m) / MILLION,
-        "rep_cycle": _above(rep, company, "cycle_s", None, "won", m) / SECONDS_PER_DAY,
-        "rep_loss_cycle": _above(rep, company, "cycle_s", None, "!won", m) / SECONDS_PER_DAY,
-        "rep_outbound": _per_month(rep, company, "outbound", m),
-        "rep_edits": _per_month(rep, company, "edits", m),
+        "rep_pushes": pushes,
+        "rep_log_delay": delay / SECONDS_PER_DAY,
+        "rep_close_share": share / MILLION,
+        "rep_cycle": cycle / SECONDS_PER_DAY,
+        "rep_loss_cycle": loss_cycle / SECONDS_PER_DAY,
+        "rep_outbound": outbound,
+        "rep_edits": edits,
     }
 
 
 def _conditional(view: AsOfView, now: Standing, m: float) -> Columns:
     """Return outcome against expectation: of this rep in this stage, and with this call."""
-    stage_rate = rate(now.of_stage, now.base, m)
-    category_rate = rate(now.of_category, now.base, m)
     in_stage = view.about("rep_stage", pair(now.owner, now.stage, view.stage_count))
     so_called = view.about("rep_category", pair(now.owner, now.category, CATEGORY_COUNT))
-    return {
-        "rep_stage_lift": lift(rate(in_stage, stage_rate, m), stage_rate),
-        "rep_category_lift": lift(rate(so_called, category_rate, m), category_rate),
-    }
+    usual = now.passed(m)
+    stage, category = lift(rates((in_stage, so_called), usual, m), usual)
+    return {"rep_stage_lift": stage, "rep_category_lift": category}
 
 
 def _surplus(seen: Seen, weight: float) -> Float:
@@ -136,21 +135,23 @@ def _surplus(seen: Seen, weight: float) -> Float:
     return np.log(seen.count("won") + weight) - np.log(seen.total("expected_ppm") / MILLION + weight)
 
 
-def _above(rep: Seen, company: Seen, total: str, per: str | None, where: str | None, m: float) -> Float:
-    """Return the rep's mean above the company's. per: the column counted by, or the deals themselves.
+def _above(now: Standing, m: float) -> Float:
+    """Return the rep's means above the company's, side by side, float64[7, n]; see `_figures`.
 
     The company's own means drift (in a young record only quick deals have closed yet), so a habit is a difference.
     """
-    tops = [seen.total(total, where) for seen in (rep, company)]
-    bottoms = [seen.total(per, where) if per else seen.count(where) for seen in (rep, company)]
-    parent = ratio(tops[1], bottoms[1])
+    (own, counted), (everyone, counted_all) = _figures(now.rep), _figures(now.company)
+    parent = ratio(everyone, counted_all)
     # No closed deal yet is no evidence of a habit, not a missing value: a flag for it would only tell how young the
     # record is.
-    return known_or((tops[0] + m * parent) / (bottoms[0] + m) - parent, 0.0)
+    return known_or((own + m * parent) / (counted + m) - parent, 0.0)
 
 
-def _per_month(rep: Seen, company: Seen, total: str, m: float) -> Float:
-    """Return how much more a rep's deals see of something in 30 days than the company's, with m deal-months added."""
-    ours, all_of = (seen.total("cycle_s") / MONTH_S for seen in (rep, company))
-    parent = ratio(company.total(total), all_of)
-    return known_or((rep.total(total) + m * parent) / (ours + m) - parent, 0.0)
+def _figures(closes: Seen) -> tuple[Float, Float]:
+    """Return the sums that habits are read off, and the deals, acts or months that each is counted by."""
+    pushes, delay, logged, outbound, edits, spent = closes.totals(EACH)
+    share, cycle = closes.totals(OF_WINS, "won")
+    deals, won, lost = (closes.count(where) for where in (None, "won", "!won"))
+    loss_cycle, months = closes.total("cycle_s", "!won"), spent / MONTH_S
+    sums = np.array((pushes, delay, share, cycle, loss_cycle, outbound, edits))
+    return sums, np.array((deals, logged, won, won, lost, months, months))

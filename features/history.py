@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.asof import AsOfView
+from features.asof import AsOfView, Seen
 from features.columns import logit
 from features.periods import SECONDS_PER_DAY
-from features.rates import Standing, fixed_code, lift, pair, rate, standing
+from features.rates import Standing, fixed_code, lift, pair, rate, rates, standing
 from features.reference import SEGMENT
-from features.registry import OWN, Columns, Context, Feature, Schema, feature_group
+from features.registry import OWN, Columns, Context, Feature, Float, Schema, feature_group
 
 LIFT = "log-odds"
 
@@ -114,39 +114,40 @@ def _specs(schema: Schema) -> tuple[Feature, ...]:
 @feature_group("history", _specs, source=f"{OWN}; shrunken as in Efron & Morris 1975")
 def history(view: AsOfView, context: Context) -> Columns:
     """Return the history columns for every request; see the module docstring."""
-    m, now = context.shrink, standing(view)
-    base = now.base
+    m, now, names = context.shrink, standing(view), context.schema.dimensions
     account = view.about("account", now.account)
-    team_rate = rate(view.about("team", now.team), base, m)
+    lifts = _lifts(view, now, account, names, m)
     return {
-        "rep_lift": lift(rate(now.rep, team_rate, m), base),
-        "team_lift": lift(team_rate, base),
-        "account_lift": lift(rate(account, base, m / 4), base),
+        **lifts,
         "account_wins": account.count("won"),
         "days_since_account_win": account.days_since("won"),
         "account_open_deals": view.about("account_book", now.account).total("opened"),
-        **{
-            f"{name}_lift": lift(rate(view.about(f"by_{name}", fixed_code(view, name)), base, m), base)
-            for name in context.schema.dimensions
-        },
-        **(_segment(view, now, m) if SEGMENT in context.schema.dimensions else {}),
+        **(_segment(view, now, lifts[f"{SEGMENT}_lift"], m) if SEGMENT in names else {}),
     }
 
 
-def _segment(view: AsOfView, now: Standing, m: float) -> Columns:
+def _lifts(view: AsOfView, now: Standing, account: Seen, names: tuple[str, ...], m: float) -> Columns:
+    """Return the lifts of rep, team, account and each dimension; those of one parent are made side by side."""
+    alike = [view.about(f"by_{name}", fixed_code(view, name)) for name in names]
+    team, *others = rates((view.about("team", now.team), *alike), now.base, m)
+    p = np.array((rate(now.rep, team, m), team, rate(account, now.base, m / 4), *others))
+    return {
+        f"{name}_lift": row for name, row in zip(("rep", "team", "account", *names), lift(p, now.base), strict=True)
+    }
+
+
+def _segment(view: AsOfView, now: Standing, segment_lift: Float, m: float) -> Columns:
     """Return how deals of this type fare and move from this stage on, shrunken: type and stage -> type -> stage.
 
     The parent of a rate is the stage's, moved by what the type's deals won beyond the company's.
     """
-    segment = fixed_code(view, SEGMENT)
-    here = view.about("segment_stage", pair(segment, now.stage, view.stage_count))
-    stage_rate = rate(now.of_stage, now.base, m)
-    moved = logit(stage_rate) + lift(rate(view.about(f"by_{SEGMENT}", segment), now.base, m), now.base)
-    parent = 1.0 / (1.0 + np.exp(-moved))
+    here = view.about("segment_stage", pair(fixed_code(view, SEGMENT), now.stage, view.stage_count))
+    odds = logit(rate(now.of_stage, now.base, m))
+    parent = 1.0 / (1.0 + np.exp(-(odds + segment_lift)))
     n, seconds = now.of_stage.count(), now.of_stage.total("left_s")
     usual = np.maximum(np.where(n > 0, seconds / np.maximum(n, 1), 0.0), SECONDS_PER_DAY)
     own = (here.total("left_s") + m * usual) / (here.count() + m)
     return {
-        "type_stage_lift": lift(rate(here, parent, m), stage_rate),
+        "type_stage_lift": logit(rate(here, parent, m)) - odds,
         "type_stage_pace": np.log(np.maximum(own, SECONDS_PER_DAY) / usual),
     }

@@ -9,12 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from features.asof import AsOfView, Seen
-from features.columns import known_or, ratio
+from features.columns import known_or, logit, ratio
 from features.periods import DAY, SECONDS_PER_DAY
-from features.rates import Standing, lift, rate, standing
+from features.rates import Standing, standing
 from features.reference import MILLION
 from features.registry import OWN, Columns, Context, Feature, Float, feature_group
 from features.silence import company_gap, own_gap, silent_days
+
+SAID = ("log_amount_ppm", "priced")
 
 SPECS = (
     Feature(
@@ -85,23 +87,18 @@ def norms(view: AsOfView, context: Context) -> Columns:
     now, m = standing(view), context.shrink
     stage = now.of_stage
     in_stage = view.of("history").days_since("stage_changed")
-    spent = _mean_days(stage, "spent_s")
+    spent, left = ratio(stage.totals(("spent_s", "left_s"), "won"), stage.count("won")) / SECONDS_PER_DAY
     period_left = (view.calendar.starts[view.period() + 1] - view.as_of) / DAY
-    still = np.maximum(_mean_days(stage, "left_s") - in_stage, 0.0)
-    company, rep = now.company, now.rep
+    still = np.maximum(left - in_stage, 0.0)
+    beside_company, beside_rep = _amounts(view, now, m)
     return {
         "stage_time_vs_won": _beside(in_stage, spent),
         "time_left_vs_won": np.where(np.isnan(in_stage), np.nan, _beside(period_left, still)),
-        "silence_surprise": _silence(view, company),
+        "silence_surprise": _silence(view, now.company),
         "category_vs_stage": _call_gap(now, m),
-        "amount_vs_won": _amount(view, company, company, 0.0),
-        "amount_vs_rep": _amount(view, rep, company, m),
+        "amount_vs_won": beside_company,
+        "amount_vs_rep": beside_rep,
     }
-
-
-def _mean_days(seen: Seen, column: str) -> Float:
-    """Return the mean of a column of seconds over the won deals, in days; NaN where there are none."""
-    return ratio(seen.total(column, "won"), seen.count("won")) / SECONDS_PER_DAY
 
 
 def _beside(days: Float, norm: Float) -> Float:
@@ -125,15 +122,26 @@ def _silence(view: AsOfView, company: Seen) -> Float:
 
 def _call_gap(now: Standing, m: float) -> Float:
     """Return the rep's call against the evidence of the stage: log-odds of the one's rate above the other's."""
-    category = rate(now.of_category, now.base, m)
-    return lift(category, rate(now.of_stage, now.base, m))
+    stage, category = logit(now.passed(m))
+    gap: Float = category - stage
+    return gap
 
 
-def _amount(view: AsOfView, seen: Seen, company: Seen, m: float) -> Float:
-    """Return the log of the amount above the mean log of amounts won, shrunken towards the company's by `m` deals."""
+def _amounts(view: AsOfView, now: Standing, m: float) -> tuple[Float, Float]:
+    """Return the log of the amount above the mean log of amounts won by the company, and by the rep.
+
+    The rep's mean is shrunken towards the company's by `m` deals.
+    """
     money = view.of("history").last("amount") / 100.0
     money[money <= 0] = np.nan  # a missing amount is far below 0
-    parent = ratio(company.total("log_amount_ppm", "won"), company.total("priced", "won")) / MILLION
-    total, deals = seen.total("log_amount_ppm", "won") / MILLION, seen.total("priced", "won")
-    own = (total + m * known_or(parent, 0.0)) / np.maximum(deals + m, 1.0)
-    return np.where(np.isnan(parent), money * 0.0, np.log(money) - own)
+    said, nothing = np.log(money), money * 0.0
+    all_won, all_priced = now.company.totals(SAID, "won")
+    own_won, own_priced = now.rep.totals(SAID, "won")
+    parent = ratio(all_won, all_priced) / MILLION
+    young, usual = np.isnan(parent), known_or(parent, 0.0)
+
+    def above(total: Float, deals: Float, weight: float) -> Float:
+        mean = (total / MILLION + weight * usual) / np.maximum(deals + weight, 1.0)
+        return np.where(young, nothing, said - mean)
+
+    return above(all_won, all_priced, 0.0), above(own_won, own_priced, m)

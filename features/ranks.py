@@ -22,7 +22,7 @@ _ONE = np.uint64(1)
 
 
 class Edge(NamedTuple):
-    """One position per request (int64[n], 0..m), with its place among 64-bit words worked out once for all marks."""
+    """Positions (int64, 0..m, of any shape), with its place among 64-bit words worked out once for all marks."""
 
     position: Int
     word: Int | None = None
@@ -53,7 +53,7 @@ class Marked:
             self._bits = _running(np.bitwise_count(words)), words
 
     def before(self, edge: Edge) -> Int:
-        """Return how many marked rows lie before each position, int64[n]."""
+        """Return how many marked rows lie before each position, int64 of the edge's shape."""
         if self._bits is None or edge.word is None or edge.below is None:
             return self.rows.searchsorted(edge.position).astype(np.int64, copy=False)
         counted, words = self._bits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,10 @@ class Standing:
     of_category: Seen
     base: Float
 
+    def passed(self, m: float) -> Float:
+        """Return the rates of deals that passed the stage and of those called so, shrunken, float64[2, n]."""
+        return rates((self.of_stage, self.of_category), self.base, m)
+
 
 def standing(view: AsOfView) -> Standing:
     """Return the codes of each request, and the company's win rate by count as of it; made once for a view."""
@@ -60,6 +65,12 @@ def _standing(view: AsOfView) -> Standing:
 def rate(seen: Seen, parent: Float, m: float) -> Float:
     """Return the as-of win rate of an entity, shrunken towards its parent's with the weight of `m` closed deals."""
     return (seen.count("won") + m * parent) / (seen.count() + m)
+
+
+def rates(seen: Sequence[Seen], parent: Float, m: float) -> Float:
+    """Return `rate` of several kinds of entities, of one parent or of one each, float64[len(seen), n]."""
+    won, closed = np.array([each.count("won") for each in seen]), np.array([each.count() for each in seen])
+    return (won + m * parent) / (closed + m)
 
 
 def lift(p: Float, base: Float) -> Float:

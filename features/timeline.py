@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.fading import fading_sums
+from features.once import kept
 from features.order import Instants, steps, total_order
 from features.ranks import FEW, Everyone, Marked
 from features.tables import NAT
@@ -52,7 +53,7 @@ class Timeline:
     instants: Instants
     key: Int
     _marks: dict[tuple[str | None, str | None], Marked] = field(default_factory=dict, repr=False, compare=False)
-    _cache: dict[tuple[str, ...], object] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[tuple[object, ...], object] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.entity)
@@ -69,7 +70,7 @@ class Timeline:
             return ~self.mask(where[1:])
         return self.columns[where].astype(bool, copy=False)
 
-    def cached(self, name: tuple[str, ...], make: Callable[[], Cached]) -> Cached:
+    def cached(self, name: tuple[object, ...], make: Callable[[], Cached]) -> Cached:
         """Return what `make` gives, computed once for this timeline."""
         if name not in self._cache:
             self._cache[name] = make()
@@ -91,114 +92,100 @@ class Timeline:
             self._marks[name] = found
         return found
 
+    @kept
     def prefix_count(self, where: str | None) -> Int:
         """Rows before position i that match, int64[m + 1]."""
-        return self.cached(("count", where or ""), lambda: _prefix(self.mask(where)))
+        return _prefix(self.mask(where))
 
+    @kept
     def prefix_sum(self, column: str, where: str | None) -> Int:
         """Sum of `column` over the first k matching rows, missing values as 0, int64[matching + 1]."""
+        values = self.marked(where).pick(self.values(column))
+        return _prefix(np.where(values != NAT, values, 0))
 
-        def make() -> Int:
-            values = self.marked(where).pick(self.values(column))
-            return _prefix(np.where(values != NAT, values, 0))
+    @kept
+    def prefix_sums(self, columns: tuple[str, ...], where: str | None) -> Int:
+        """Return the prefix sums of several columns, int64[len(columns), matching + 1]; see `prefix_sum`."""
+        marked = self.marked(where)
+        out = np.zeros((len(columns), marked.size + 1), dtype=np.int64)
+        for name, sums in zip(columns, out, strict=True):
+            values = marked.pick(self.values(name))
+            np.where(values != NAT, values, 0).cumsum(out=sums[1:])
+        return out
 
-        return self.cached(("sum", column, where or ""), make)
-
-    def prefix_sums(self, columns: tuple[str, ...]) -> Int:
-        """Return the prefix sums of several columns over all rows, int64[len(columns), m + 1]."""
-        return self.cached(("sums", *columns), lambda: np.stack([self.prefix_sum(name, None) for name in columns]))
-
+    @kept
     def previous(self, where: str | None) -> Int:
         """For each position i of 0..m the last matching row before it, -1 where there is none, int64[m + 1]."""
+        row = np.where(self.mask(where), np.arange(len(self), dtype=np.int64), -1)
+        return np.concatenate([[-1], np.maximum.accumulate(row)]) if len(row) else np.full(1, -1, dtype=np.int64)
 
-        def make() -> Int:
-            row = np.where(self.mask(where), np.arange(len(self), dtype=np.int64), -1)
-            return np.concatenate([[-1], np.maximum.accumulate(row)]) if len(row) else np.full(1, -1, dtype=np.int64)
-
-        return self.cached(("previous", where or ""), make)
-
+    @kept
     def following(self, where: str | None) -> Int:
         """For each position i of 0..m the first matching row at or after it, m where there is none, int64[m + 1]."""
+        m = len(self)
+        row = np.where(self.mask(where), np.arange(m, dtype=np.int64), m)
+        return np.concatenate([np.minimum.accumulate(row[::-1])[::-1], [m]]).astype(np.int64)
 
-        def make() -> Int:
-            m = len(self)
-            row = np.where(self.mask(where), np.arange(m, dtype=np.int64), m)
-            return np.concatenate([np.minimum.accumulate(row[::-1])[::-1], [m]]).astype(np.int64)
-
-        return self.cached(("following", where or ""), make)
-
+    @kept
     def running_max(self, column: str, where: str | None) -> Int:
         """For each matching row, the largest `column` among its entity's matching rows up to it, int64[matching].
 
         NAT where none of them holds a value.
         """
+        marked = self.marked(where)
+        values, entity = marked.pick(self.values(column)), marked.pick(self.entity)
+        held = values[values != NAT]
+        if not len(held):
+            return np.full(len(values), NAT, dtype=np.int64)
+        least, largest = int(held.min()), int(held.max())
+        if (largest - least + 2) * (self.entities + 1) >= 2**63:
+            distinct, values = np.unique(values, return_inverse=True)
+            return distinct[_largest_so_far(entity, values, len(distinct))]
+        found = _largest_so_far(entity, np.where(values == NAT, 0, values - (least - 1)), largest - least + 2)
+        return np.where(found == 0, NAT, found + (least - 1))
 
-        def make() -> Int:
-            marked = self.marked(where)
-            values, entity = marked.pick(self.values(column)), marked.pick(self.entity)
-            held = values[values != NAT]
-            if not len(held):
-                return np.full(len(values), NAT, dtype=np.int64)
-            least, largest = int(held.min()), int(held.max())
-            if (largest - least + 2) * (self.entities + 1) >= 2**63:
-                distinct, values = np.unique(values, return_inverse=True)
-                return distinct[_largest_so_far(entity, values, len(distinct))]
-            found = _largest_so_far(entity, np.where(values == NAT, 0, values - (least - 1)), largest - least + 2)
-            return np.where(found == 0, NAT, found + (least - 1))
-
-        return self.cached(("running_max", column, where or ""), make)
-
+    @kept
     def decaying(self, half_life: int, where: str | None) -> Float:
         """For each matching row, the sum over its entity's matching rows up to it of 2^-(time since / half_life).
 
         float64[matching]; see `features.fading`.
         """
+        marked = self.marked(where)
+        return fading_sums(marked.pick(self.entity), marked.pick(self.known_at), half_life)
 
-        def make() -> Float:
-            marked = self.marked(where)
-            return fading_sums(marked.pick(self.entity), marked.pick(self.known_at), half_life)
-
-        return self.cached(("decaying", str(half_life), where or ""), make)
-
+    @kept
     def repeats(self, column: str, where: str | None) -> tuple[Marked, Int, Marked]:
         """Find the matching rows that hold a value (a code, not negative) which their entity held before.
 
         Returns the matching rows that hold a value; for each of those the rank of the one before it with the same
         entity and value, -1 where it is the first; and, among all rows of the timeline, those firsts.
         """
+        values = self.values(column)
+        held = self.mask(where) & (values != NAT) & (values >= 0)
+        marked = Marked(held)
+        value, entity = marked.pick(values), marked.pick(self.entity)
+        pair = entity * (int(value.max(initial=0)) + 1) + value
+        order = np.argsort(pair, kind="stable")
+        again = np.flatnonzero(pair[order[1:]] == pair[order[:-1]])
+        before = np.full(len(pair), -1, dtype=np.int64)
+        before[order[again + 1]] = order[again]
+        first = np.zeros(len(self), dtype=bool)
+        first[marked.rows[before < 0]] = True
+        return marked, before, Marked(first)
 
-        def make() -> tuple[Marked, Int, Marked]:
-            values = self.values(column)
-            held = self.mask(where) & (values != NAT) & (values >= 0)
-            marked = Marked(held)
-            value, entity = marked.pick(values), marked.pick(self.entity)
-            pair = entity * (int(value.max(initial=0)) + 1) + value
-            order = np.argsort(pair, kind="stable")
-            again = np.flatnonzero(pair[order[1:]] == pair[order[:-1]])
-            before = np.full(len(pair), -1, dtype=np.int64)
-            before[order[again + 1]] = order[again]
-            first = np.zeros(len(self), dtype=bool)
-            first[marked.rows[before < 0]] = True
-            return marked, before, Marked(first)
-
-        return self.cached(("repeats", column, where or ""), make)
-
+    @kept
     def subjects(self, column: str) -> tuple[Timeline, Int]:
         """Regroup the rows by (entity, value of `column`), for distinct counts; rows without a value are left out.
 
         Returns the timeline keyed by pair and int64[entities + 1]: the pairs of entity e are ``first[e]:first[e + 1]``.
         """
-
-        def make() -> tuple[Timeline, Int]:
-            values = self.values(column)
-            keep = np.flatnonzero((values != NAT) & (values >= 0))
-            width = int(values[keep].max(initial=0)) + 1
-            pairs, pair = np.unique(self.entity[keep] * width + values[keep], return_inverse=True)
-            masks = {n: c[keep] for n, c in self.columns.items() if c.dtype == bool}
-            regrouped = timeline(f"{self.name}:{column}", len(pairs), pair, self.known_at[keep], masks)
-            return regrouped, np.searchsorted(pairs // width, np.arange(self.entities + 1)).astype(np.int64)
-
-        return self.cached(("subjects", column), make)
+        values = self.values(column)
+        keep = np.flatnonzero((values != NAT) & (values >= 0))
+        width = int(values[keep].max(initial=0)) + 1
+        pairs, pair = np.unique(self.entity[keep] * width + values[keep], return_inverse=True)
+        masks = {n: c[keep] for n, c in self.columns.items() if c.dtype == bool}
+        regrouped = timeline(f"{self.name}:{column}", len(pairs), pair, self.known_at[keep], masks)
+        return regrouped, np.searchsorted(pairs // width, np.arange(self.entities + 1)).astype(np.int64)
 
 
 @dataclass(frozen=True)

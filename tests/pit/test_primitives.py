@@ -102,6 +102,13 @@ def test_total(rows: list[Fact], asked: list[tuple[int, int]], where: str | None
     assert seen(rows, asked).total("value", where, within).tolist() == expected
 
 
+@given(facts, asks, wheres)
+def test_totals(rows: list[Fact], asked: list[tuple[int, int]], where: str | None) -> None:
+    """Side by side or one by one, sums are the same."""
+    got = seen(rows, asked)
+    assert got.totals(("value", "at"), where).tolist() == [got.total(name, where).tolist() for name in ("value", "at")]
+
+
 @given(facts, asks, wheres, windows, floors)
 def test_since(
     rows: list[Fact], asked: list[tuple[int, int]], where: str | None, within: int | None, floor: list[int]
