@@ -252,7 +252,8 @@ def test_the_real_service_serves_both_and_takes_a_promoted_model_of_leads_up(
     mapping = leads.path.parent / "mapping.yaml"
     text = leads.path.read_text().replace("mapping.yaml", str(mapping))
     path.write_text(text.replace(str(leads.config.state_dir), str(state)))
-    overrides = [*world.overrides, f"serving.leads={path}", "serving.workers=1", "serving.watch_seconds=0.2"]
+    overrides = [*world.overrides, f"serving.leads={path}", "serving.workers=1"]
+    overrides += ["serving.watch_seconds=0.2", "serving.drain_seconds=0"]
     ids = [row.lead_id for row in score_leads(leads.config, leads.bundle, leads.seen, leads.as_of)[-5:]]
     body = posted(leads.body(ids))
     with running(world.config, world.config_path, overrides, tmp_path) as server:
