@@ -18,7 +18,7 @@ from serving.rows import answer_rows, of_unknown_facts
 THREAD_FROM = 64_000
 """Bodies of this many bytes and more are answered in a thread, so that health answers meanwhile: a dozen deals' worth,
 or one with a long history. Less is quicker done in the event loop than beside it, where both wait for Python's lock:
-with 64 callers for 16 places a refusal then took three times its own work."""
+with 64 callers for 32 places a refusal then took three times its own work."""
 
 Answering = Callable[[bytes, int, str, Loaded, Serving], Answer]
 
