@@ -19,6 +19,7 @@ from features.reference import SEGMENT
 from features.registry import OWN, Columns, Context, Feature, Float, Schema, feature_group
 
 LIFT = "log-odds"
+OWNERS = ("rep_lift", "team_lift", "account_lift")
 
 _FIXED = (
     Feature(
@@ -117,11 +118,13 @@ def history(view: AsOfView, context: Context) -> Columns:
     m, now, names = context.shrink, standing(view), context.schema.dimensions
     account = view.about("account", now.account)
     lifts = _lifts(view, now, account, names, m)
+    owners = {name: lifts.pop(name) for name in OWNERS}
     return {
-        **lifts,
+        **owners,
         "account_wins": account.count("won"),
         "days_since_account_win": account.days_since("won"),
         "account_open_deals": view.about("account_book", now.account).total("opened"),
+        **lifts,
         **(_segment(view, now, lifts[f"{SEGMENT}_lift"], m) if SEGMENT in names else {}),
     }
 
@@ -131,9 +134,7 @@ def _lifts(view: AsOfView, now: Standing, account: Seen, names: tuple[str, ...],
     alike = [view.about(f"by_{name}", fixed_code(view, name)) for name in names]
     team, *others = rates((view.about("team", now.team), *alike), now.base, m)
     p = np.array((rate(now.rep, team, m), team, rate(account, now.base, m / 4), *others))
-    return {
-        f"{name}_lift": row for name, row in zip(("rep", "team", "account", *names), lift(p, now.base), strict=True)
-    }
+    return dict(zip((*OWNERS, *(f"{name}_lift" for name in names)), lift(p, now.base), strict=True))
 
 
 def _segment(view: AsOfView, now: Standing, segment_lift: Float, m: float) -> Columns:

@@ -218,7 +218,7 @@ def drip(connections: list[socket.socket], stop: threading.Event) -> None:
 
 
 def answered(connection: socket.socket) -> int:
-    """The status that a connection was told, 0 for none."""
-    with contextlib.suppress(OSError):
+    """The status that a connection was told, 0 for none; it is closed then."""
+    with connection, contextlib.suppress(OSError):
         return next(iter(Heard(connection.recv(65_536), True).statuses), 0)
     return 0

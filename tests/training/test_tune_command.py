@@ -37,7 +37,13 @@ from training.tune_report import _beats, tuned_of
 from training.tune_trial import EMBARGO, Arena, TuneFold, tune_folds
 
 ROOT = Path(__file__).parents[2]
-FEW = ("tuning.trials=3", "tuning.periods=2", "tuning.keep=2", "model.max_rounds=30")
+FEW = (
+    "tuning.trials=3",
+    "tuning.periods=2",
+    "tuning.keep=2",
+    "model.max_rounds=30",
+    "features.groups=[deal, clock, activity]",
+)
 pytestmark = pytest.mark.timeout(600)  # seconds where nobody else works
 
 
