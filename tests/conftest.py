@@ -21,9 +21,9 @@ for _name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_H
     os.environ.pop(_name, None)
 
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
-settings.register_profile("short", max_examples=15, deadline=None, suppress_health_check=_SLOW_IS_FINE)
+settings.register_profile("short", max_examples=12, deadline=None, suppress_health_check=_SLOW_IS_FINE)
 settings.register_profile(
-    "ci", max_examples=15, deadline=None, derandomize=True, print_blob=True, suppress_health_check=_SLOW_IS_FINE
+    "ci", max_examples=12, deadline=None, derandomize=True, print_blob=True, suppress_health_check=_SLOW_IS_FINE
 )
 settings.register_profile(
     "long", max_examples=1000, deadline=None, print_blob=True, suppress_health_check=_SLOW_IS_FINE
