@@ -33,13 +33,16 @@ check: setup ## format, lint, types, layers
 pytest: setup
 	@$(MAKE) --no-print-directory -j2 --output-sync=target pytest-training pytest-others
 
+WITH_TRAINING := tests/pit tests/parity tests/contract tests/features/sources
+
 pytest-training:
-	$(BIN)/python -m pytest tests/training tests/pit tests/parity tests/contract tests/features/sources --durations=12 \
+	$(BIN)/python -m pytest tests/training $(WITH_TRAINING) --durations=12 \
 	  --ignore-glob='*/training/test_ti*.py' --ignore-glob='*/training/test_tracking_remote.py'
 
 pytest-others:
-	$(BIN)/python -m pytest tests --ignore=tests/pit --ignore=tests/parity --ignore=tests/contract --ignore=tests/features/sources --durations=12 \
-	  --ignore-glob='*/training/test_[!t]*.py' --ignore-glob='*/training/test_tu*.py' --ignore-glob='*/training/test_tracking.py'
+	$(BIN)/python -m pytest tests $(WITH_TRAINING:%=--ignore=%) --durations=12 \
+	  --ignore-glob='*/training/test_[!t]*.py' --ignore-glob='*/training/test_tu*.py' \
+	  --ignore-glob='*/training/test_tracking.py'
 
 browser: ## Debian's Chromium, for the tests of the pages (needs root; without it they skip, with a reason)
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium

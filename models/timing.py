@@ -52,8 +52,7 @@ class Outlook:
 
     def take(self, rows: slice) -> Outlook:
         """Return some of the rows."""
-        days = (self.close_p10, self.close_p50, self.close_p90, self.slip_risk)
-        return Outlook(*(column[rows] for column in (self.p_won, self.p_lost, self.p_open, *days)))
+        return Outlook(*(column[rows] for column in vars(self).values()))
 
 
 @dataclass(frozen=True)
